@@ -1,0 +1,260 @@
+"""From the command line to a mode's function, and from its end to an exit code.
+
+The only module that sees absl flags. A setting comes, in this order, from the
+command line; from the run that --checkpoint names (architecture and data); from the
+recipe, a flagfile; from the default in `config.py`.
+"""
+
+import dataclasses
+import difflib
+import os
+import pathlib
+import sys
+
+from absl import flags as absl_flags
+
+from micle_tf import console
+from micle_tf.config import Config
+from micle_tf.errors import BadInput, Stopped
+
+DONE, STOPPED, BAD_INPUT, PREEMPTED = 0, 1, 2, 75
+RECIPES = pathlib.Path(__file__).resolve().parent.parent / "flags"
+_DATA = ("dataset", "manifest", "image_dir", "columns", "labels_shared_by_case", "max_pixels")
+
+
+def run(argv):
+    """`main` as a program: quiet about what TensorFlow prints on its own.
+
+    Args:
+      argv: the arguments without the program's name.
+
+    Returns:
+      The exit code: 0 done, 2 bad usage or input, 75 interrupted, 1 stopped from outside.
+    """
+    if not any(arg.lstrip("-").startswith("tensorflow_log") for arg in argv):
+        hide_native_messages()
+    return main(argv)
+
+
+def main(argv):
+    """Runs one command and returns its exit code; see `run`."""
+    if any(arg in ("-h", "--help", "-help", "--helpfull", "--helpshort") for arg in argv):
+        print(usage())
+        return DONE
+
+    def command():
+        config, origin = configure(argv)
+        if not config.tensorflow_log:
+            quiet_loggers()
+        console.say(f"micle-tf: {config.mode}, {origin}")
+        _run_mode(config)
+
+    return guarded(command)
+
+
+def guarded(command):
+    """Calls a function without arguments; its end as an exit code, a line on stderr if it is bad."""
+    try:
+        command()
+        return DONE
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except Stopped as error:
+        print(f"stopped: {error}", file=sys.stderr)
+        return STOPPED
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from the last checkpoint", file=sys.stderr)
+        return PREEMPTED
+
+
+def hide_native_messages():
+    """Native code writes to descriptor 2, whatever Python is told: point that elsewhere, keep ours."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+
+
+def quiet_loggers():
+    """Keeps TensorFlow's and tfds's Python loggers to errors."""
+    from absl import logging
+
+    logging.set_verbosity(logging.ERROR)
+    import tensorflow as tf
+
+    tf.get_logger().setLevel("ERROR")
+
+
+def configure(argv):
+    """Decides every setting of a command.
+
+    Args:
+      argv: the arguments without the program's name.
+
+    Returns:
+      (Config, a line that says where the settings come from).
+
+    Raises:
+      BadInput: a flag is unknown, out of range, or contradicts the checkpoint.
+    """
+    explicit, flagfiles = parse(argv)
+    checked = Config(**explicit)  # a bad value on the line is named before anything is read
+    inherited = _inherited(checked, explicit) if checked.checkpoint else {}
+    given = inherited | explicit
+    recipe, origin = _recipe(Config(**given), flagfiles)
+    config = Config(**(recipe | given))
+    if not config.model_dir:
+        config = config.replace(model_dir=_default_model_dir(config, inherited))
+    return config, origin
+
+
+def parse(argv, where=""):
+    """Reads flags into {field: value}, and the flagfiles named among them.
+
+    Raises:
+      BadInput: an unknown flag (with the nearest name), a value of the wrong kind, or a
+        stray argument; the message starts with `where`.
+    """
+    values = absl_flags.FlagValues()
+    fields = dataclasses.fields(Config)
+    for field in fields:
+        define = {bool: absl_flags.DEFINE_bool, int: absl_flags.DEFINE_integer,
+                  float: absl_flags.DEFINE_float, str: absl_flags.DEFINE_string}[field.type]  # fmt: skip
+        define(field.name, None, field.metadata["help"], flag_values=values)
+    absl_flags.DEFINE_string("train_mode", None, "SimCLR's name of mode.", flag_values=values)
+    absl_flags.DEFINE_multi_string("flagfile", [], "Recipe.", flag_values=values)
+    try:
+        stray = values([""] + list(argv))[1:]
+    except absl_flags.UnrecognizedFlagError as error:
+        names = [field.name for field in fields]
+        near = difflib.get_close_matches(error.flagname.removeprefix("no"), names, 1, 0.5)
+        near = difflib.get_close_matches(error.flagname, names, 1, 0.5) or near
+        hint = f"; did you mean --{near[0]}?" if near else ""
+        raise BadInput(f"{where}--{error.flagname}: no such flag{hint}") from None
+    except absl_flags.Error as error:
+        raise BadInput(f"{where}{' '.join(str(error).split())}") from None
+    if stray:
+        raise BadInput(f"{where}{stray[0]}: stray argument; flags look like --name=value")
+    found = {f.name: values[f.name].value for f in fields if values[f.name].present}
+    if values["train_mode"].present:
+        found.setdefault("mode", values["train_mode"].value)
+    return found, values["flagfile"].value
+
+
+def _recipe(config, flagfiles):
+    """({field: value}, origin) of the flagfiles named, or of the dataset's own recipe."""
+    if not flagfiles:
+        from micle_tf.data.names import dataset_and_config
+
+        folder = RECIPES.joinpath(*dataset_and_config(config))
+        names = [f"{config.mode}_{config.method}.flags", f"{config.mode}.flags"]
+        paths = [folder / name for name in names if (folder / name).exists()][:1]
+        if not paths:
+            return {}, "no recipe: the defaults of --help"
+    else:
+        paths = [pathlib.Path(name) for name in flagfiles]
+    values = {}
+    for path in paths:
+        values |= _read_flagfile(path)
+    values.pop("mode", None)
+    shown = [os.path.relpath(path) for path in paths]
+    return values, f"recipe {', '.join(shown)}"
+
+
+def _read_flagfile(path, depth=0):
+    """{field: value} of a flagfile; # and // start comments, and files may name others."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"--flagfile={path}: cannot be read ({error})") from None
+    args = [line.strip() for line in lines if line.strip() and line.strip()[0] not in "#/"]
+    found, others = parse(args, where=f"{path}: ")
+    values = {}
+    for other in others:
+        if depth > 8:
+            raise BadInput(f"--flagfile={path}: files that name each other")
+        values |= _read_flagfile(path.parent / other, depth + 1)
+    return values | found
+
+
+def _inherited(config, explicit):
+    """What a run takes over from the one in --checkpoint: architecture, precision and data."""
+    from micle_tf.training import state
+
+    source, _ = state.read_config(config.checkpoint)
+    fixed = state.ARCHITECTURE + (state.PROJECTION if config.mode == "pretrain" else ())
+    for name in fixed:
+        stated = explicit.get(name, getattr(source, name))
+        if stated != getattr(source, name) and name != "image_size":
+            raise BadInput(
+                f"--{name}={stated}: --checkpoint={config.checkpoint} was trained with "
+                f"{getattr(source, name)}; leave the flag out"
+            )
+    names = fixed + ("precision", "data_dir")
+    if "dataset" not in explicit and "manifest" not in explicit:
+        names += _DATA
+    return {name: getattr(source, name) for name in names}
+
+
+def _default_model_dir(config, inherited):
+    """runs/<dataset>-<config>/pretrain-<method>, or RUN/<mode>[-<dataset>] from a checkpoint."""
+    from micle_tf.data.names import dataset_and_config
+
+    name = "-".join(dataset_and_config(config))
+    mode = f"{config.mode}-{config.method}" if config.mode == "pretrain" else config.mode
+    if config.checkpoint:
+        other_data = "dataset" not in inherited
+        return os.path.join(config.checkpoint, f"{mode}-{name}" if other_data else mode)
+    return os.path.join("runs", name, mode if config.mode == "pretrain" else f"{mode}-random")
+
+
+def _run_mode(config):
+    """Calls the mode's function and says what to type next."""
+    if config.mode == "prepare":
+        from micle_tf.data import cases
+
+        data = cases.open_cases(config)
+        for line in cases.describe(data):
+            console.say(line)
+        _next(config, "pretrain")
+    elif config.mode == "pretrain":
+        from micle_tf.training.pretrain import pretrain
+
+        pretrain(config)
+        console.say(f"next: python run.py --mode=linear_eval --checkpoint={config.model_dir}")
+    elif config.mode == "linear_eval":
+        from micle_tf.evaluation.linear_eval import linear_eval
+
+        linear_eval(config)
+        if config.checkpoint:
+            console.say("next: the same without --checkpoint shows what a random encoder gives")
+        else:
+            _next(config, "pretrain")
+
+
+def _next(config, mode):
+    """Prints the command of another mode on the same data."""
+    data = [
+        f"--{name}={getattr(config, name)}"
+        for name in ("dataset", "manifest", "image_dir", "columns", "data_dir")
+        if getattr(config, name)
+    ]
+    if not config.labels_shared_by_case:
+        data.append("--labels_shared_by_case=false")
+    console.say(f"next: python run.py --mode={mode} {' '.join(data)}")
+
+
+def usage():
+    """The text of --help: every flag with its default and what it takes."""
+    lines = [
+        "python run.py --mode=MODE [--flag=value ...]; see README.md",
+        "Without --flagfile, the recipe flags/<dataset>/<config>/<mode>_<method>.flags is used.",
+        "",
+    ]
+    for field in dataclasses.fields(Config):
+        choices = field.metadata["choices"]
+        accepted = f" [{', '.join(map(str, choices))}]" if choices else ""
+        default = str(field.default).lower() if field.type is bool else field.default
+        lines.append(f"  --{field.name}={default}{accepted}\n      {field.metadata['help']}")
+    return "\n".join(lines + ["  --flagfile=FILE\n      A recipe: a file with one flag a line."])

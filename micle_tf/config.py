@@ -1,0 +1,240 @@
+"""Every setting of a run: one field, one flag, one help line.
+
+`cli.py` makes the flags from these fields, a run directory keeps them as
+`config.json`, and a later run on the same directory is held to them.
+"""
+
+import dataclasses
+import difflib
+import json
+import math
+
+from micle_tf.errors import BadInput
+
+MODES = ("prepare", "pretrain", "linear_eval")
+RESNET_DEPTHS = (10, 14, 18, 34, 50, 101, 152, 200)
+
+
+def setting(default, text, *, choices=None, low=None, high=None, volatile=False, only=()):
+    """A field with its help line and what values it takes.
+
+    Args:
+      default: the value when neither a recipe nor the command line says otherwise.
+      text: one line of help, with the unit and, where there is one, a recommendation.
+      choices: the accepted values, if they can be listed.
+      low, high: bounds of a number, both included.
+      volatile: may differ when a run is resumed, as it cannot change the result.
+      only: the modes that read it; empty for all. What a mode does not read is
+        not compared when its run is resumed.
+    """
+    metadata = dict(
+        help=text, choices=choices, low=low, high=high, volatile=volatile, only=only
+    )
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+_PRETRAIN = ("pretrain",)
+_LINEAR = ("linear_eval",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """All settings. Names are SimCLR's where the meaning is the same."""
+
+    mode: str = setting("pretrain", "What to do.", choices=MODES)
+
+    # Data.
+    dataset: str = setting(
+        "derm_cases", "Dataset, with its configuration: derm_cases/synthetic, derm_cases/manifest."
+    )
+    data_dir: str = setting(
+        "", "Where prepared data is kept; empty: tensorflow_datasets' own folder.", volatile=True
+    )
+    manifest: str = setting(
+        "", "Your own images: a CSV with columns image and case_id, or a folder of case folders."
+    )
+    image_dir: str = setting(
+        "", "Folder that the manifest's image column is relative to; empty: the manifest's own."
+    )
+    columns: str = setting(
+        "", "Other names of the manifest's columns: image=isic_id,case_id=lesion_id."
+    )
+    labels_shared_by_case: bool = setting(
+        True, "The images of a case carry the same label; a contradiction is then an error."
+    )
+    max_pixels: int = setting(
+        100_000_000, "Largest image accepted when data is prepared, in pixels.", low=1
+    )
+    train_split: str = setting("train", "Split to train on.")
+    eval_split: str = setting("test", "Split to evaluate on.", only=_LINEAR)
+    image_size: int = setting(224, "Side of the model's input, in pixels.", low=8, high=2048)
+
+    # Run.
+    model_dir: str = setting("", "Run directory; empty: a name made from mode, data and method.")
+    checkpoint: str = setting("", "Run directory to take the weights from.")
+    seed: int = setting(0, "Seed of weights, order and augmentation.", low=0, high=2**31 - 1)
+    strategy: str = setting(
+        "auto", "Devices: auto takes all GPUs, or one.", choices=("auto", "one_device", "mirrored")
+    )
+    virtual_devices: int = setting(1, "Split the CPU into this many devices.", low=1, high=64)
+    precision: str = setting(
+        "float32",
+        "Arithmetic of the encoder and head.",
+        choices=("float32", "mixed_bfloat16", "float64"),
+    )
+    checkpoint_every: str = setting(
+        "5m", "How often to save: 10m, 500s or 1000steps.", volatile=True, only=_PRETRAIN
+    )
+    keep_checkpoints: int = setting(
+        2, "How many checkpoints to keep.", low=1, volatile=True, only=_PRETRAIN
+    )
+    log_every: int = setting(
+        10, "Steps between two entries of the log.", low=1, volatile=True, only=_PRETRAIN
+    )
+    tensorflow_log: bool = setting(False, "Show TensorFlow's own messages.", volatile=True)
+
+    # Model.
+    resnet_depth: int = setting(50, "Depth of the ResNet.", choices=RESNET_DEPTHS)
+    width_multiplier: float = setting(
+        1.0, "Width of the ResNet; fractions too.", low=1 / 64, high=16
+    )
+    sk_ratio: float = setting(
+        0.0, "Selective-kernel reduction, 0 for none; SimCLRv2: 0.0625.", low=0, high=1
+    )
+    se_ratio: float = setting(0.0, "Squeeze-and-excitation ratio, 0 for none.", low=0, high=1)
+    num_proj_layers: int = setting(
+        2, "Layers of the projection head: 2 as in the paper, 3 as SimCLRv2.", low=1, high=8,
+        only=_PRETRAIN,
+    )
+    proj_out_dim: int = setting(
+        128, "Width of the projection head's output.", low=1, only=_PRETRAIN
+    )
+
+    # Pretraining.
+    method: str = setting(
+        "micle",
+        "Positive pairs: two views of one image, or of two images of a case.",
+        choices=("simclr", "micle"),
+        only=_PRETRAIN,
+    )
+    train_batch_size: int = setting(
+        128, "Positive pairs per step, over all devices.", low=2, only=_PRETRAIN
+    )
+    train_epochs: int = setting(
+        100, "Passes over the images (simclr) or cases (micle).", low=1, only=_PRETRAIN
+    )
+    train_steps: int = setting(0, "Steps; above 0 it beats train_epochs.", low=0, only=_PRETRAIN)
+    optimizer: str = setting(
+        "lars", "Optimizer.", choices=("lars", "momentum", "adam"), only=_PRETRAIN
+    )
+    learning_rate: float = setting(
+        0.3, "Base learning rate; see learning_rate_scaling.", low=0, only=_PRETRAIN
+    )
+    learning_rate_scaling: str = setting(
+        "linear",
+        "What the base rate is multiplied by: batch/256, sqrt(batch), or nothing.",
+        choices=("linear", "sqrt", "none"),
+        only=_PRETRAIN,
+    )
+    warmup_epochs: float = setting(
+        10.0, "Epochs of linear warm-up; cut to a tenth of the run.", low=0, only=_PRETRAIN
+    )
+    momentum: float = setting(0.9, "Momentum of LARS and SGD.", low=0, high=1, only=_PRETRAIN)
+    weight_decay: float = setting(
+        1e-6, "Weight decay; SimCLR on ImageNet and CIFAR: 1e-4.", low=0, only=_PRETRAIN
+    )
+    temperature: float = setting(
+        0.1, "Temperature of the contrastive loss.", low=1e-3, high=100, only=_PRETRAIN
+    )
+    mask_negatives: str = setting(
+        "none",
+        "Leave other entries of the same case or patient out of the negatives.",
+        choices=("none", "case", "patient"),
+        only=_PRETRAIN,
+    )
+
+    # Augmentation.
+    crop_area_min: float = setting(
+        0.08, "Smallest part of the image that a crop may keep.", low=0.01, high=1, only=_PRETRAIN
+    )
+    color_jitter_strength: float = setting(
+        1.0, "Strength of the colour jitter; 0.5 for X-rays and small images.", low=0, high=1.25,
+        only=_PRETRAIN,
+    )
+    use_blur: bool = setting(
+        True, "Blur half of the views; the paper drops it for X-rays.", only=_PRETRAIN
+    )
+    rotation_degrees: float = setting(
+        0.0, "Rotate by up to this angle either way; X-rays: 45.", low=0, high=180, only=_PRETRAIN
+    )
+    random_flip: bool = setting(True, "Mirror half of the views left to right.", only=_PRETRAIN)
+
+    # Linear evaluation.
+    eval_batch_size: int = setting(
+        256, "Images per step when features are computed.", low=1, volatile=True, only=_LINEAR
+    )
+    bootstrap_samples: int = setting(
+        1000, "Resamples of patients behind each 95 % interval.", low=10, only=_LINEAR
+    )
+
+    def __post_init__(self):
+        """Raises BadInput, naming the flag, for a value that no run could use."""
+        for field in dataclasses.fields(self):
+            _check_value(field, getattr(self, field.name))
+        parse_interval(self.checkpoint_every)
+
+    def replace(self, **changes):
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def to_json(self):
+        """JSON text with one line per field, in the order of the fields."""
+        return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text):
+        """The inverse of `to_json`; fields this version does not know are dropped."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        return cls(**{k: v for k, v in json.loads(text).items() if k in known})
+
+    def differences(self, other):
+        """Names of the fields in which a resumed run would differ in its result."""
+        return [
+            field.name
+            for field in dataclasses.fields(self)
+            if not field.metadata["volatile"]
+            and (not field.metadata["only"] or self.mode in field.metadata["only"])
+            and field.name != "model_dir"
+            and getattr(self, field.name) != getattr(other, field.name)
+        ]
+
+
+def _check_value(field, value):
+    flag, meta = f"--{field.name}={value}", field.metadata
+    if meta["choices"] and value not in meta["choices"]:
+        near = difflib.get_close_matches(str(value), [str(c) for c in meta["choices"]], 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        accepted = ", ".join(str(choice) for choice in meta["choices"])
+        raise BadInput(f"{flag}: not one of {accepted}{hint}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadInput(f"{flag}: not a finite number")
+    if meta["low"] is not None and value < meta["low"]:
+        raise BadInput(f"{flag}: must be at least {meta['low']:g}")
+    if meta["high"] is not None and value > meta["high"]:
+        raise BadInput(f"{flag}: must be at most {meta['high']:g}")
+
+
+def parse_interval(text):
+    """Reads --checkpoint_every.
+
+    Returns:
+      (seconds, steps), one of which is None.
+
+    Raises:
+      BadInput: for anything but a positive number followed by m, s or steps.
+    """
+    for unit, seconds in (("steps", None), ("m", 60), ("s", 1)):
+        number = text.removesuffix(unit)
+        if number != text and number.isdigit() and int(number) > 0:
+            return (None, int(number)) if seconds is None else (int(number) * seconds, None)
+    raise BadInput(f"--checkpoint_every={text}: give a time or a number of steps, as 10m, 500s or 1000steps")

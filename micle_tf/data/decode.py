@@ -1,0 +1,78 @@
+"""From encoded bytes to pixels."""
+
+import tensorflow as tf
+
+
+def decode(content):
+    """Decodes a JPEG or PNG.
+
+    Args:
+      content: scalar string.
+
+    Returns:
+      [h, w, 3] uint8; a grey image is repeated over the three channels, and an
+      alpha channel is dropped.
+    """
+    image = tf.io.decode_image(content, channels=3, expand_animations=False)
+    image.set_shape([None, None, 3])
+    return image
+
+
+def decode_crop(content, window_of_size):
+    """Decodes a part of an image; of a JPEG, only that part.
+
+    Args:
+      content: scalar string.
+      window_of_size: function from the image's size, [2] int32 (h, w), to a window
+        [4] int32 (y, x, height, width) inside it.
+
+    Returns:
+      [height, width, 3] uint8.
+    """
+
+    def from_jpeg():
+        size = tf.io.extract_jpeg_shape(content)[:2]
+        return tf.io.decode_and_crop_jpeg(content, window_of_size(size), channels=3)
+
+    def from_any():
+        image = decode(content)
+        return crop(image, window_of_size(tf.shape(image)[:2]))
+
+    image = tf.cond(tf.io.is_jpeg(content), from_jpeg, from_any)
+    image.set_shape([None, None, 3])
+    return image
+
+
+def crop(image, window):
+    """Cuts a window [4] int32 (y, x, height, width) out of an image [h, w, 3]."""
+    return image[window[0] : window[0] + window[2], window[1] : window[1] + window[3]]
+
+
+def resize(image, size):
+    """Resizes to [size, size, 3] float32 in [0, 1], bicubic and not antialiased, as SimCLR does."""
+    image = tf.image.resize(image, [size, size], method="bicubic")
+    return tf.clip_by_value(image * (1 / 255), 0.0, 1.0)
+
+
+def evaluation_view(content, size):
+    """The one view of an image that evaluation sees.
+
+    SimCLR's (tf2/data_util.py): the central square of 7/8 of the shorter side; the
+    whole image where the model's input is 32 pixels or smaller.
+
+    Args:
+      content: scalar string, JPEG or PNG.
+      size: side of the result, in pixels.
+
+    Returns:
+      [size, size, 3] float32 in [0, 1].
+    """
+    if size <= 32:
+        return resize(decode(content), size)
+
+    def central_square(shape):
+        side = tf.cast(tf.round(0.875 * tf.cast(tf.reduce_min(shape), tf.float32)), tf.int32)
+        side = tf.maximum(side, 1)
+        return tf.concat([(shape - side) // 2, [side, side]], axis=0)
+
+    return resize(decode_crop(content, central_square), size)

@@ -1,0 +1,81 @@
+"""tf.data pipelines: augmented positive pairs for pretraining, plain images for evaluation."""
+
+import tensorflow as tf
+
+from micle_tf.data import augment, decode, sampling
+
+
+def num_units(index, method):
+    """What an epoch counts: images for "simclr", cases for "micle"."""
+    return index.num_images if method == "simclr" else index.num_cases
+
+
+def pair_dataset(
+    reader, method, batch_size, options, seed, steps,
+    replica_batch=None, groups=None, decode_once=True,
+):  # fmt: skip
+    """Batches of positive pairs.
+
+    Args:
+      reader: `CaseReader`.
+      method: "simclr": one image, augmented twice; "micle": two distinct images of the
+        case, each augmented on its own.
+      batch_size: pairs per step, over all replicas.
+      options: `augment.Augmentation`.
+      seed: int; the batch of a step is a function of (seed, step) alone.
+      steps: range of steps, as (first, end).
+      replica_batch: pairs per element, if the batch is handed out in parts: the parts
+        of a step come one after the other.
+      groups: [C] int64, a number per case, delivered with its pairs; None for the
+        number of the case itself.
+      decode_once: decode the image of a simclr pair once for both views.
+
+    Returns:
+      A dataset of {"view1", "view2": [b, size, size, 3] float32 in [0, 1],
+      "group": [b] int64}.
+    """
+    index = reader.index
+    units = num_units(index, method)
+    images_per_case = tf.constant(index.images_per_case, tf.int64)
+    case_of_image = tf.constant(index.case_of_image, tf.int64)
+    first_image = tf.constant(index.first_image[:-1], tf.int64)
+    groups = tf.range(index.num_cases, dtype=tf.int64) if groups is None else tf.constant(groups)
+
+    def encoded_pairs(step):
+        unit = sampling.batch_units(seed, step, batch_size, units)
+        if method == "simclr":
+            case = tf.gather(case_of_image, unit)
+            drawn = tf.repeat((unit - tf.gather(first_image, case))[:, None], 2, axis=1)
+        else:
+            case = unit
+            drawn = sampling.draw_pairs(seed, step, tf.gather(images_per_case, case))
+        pair = tf.gather(reader.read(case), drawn, batch_dims=1)
+        return pair, sampling.view_seeds(seed, step, batch_size), tf.gather(groups, case)
+
+    def augmented(pair, seeds, group):
+        if method == "simclr" and decode_once:
+            image = decode.decode(pair[0])
+            views = [augment.augmented_image(image, seeds[i], options) for i in (0, 1)]
+        else:
+            views = [augment.augmented_view(pair[i], seeds[i], options) for i in (0, 1)]
+        return {"view1": views[0], "view2": views[1], "group": group}
+
+    dataset = tf.data.Dataset.range(*steps, output_type=tf.int64)
+    dataset = dataset.map(encoded_pairs, num_parallel_calls=2).prefetch(2)
+    dataset = dataset.unbatch().map(augmented, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = dataset.batch(replica_batch or batch_size, drop_remainder=True)
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def image_dataset(reader, batch_size, size):
+    """Every image of a split once, case by case, as evaluation sees it.
+
+    Returns:
+      A dataset of [b, size, size, 3] float32 in [0, 1]; the last batch may be smaller.
+    """
+    cases = tf.data.Dataset.range(reader.index.num_cases).batch(32)
+    images = cases.map(lambda case: reader.read(case).flat_values, num_parallel_calls=2).unbatch()
+    images = images.map(
+        lambda content: decode.evaluation_view(content, size), num_parallel_calls=tf.data.AUTOTUNE
+    )
+    return images.batch(batch_size).prefetch(tf.data.AUTOTUNE)

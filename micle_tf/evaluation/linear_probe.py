@@ -1,0 +1,229 @@
+"""The linear head of linear evaluation, trained on cached features.
+
+The encoder is frozen, so its features are computed once, and only multinomial logistic regression
+is left: a convex problem, whose one free choice, the L2 strength, is made on the validation split
+(as for the linear classifiers of SimCLR's transfer experiments, Chen et al., 2020).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+
+L2_GRID = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 10.0)
+
+BATCH_ROWS = 4096  # with no more rows than this, every step sees all of them
+MIN_STEPS = 1000
+MIN_PASSES = 20
+# Adam moves every weight by about its rate, so d weights can move a logit by d rates. This peak
+# and the warm-up keep wide features from overshooting into a solution that separates the training
+# rows with huge weights, from which a weak penalty does not lead back.
+PEAK_RATE = 0.6  # times 1 / sqrt(d)
+WARMUP = 0.1  # share of the steps
+
+
+def train_linear_head(
+    train_x,
+    train_y,
+    val_x,
+    val_y,
+    num_classes: int,
+    *,
+    l2_grid: Sequence[float] = L2_GRID,
+    steps: int | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[keras.Model, dict]:
+    """Softmax head on features, its L2 strength chosen on validation.
+
+    Minimises, on features standardised by their training mean and standard deviation,
+
+        mean over rows of cross-entropy(softmax(x W + b), y)  +  l2 / 2 * ||W||^2
+
+    with no penalty on b. `sklearn.linear_model.LogisticRegression` minimises the sum over the n
+    rows times C, plus ||W||^2 / 2, which is n C times the above for C = 1 / (l2 n).
+
+    All strengths are trained at once, as the slices of one kernel [d, L, K] under the sum of
+    their losses: no gradient of one slice depends on another, and Adam is elementwise, so this
+    equals L separate runs and reads the features once. W and b start at zero; the rate warms up
+    and follows a cosine to 0. A step sees up to 4,096 rows; if there are more, each pass has a new
+    order. Strengths of 1e-2 and more reach the optimum; much weaker
+    ones on features that separate the training rows stop before it, which generalises no worse.
+
+    Nothing but the order of minibatches is random: on one machine the same arguments give the
+    same weights, bit for bit. All is float32, whatever the global dtype policy.
+
+    Args:
+      train_x: float [n, d] features, as the encoder gives them.
+      train_y: int [n], classes in [0, num_classes). Some classes may have no row.
+      val_x: float [m, d].
+      val_y: int [m]. Rows of a class that `train_y` lacks take no part in the choice: no head can
+        predict them.
+      num_classes: K.
+      l2_grid: strengths to try, at least one, none negative.
+      steps: optimizer steps; by default 1,000, or 20 passes over the rows where that is more.
+      seed: of the order of minibatches.
+      progress: called as `progress(done, steps)` after each step.
+
+    Returns:
+      `(head, info)`. `head` is a `keras.Sequential` of Normalization and Dense from raw features
+      float32 [n, d] to probabilities float32 [n, K]. `info` is plain JSON: `l2`, the strength
+      with the lowest mean validation cross-entropy (the larger of equals), `validation_loss`, its
+      value in nats, `l2_grid` and `validation_losses`, both in increasing order of strength, and
+      `steps`.
+
+    Raises:
+      ValueError: a split without rows, shapes that do not fit, a feature that is not finite, a
+        label outside [0, num_classes), no validation row of a class in `train_y`, or a bad grid or
+        number of steps.
+    """
+    train_x, train_y = _checked("train", train_x, train_y, num_classes)
+    val_x, val_y = _checked("validation", val_x, val_y, num_classes)
+    n, d = train_x.shape
+    if val_x.shape[1] != d:
+        raise ValueError(f"linear head: {d} training features, {val_x.shape[1]} for validation")
+    known = np.isin(val_y, train_y)
+    if not known.any():
+        raise ValueError("linear head: no validation row has a class that the training rows have")
+    l2_grid = sorted(float(l2) for l2 in l2_grid)
+    if not l2_grid or not all(0 <= l2 < math.inf for l2 in l2_grid):
+        raise ValueError(f"linear head: l2_grid={l2_grid}, expected finite numbers >= 0")
+    batch_rows = min(n, BATCH_ROWS)
+    if steps is None:
+        steps = max(MIN_STEPS, math.ceil(MIN_PASSES * n / batch_rows))
+    if steps < 1:
+        raise ValueError(f"linear head: steps={steps}, expected at least 1")
+
+    standardise = _standardisation(train_x)
+    heads = _stacked_heads(d, num_classes, l2_grid, steps)
+    x, y = standardise(train_x), keras.ops.convert_to_tensor(train_y)
+    batches = _batches(n, batch_rows, seed)
+    for step in range(steps):
+        if batch_rows == n:
+            heads.train_on_batch(x, y)
+        else:
+            rows = next(batches)
+            heads.train_on_batch(keras.ops.take(x, rows, axis=0), keras.ops.take(y, rows, axis=0))
+        if progress is not None:
+            progress(step + 1, steps)
+
+    logits = keras.ops.convert_to_numpy(heads(standardise(val_x[known])))
+    losses = _cross_entropies(logits, val_y[known])
+    best = len(losses) - 1 - int(np.argmin(losses[::-1]))  # the larger strength of equals
+
+    kernel, bias = heads.get_layer("heads").get_weights()
+    dense = keras.layers.Dense(
+        num_classes, activation="softmax", kernel_initializer="zeros", dtype="float32", name="dense"
+    )
+    head = keras.Sequential(
+        [keras.Input((d,), dtype="float32"), standardise, dense], name="linear_head"
+    )
+    dense.set_weights([kernel[:, best], bias[best]])
+    return head, {
+        "l2": l2_grid[best],
+        "validation_loss": float(losses[best]),
+        "l2_grid": l2_grid,
+        "validation_losses": [float(loss) for loss in losses],
+        "steps": steps,
+    }
+
+
+def _checked(split: str, x, y, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    x, y = np.asarray(x, np.float32), np.asarray(y)
+    if x.ndim != 2 or y.shape != x.shape[:1]:
+        raise ValueError(
+            f"linear head: {split} features {x.shape} and labels {y.shape}, expected [n, d] and [n]"
+        )
+    if not len(x):
+        raise ValueError(f"linear head: no labelled {split} rows")
+    if not np.issubdtype(y.dtype, np.integer) or y.min() < 0 or y.max() >= num_classes:
+        raise ValueError(
+            f"linear head: {split} labels ({y.dtype}) from {y.min()} to {y.max()}, expected "
+            f"integers from 0 to {num_classes - 1}"
+        )
+    if not np.isfinite(x).all():
+        raise ValueError(f"linear head: a {split} feature is not finite")
+    return x, y.astype(np.int32)
+
+
+def _standardisation(x: np.ndarray) -> keras.layers.Normalization:
+    """The layer that gives the columns of `x` mean 0 and standard deviation 1."""
+    mean = x.mean(axis=0, dtype=np.float64)
+    variance = x.var(axis=0, dtype=np.float64)
+    # A feature that never moved in training (a dead unit) is centred and left at its scale: a
+    # division by almost nothing would blow it up as soon as another split moves it.
+    constant = variance <= 1e-12 * variance.max()
+    layer = keras.layers.Normalization(dtype="float32", name="standardise")
+    layer.build((None, x.shape[1]))
+    layer.set_weights([mean, np.where(constant, 1.0, variance), np.zeros(())])
+    layer.finalize_state()
+    return layer
+
+
+class _SumOfHeads(keras.losses.Loss):
+    """Cross-entropy [n] of labels [n] and logits [n, L, K], summed over the L heads."""
+
+    def call(self, y_true, y_pred):
+        labels = keras.ops.repeat(keras.ops.reshape(y_true, (-1, 1)), y_pred.shape[1], axis=1)
+        losses = keras.ops.sparse_categorical_crossentropy(
+            keras.ops.cast(labels, "int32"), y_pred, from_logits=True
+        )
+        return keras.ops.sum(losses, axis=1)
+
+
+def _stacked_heads(
+    num_features: int, num_classes: int, l2_grid: Sequence[float], steps: int
+) -> keras.Model:
+    """L linear heads side by side, [n, d] -> logits [n, L, K], compiled for training."""
+    strengths = np.asarray(l2_grid, np.float32)[:, None]
+
+    def penalty(kernel):  # [d, L, K]
+        total = 0.5 * keras.ops.sum(strengths * keras.ops.square(kernel))
+        return keras.ops.cast(total, keras.config.floatx())  # as Keras casts the loss it joins
+
+    inputs = keras.Input((num_features,), dtype="float32")
+    outputs = keras.layers.EinsumDense(
+        "nd,dlk->nlk",
+        output_shape=(len(l2_grid), num_classes),
+        bias_axes="lk",
+        kernel_initializer="zeros",
+        kernel_regularizer=penalty,
+        dtype="float32",
+        name="heads",
+    )(inputs)
+    heads = keras.Model(inputs, outputs)
+    warmup_steps = int(WARMUP * steps)
+    peak = PEAK_RATE / math.sqrt(num_features)
+    rate = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=peak / (warmup_steps + 1),
+        decay_steps=steps - warmup_steps,
+        warmup_target=peak,
+        warmup_steps=warmup_steps,
+    )
+    heads.compile(
+        optimizer=keras.optimizers.Adam(rate),
+        loss=_SumOfHeads(dtype="float32"),
+        jit_compile=False,  # a compilation would take longer than the training
+        auto_scale_loss=False,
+    )
+    return heads
+
+
+def _batches(n: int, batch_rows: int, seed: int):
+    """Endless minibatches of rows: one permutation of all rows after the other, cut to size."""
+    rng = np.random.default_rng(seed)
+    rows = np.empty(0, np.int64)
+    while True:
+        while len(rows) < batch_rows:
+            rows = np.concatenate([rows, rng.permutation(n)])
+        yield rows[:batch_rows]
+        rows = rows[batch_rows:]
+
+
+def _cross_entropies(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Mean cross-entropy [L] of logits [n, L, K], in float64."""
+    logits = logits.astype(np.float64)
+    highest = logits.max(axis=-1, keepdims=True)
+    log_sum = np.log(np.exp(logits - highest).sum(axis=-1)) + highest[..., 0]
+    return np.mean(log_sum - logits[np.arange(len(labels)), :, labels], axis=0)

@@ -1,0 +1,155 @@
+"""Metrics of a single-label classifier, of images or of cases.
+
+Each is a pure numpy function, cheap enough to be called a thousand times by the bootstrap in
+`intervals.py`. All values are fractions in [0, 1].
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def auc(y_true, score) -> float:
+    """Area under the ROC curve: the chance that a positive scores above a negative.
+
+    A tie counts one half, so this is the Mann-Whitney U statistic over the number of pairs
+    (Hanley and McNeil, 1982, "The meaning and use of the area under a ROC curve"), and equal to
+    the trapezoidal area of `sklearn.metrics.roc_auc_score`.
+
+    Args:
+      y_true: bool [n] (or 0 and 1), True for a positive.
+      score: float [n], higher means more likely positive; any scale.
+
+    Returns:
+      The area, in [0, 1]; nan when all rows have the same label.
+
+    Raises:
+      ValueError: lengths differ, or a score is nan.
+    """
+    y_true = np.asarray(y_true, bool)
+    score = np.asarray(score)
+    if y_true.ndim != 1 or y_true.shape != score.shape:
+        raise ValueError(f"auc: {y_true.shape} labels for {score.shape} scores, expected [n] each")
+    if np.isnan(score).any():
+        raise ValueError("auc: a score is nan")
+    return _auc(y_true, score)
+
+
+def _auc(y_true, score) -> float:
+    positives, negatives = score[y_true], np.sort(score[~y_true])
+    if not len(positives) or not len(negatives):
+        return float("nan")
+    # Twice the pairs won, in integers: exact, whatever the order of the rows.
+    below = np.searchsorted(negatives, positives, side="left").sum()
+    not_above = np.searchsorted(negatives, positives, side="right").sum()
+    return float(below + not_above) / (2.0 * len(positives) * len(negatives))
+
+
+def classification_metrics(y_true, y_score, class_names: Sequence[str]) -> dict[str, float]:
+    """Accuracies and AUCs of a K-class classifier.
+
+    Equal scores are ranked as `sklearn.metrics.top_k_accuracy_score` ranks them, the higher class
+    index first, so that every value is a pure function of the scores. The prediction of
+    `balanced_accuracy` is the class that `top1` counts.
+
+    Args:
+      y_true: int [n], classes in [0, K). Rows without a label must be left out.
+      y_score: float [n, K], probabilities (top-k and AUC need no more than an order).
+      class_names: the K distinct names, in the order of the columns.
+
+    Returns:
+      `top1`: the share of rows whose class has the highest score.
+      `top3`: the share whose class is among the three highest; only for K > 3, since with three
+        classes it is 1 whatever the scores.
+      `balanced_accuracy`: mean recall over the classes present in `y_true` (Brodersen et al.,
+        2010; `sklearn.metrics.balanced_accuracy_score`).
+      `auc_macro`: mean one-vs-rest AUC over the classes that have both positives and negatives in
+        `y_true`; nan if there are none.
+      `auc/<class name>`: the AUC of each of those classes.
+
+    Raises:
+      ValueError: no rows, shapes that do not fit, a label outside [0, K), a score that is nan, or
+        a class name used twice.
+    """
+    y_true = np.asarray(y_true)
+    y_score = np.asarray(y_score)
+    _check(y_true, y_score, class_names)
+    n, num_classes = y_score.shape
+
+    own = y_score[np.arange(n), y_true][:, None]
+    above = (y_score > own) | ((y_score == own) & (np.arange(num_classes) > y_true[:, None]))
+    rank = np.count_nonzero(above, axis=1)  # 0 for a correct prediction
+
+    rows_of_class = np.bincount(y_true, minlength=num_classes)
+    hits_of_class = np.bincount(y_true[rank == 0], minlength=num_classes)
+    present = rows_of_class > 0
+
+    metrics = {"top1": float(np.mean(rank == 0))}
+    if num_classes > 3:
+        metrics["top3"] = float(np.mean(rank < 3))
+    metrics["balanced_accuracy"] = float(np.mean(hits_of_class[present] / rows_of_class[present]))
+
+    columns = np.ascontiguousarray(y_score.T)
+    aucs = {
+        f"auc/{class_names[k]}": _auc(y_true == k, columns[k])
+        for k in np.flatnonzero(present & (rows_of_class < n))
+    }
+    metrics["auc_macro"] = float(np.mean(list(aucs.values()))) if aucs else float("nan")
+    return metrics | aucs
+
+
+def _check(y_true, y_score, class_names) -> None:
+    if y_score.ndim != 2 or y_true.shape != y_score.shape[:1]:
+        raise ValueError(
+            f"classification_metrics: labels {y_true.shape} and scores {y_score.shape}, "
+            "expected [n] and [n, K]"
+        )
+    n, num_classes = y_score.shape
+    if n == 0:
+        raise ValueError("classification_metrics: no rows")
+    if len(class_names) != num_classes or len(set(class_names)) != num_classes:
+        raise ValueError(
+            f"classification_metrics: {len(class_names)} class names, {len(set(class_names))} of "
+            f"them distinct, for {num_classes} columns of scores"
+        )
+    if not np.issubdtype(y_true.dtype, np.integer):
+        raise ValueError(f"classification_metrics: labels are {y_true.dtype}, expected integers")
+    if y_true.min() < 0 or y_true.max() >= num_classes:
+        raise ValueError(
+            f"classification_metrics: labels from {y_true.min()} to {y_true.max()}, expected "
+            f"0 to {num_classes - 1}"
+        )
+    if np.isnan(y_score).any():
+        raise ValueError("classification_metrics: a score is nan")
+
+
+def case_probabilities(probabilities, case_index) -> tuple[np.ndarray, np.ndarray]:
+    """Prediction for a case: the mean of the probabilities of its images.
+
+    Args:
+      probabilities: float [n, K], one row per image.
+      case_index: int or string [n], the case of each image; the images of a case need not be
+        neighbours, and the numbers need not be consecutive.
+
+    Returns:
+      `(probabilities, first)`: float64 [C, K] and int64 [C], one row per case, cases in the order
+      in which they first appear. `first` is the row of the case's first image, so that
+      `labels[first]` and `patients[first]` are those of the cases.
+
+    Raises:
+      ValueError: lengths differ.
+    """
+    probabilities = np.asarray(probabilities, np.float64)
+    case_index = np.asarray(case_index)
+    if probabilities.ndim != 2 or case_index.shape != probabilities.shape[:1]:
+        raise ValueError(
+            f"case_probabilities: probabilities {probabilities.shape} and cases "
+            f"{case_index.shape}, expected [n, K] and [n]"
+        )
+    _, first, case, images = np.unique(
+        case_index, return_index=True, return_inverse=True, return_counts=True
+    )
+    sums = np.zeros((len(first), probabilities.shape[1]))
+    np.add.at(sums, case, probabilities)
+    by_appearance = np.argsort(first)
+    return (sums / images[:, None])[by_appearance], first[by_appearance]

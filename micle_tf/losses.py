@@ -1,0 +1,114 @@
+"""Losses as pure functions of tensors, in `keras.ops`."""
+
+import math
+
+import keras
+from keras import ops
+
+# Stands for "not in the denominator": exp() of it is exactly 0, and unlike -inf it stays harmless
+# in kernels that multiply the logits by a one-hot target.
+_EXCLUDED = -1e30
+
+# Square of the length up to which a vector counts as zero. The gradient of the scaling to length 1
+# grows as 1/length, and 1/length**3 on the way must not overflow float32.
+_ZERO_SQUARED_NORM = 1e-12
+
+
+def nt_xent(z1, z2, *, temperature=0.1, groups=None, gather=None):
+    """Contrastive loss of SimCLR (NT-Xent), Equation 1 of Chen et al. (2020).
+
+    Row i of `z1` and row i of `z2` are a positive pair. For each of the 2n embeddings of this
+    replica, the loss is the cross-entropy of finding its positive among all others by cosine
+    similarity over temperature; the result is the mean over the 2n. Collapsed embeddings give
+    log(2N - 1). lightly and solo-learn print the same value; google-research/simclr, which adds
+    the means over the two directions, prints twice as much.
+
+    With several replicas, `gather` brings in the embeddings of the others as negatives. The mean
+    over replicas of the returned losses then is the loss of the whole batch on one replica, and
+    so are its gradients.
+
+    Args:
+        z1, z2: `[n, d]`, any float dtype. Rows are scaled to unit length here; rows of length up
+            to 1e-6 count as zero. Half precisions are raised to float32; float64 stays.
+        temperature: positive; 0.1 is SimCLR's for ImageNet, 0.5 for CIFAR-10.
+        groups: None, or integers `[n]` that say which pairs belong together (e.g. the patient).
+            Embeddings of the anchor's own group leave its denominator, except its positive.
+        gather: None for one replica. Otherwise `gather(x) -> (everything, offset)`: for x of
+            shape `[n, ...]`, the concatenation `[N, ...]` of the x of all replicas in replica
+            order, and the row at which this replica's x starts in it. It is called once with the
+            embeddings and, with `groups`, once with those. Its gradient must add up what all
+            replicas send back to x, as the transpose of a concatenation does.
+
+    Returns:
+        A scalar, float32 or float64.
+
+    Raises:
+        ValueError: if temperature is not positive, or z1 and z2 are not matrices of one shape.
+    """
+    logits, positives = _similarities(z1, z2, temperature, groups, gather)
+    return _mean_cross_entropy(logits, positives)
+
+
+def nt_xent_and_accuracy(z1, z2, *, temperature=0.1, groups=None, gather=None):
+    """`nt_xent` and the contrastive top-1 accuracy, from the same similarities.
+
+    The accuracy is the share of this replica's 2n embeddings whose most similar other embedding,
+    among the 2N - 1 (less those that `groups` removes), is their positive: in [0, 1], without
+    gradient, in the dtype of the loss. Arguments and errors are those of `nt_xent`.
+
+    Returns:
+        `(loss, accuracy)`, two scalars.
+    """
+    logits, positives = _similarities(z1, z2, temperature, groups, gather)
+    hits = ops.equal(ops.cast(ops.argmax(logits, axis=1), "int32"), positives)
+    return _mean_cross_entropy(logits, positives), ops.mean(ops.cast(hits, logits.dtype))
+
+
+def _similarities(z1, z2, temperature, groups, gather):
+    """Logits `[2n, 2N]` of this replica's anchors, and the column `[2n]` of each positive."""
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature must be positive and finite, got {temperature!r}")
+    z1, z2 = ops.convert_to_tensor(z1), ops.convert_to_tensor(z2)
+    if len(z1.shape) != 2 or tuple(z1.shape) != tuple(z2.shape):
+        raise ValueError(
+            f"z1 and z2 must be [n, d] of one shape, got {tuple(z1.shape)} and {tuple(z2.shape)}"
+        )
+    dtype = keras.backend.result_type(z1.dtype, z2.dtype, "float32")
+    z1, z2 = _unit_length(ops.cast(z1, dtype)), _unit_length(ops.cast(z2, dtype))
+    if gather is None:
+        gather = _no_other_replicas
+
+    # One exchange for both views: the pair travels side by side.
+    pairs, offset = gather(ops.concatenate([z1, z2], axis=1))
+    anchors = ops.concatenate([z1, z2], axis=0)
+    candidates = ops.concatenate(ops.split(pairs, 2, axis=1), axis=0)
+    logits = ops.matmul(anchors, ops.transpose(candidates)) / temperature
+
+    total = ops.shape(pairs)[0]
+    own = ops.cast(offset, "int32") + ops.arange(ops.shape(z1)[0], dtype="int32")
+    selves = ops.concatenate([own, own + total], axis=0)
+    positives = ops.concatenate([own + total, own], axis=0)
+    columns = ops.arange(2 * total, dtype="int32")
+    excluded = ops.equal(columns, selves[:, None])
+    if groups is not None:
+        groups = ops.convert_to_tensor(groups)
+        all_groups, _ = gather(groups)
+        same = ops.equal(groups[:, None], all_groups)
+        same = ops.tile(same, (2, 2))
+        not_positive = ops.not_equal(columns, positives[:, None])
+        excluded = ops.logical_or(excluded, ops.logical_and(same, not_positive))
+    return ops.where(excluded, ops.cast(_EXCLUDED, dtype), logits), positives
+
+
+def _mean_cross_entropy(logits, targets):
+    return ops.mean(ops.sparse_categorical_crossentropy(targets, logits, from_logits=True))
+
+
+def _unit_length(x):
+    """Rows scaled to length 1; rows that count as zero stay as they are, gradient included."""
+    squared_norm = ops.sum(ops.square(x), axis=1, keepdims=True)
+    return x * ops.rsqrt(ops.where(squared_norm > _ZERO_SQUARED_NORM, squared_norm, 1.0))
+
+
+def _no_other_replicas(x):
+    return x, 0

@@ -1,0 +1,155 @@
+"""The one training loop. A mode supplies its data, its models and its loss; see `Training`."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Mapping
+
+import tensorflow as tf
+
+from micle_tf import console
+from micle_tf.config import parse_interval
+from micle_tf.errors import Stopped
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What a mode hands to the loop.
+
+    Attributes:
+      models: {name: built Keras model}, saved under these names.
+      optimizer: a Keras optimizer, built on the trainable variables of all models.
+      schedule: from the number of steps taken to the learning rate of the next one.
+      dataset: from (first step, end) to a dataset whose elements are the parts of one
+        replica: replica 0 of a step, replica 1, ..., then the next step.
+      loss: from a replica's part to (loss, {name: value}), each a mean over the part.
+      total_steps: length of the run.
+      images_per_step: images that go through the model per step, over all replicas.
+      constants: values to log beside the loss, such as what chance would give.
+      note: from the logged values to the text beside the progress bar.
+    """
+
+    models: Mapping[str, object]
+    optimizer: object
+    schedule: Callable
+    dataset: Callable
+    loss: Callable
+    total_steps: int
+    images_per_step: int
+    constants: Mapping[str, float]
+    note: Callable
+
+
+def trainable_variables(models):
+    """The trainable variables of {name: model}, in the order of the models."""
+    return [variable for model in models.values() for variable in model.trainable_variables]
+
+
+def make_train_step(training, strategy):
+    """The function that takes one step on all replicas.
+
+    Each replica's loss is divided by the number of replicas, because Keras optimizers
+    add up the gradients: N replicas then take the step of one replica on the whole batch.
+
+    Returns:
+      A function from a (distributed) batch to {"loss": ..., other values}, the means
+      over replicas.
+    """
+    variables = trainable_variables(training.models)
+    replicas = strategy.num_replicas_in_sync
+
+    def replica_step(batch):
+        with tf.GradientTape() as tape:
+            loss, values = training.loss(batch)
+            scaled = loss / replicas
+        gradients = tape.gradient(scaled, variables)
+        training.optimizer.apply(gradients, variables)
+        return {"loss": loss} | values
+
+    @tf.function
+    def train_step(batch):
+        values = strategy.run(replica_step, args=(batch,))
+        mean = tf.distribute.ReduceOp.MEAN
+        return {name: strategy.reduce(mean, value, axis=None) for name, value in values.items()}
+
+    return train_step
+
+
+def train(training, config, strategy, run):
+    """Trains from the run's newest checkpoint, or from the start, to the last step.
+
+    Args:
+      training: `Training`.
+      config: reads `checkpoint_every`, `keep_checkpoints`, `log_every`.
+      strategy: tf.distribute strategy that the models were built under.
+      run: `RunDirectory`; gets checkpoints, metrics.jsonl and TensorBoard events.
+
+    Returns:
+      The values of the last step as {name: float}; with no step to take, {}.
+
+    Raises:
+      Stopped: the loss is not finite.
+    """
+    # ------------------------------------------------------------ restore
+    checkpoint = tf.train.Checkpoint(optimizer=training.optimizer, **training.models)
+    manager = tf.train.CheckpointManager(
+        checkpoint, run.file("checkpoints"), config.keep_checkpoints, checkpoint_name="ckpt"
+    )
+    step = 0
+    if manager.latest_checkpoint:
+        checkpoint.restore(manager.latest_checkpoint).assert_consumed()
+        step = int(manager.latest_checkpoint.rpartition("-")[2])
+        console.say(f"resumed at step {step}")
+    run.forget_after(step)
+
+    # ------------------------------------------------------------ input
+    dataset = strategy.distribute_datasets_from_function(
+        lambda _: training.dataset(step, training.total_steps)
+    )
+    batches = iter(dataset)
+
+    # ------------------------------------------------------------ steps
+    train_step = make_train_step(training, strategy)
+    save_seconds, save_steps = parse_interval(config.checkpoint_every)
+    writer = tf.summary.create_file_writer(run.path)
+    values, last_saved_at, last_saved = {}, time.monotonic(), step
+    waited, since, since_step = 0.0, time.monotonic(), step
+
+    with console.Progress("training", training.total_steps, "step", done=step) as progress:
+        while step < training.total_steps:
+            asked = time.monotonic()
+            batch = next(batches)
+            waited += time.monotonic() - asked
+            result = train_step(batch)
+            step += 1
+
+            # -------------------------------------------------------- log
+            last = step == training.total_steps
+            if step % config.log_every == 0 or step == 1 or last:
+                values = {name: float(value) for name, value in result.items()}
+                if not math.isfinite(values["loss"]):
+                    raise Stopped(
+                        f"the loss is {values['loss']} at step {step}; the last checkpoint is of "
+                        f"step {last_saved}. A lower --learning_rate often helps"
+                    )
+                spent = time.monotonic() - since
+                speed = {
+                    "images_per_second": (step - since_step) * training.images_per_step / spent,
+                    "input_wait": waited / spent,
+                }
+                waited, since, since_step = 0.0, time.monotonic(), step
+                values["learning_rate"] = float(training.schedule(step - 1))
+                values |= dict(training.constants) | speed
+                run.log(step, values)
+                with writer.as_default(step=step):
+                    for name, value in values.items():
+                        tf.summary.scalar(name, value)
+            progress.update(1, training.note(values))
+
+            # -------------------------------------------------------- save
+            due = time.monotonic() - last_saved_at >= save_seconds if save_seconds else False
+            if last or due or (save_steps and step % save_steps == 0):
+                manager.save(checkpoint_number=step)
+                last_saved_at, last_saved = time.monotonic(), step
+    writer.close()
+    return values

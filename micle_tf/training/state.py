@@ -1,0 +1,176 @@
+"""A run directory: what ran there, how far it got, and what came out."""
+
+import json
+import os
+
+import tensorflow as tf
+
+from micle_tf.config import Config
+from micle_tf.errors import BadInput
+
+FRESH, UNFINISHED, FINISHED = "fresh", "unfinished", "finished"
+# What a run inherits from the run that it takes its weights from.
+ARCHITECTURE = ("resnet_depth", "width_multiplier", "sk_ratio", "se_ratio", "image_size")
+PROJECTION = ("num_proj_layers", "proj_out_dim")
+
+
+class RunDirectory:
+    """Files of one run: config.json, checkpoints/, metrics.jsonl, result.json.
+
+    Args:
+      path: the directory; made when the run begins.
+      config: `Config` of the run.
+      facts: what else must not change on resume: {"replicas": 2, "data": "..."}.
+    """
+
+    def __init__(self, path, config, facts):
+        self.path = path
+        self._config, self._facts = config, dict(facts)
+
+    def file(self, name):
+        """Path of a file in the directory."""
+        return os.path.join(self.path, name)
+
+    def begin(self):
+        """Claims the directory for this configuration.
+
+        Returns:
+          FRESH, UNFINISHED (the same command ran here and was stopped) or FINISHED.
+
+        Raises:
+          BadInput: the directory holds a run of another configuration.
+        """
+        if tf.io.gfile.exists(self.file("config.json")):
+            self._check_same()
+            finished = tf.io.gfile.exists(self.file("result.json"))
+            return FINISHED if finished else UNFINISHED
+        if tf.io.gfile.exists(self.path) and tf.io.gfile.listdir(self.path):
+            raise BadInput(
+                f"--model_dir={self.path}: not empty, and not a run of ours (no config.json)"
+            )
+        tf.io.gfile.makedirs(self.path)
+        stated = json.loads(self._config.to_json()) | self._facts
+        write_json(self.file("config.json"), stated)
+        return FRESH
+
+    def _check_same(self):
+        old_config, old_facts = read_config(self.path)
+        changed = [
+            f"{name} ({getattr(old_config, name)} there)"
+            for name in self._config.differences(old_config)
+        ]
+        changed += [
+            f"{name} ({old_facts.get(name)} there, {value} now)"
+            for name, value in self._facts.items()
+            if old_facts.get(name) != value
+        ]
+        if changed:
+            raise BadInput(
+                f"--model_dir={self.path}: holds a run with another {', '.join(changed)}; "
+                "choose another directory"
+            )
+
+    def log(self, step, values):
+        """Appends a line to metrics.jsonl."""
+        with tf.io.gfile.GFile(self.file("metrics.jsonl"), "a") as file:
+            file.write(json.dumps({"step": step} | values) + "\n")
+
+    def forget_after(self, step):
+        """Drops lines of metrics.jsonl that a resumed run will write again."""
+        path = self.file("metrics.jsonl")
+        if not tf.io.gfile.exists(path):
+            return
+        with tf.io.gfile.GFile(path) as file:
+            lines = file.read().splitlines(keepends=True)
+        kept = [line for line in lines if _step_of(line) is not None and _step_of(line) <= step]
+        write_text(path, "".join(kept))
+
+    def finish(self, *, mode, dataset, method, steps, seconds, metrics, intervals):
+        """Writes result.json, whose presence says that the run is finished."""
+        result = dict(
+            mode=mode, dataset=dataset, method=method, steps=steps, seconds=round(seconds, 1),
+            metrics=metrics, intervals=intervals,
+        )  # fmt: skip
+        write_json(self.file("result.json"), result)
+        return result
+
+
+def _step_of(line):
+    """The step of a line of metrics.jsonl; None for one that was cut off."""
+    try:
+        return json.loads(line)["step"]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        return None
+
+
+def write_text(path, text):
+    """Writes a file under a temporary name, then renames it."""
+    unfinished = f"{path}.tmp"
+    with tf.io.gfile.GFile(unfinished, "w") as file:
+        file.write(text)
+    tf.io.gfile.rename(unfinished, path, overwrite=True)
+
+
+def write_json(path, value):
+    """`write_text` of JSON; a number that is not finite becomes null, as JSON has none."""
+    write_text(path, json.dumps(_finite(value), indent=1, allow_nan=False) + "\n")
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and value - value != 0:
+        return None
+    return value
+
+
+def read_config(run):
+    """(Config, other facts) of a run directory; raises BadInput naming --checkpoint."""
+    path = os.path.join(run, "config.json")
+    if not tf.io.gfile.exists(path):
+        raise BadInput(f"--checkpoint={run}: not a run directory (no config.json)")
+    with tf.io.gfile.GFile(path) as file:
+        text = file.read()
+    try:
+        config = Config.from_json(text)
+        stated = json.loads(text)
+    except (json.JSONDecodeError, TypeError) as error:
+        raise BadInput(f"{path}: damaged ({error})") from None
+    known = json.loads(config.to_json())
+    return config, {name: value for name, value in stated.items() if name not in known}
+
+
+def latest_checkpoint(run):
+    """Path prefix of the newest checkpoint of a run; raises BadInput if it has none."""
+    path = tf.train.latest_checkpoint(os.path.join(run, "checkpoints"))
+    if path is None:
+        raise BadInput(f"--checkpoint={run}: holds no checkpoint yet")
+    return path
+
+
+def restore_models(run, **models):
+    """Fills models, by name, with the weights of a run's newest checkpoint.
+
+    Args:
+      run: run directory.
+      **models: built Keras models, e.g. encoder=..., projection_head=....
+
+    Raises:
+      BadInput: the checkpoint has no weights for a variable, or others than the model's.
+    """
+    path = latest_checkpoint(run)
+    try:
+        status = tf.train.Checkpoint(**models).restore(path)
+        status.assert_existing_objects_matched()
+        status.expect_partial()
+    except (AssertionError, ValueError, tf.errors.InvalidArgumentError) as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise BadInput(f"--checkpoint={run}: weights of another model: {reason}") from None
+
+
+def read_result(run):
+    """The content of a run's result.json."""
+    with tf.io.gfile.GFile(os.path.join(run, "result.json")) as file:
+        return json.loads(file.read())

@@ -1,0 +1,239 @@
+"""Where the images of a manifest are, and what is wrong with files."""
+
+import json
+import os
+
+import pytest
+
+from data_builders.case_builder import BadData
+from data_builders.derm_cases.manifest import read_manifest
+from tests.data_builders.manifests import cases_of, fault, read, split_of
+
+pytestmark = pytest.mark.usefixtures("image_folder")
+
+
+# ---------------------------------------------------------------- images
+
+
+def test_image_in_two_cases():
+    fault(
+        "image,case_id\na.png,c1\nb.png,c1\na.png,c2\n",
+        "cases.csv row 4: image a.png is in case c1 too (cases.csv row 2)",
+    )
+
+
+@pytest.mark.parametrize("again", ["a.png", "./a.png", "sub/../a.png", "link.png", "a"])
+def test_image_twice_however_it_is_spelled(image_folder, again):
+    (image_folder / "sub").mkdir()
+    (image_folder / "link.png").symlink_to("a.png")
+    fault(
+        f"image,case_id\na.png,c1\n{again},c1\n",
+        f"cases.csv row 3: image {again} is there twice (cases.csv row 2)",
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["g.png", "g", "sub", "sub/a.png", "a.png/b.png", "x" * 300 + ".png"]
+)
+def test_image_that_is_missing(image_folder, name):
+    (image_folder / "sub").mkdir()
+    fault(f"image,case_id\na.png,c1\n{name},c1\n", f"cases.csv row 3: no such image: {name}")
+
+
+def test_images_lie_in_their_folder(image_folder):
+    outside = image_folder / "outside"
+    outside.mkdir()
+    (outside / "x.png").write_bytes(b"x")
+    inside = image_folder / "inside"
+    inside.mkdir()
+    (inside / "link.png").symlink_to(outside / "x.png")
+    (inside / "folder").symlink_to(outside)
+    for name in ("../outside/x.png", str(outside / "x.png"), "link.png", "folder/x.png", "link"):
+        fault(
+            f"image,case_id\n{name},c1\n",
+            f"cases.csv row 2: {name} lies outside the image folder inside",
+            image_dir="inside",
+        )
+    (image_folder / "inside-not").mkdir()
+    (image_folder / "inside-not" / "x.png").write_bytes(b"x")
+    fault(
+        "image,case_id\n../inside-not/x.png,c1\n",
+        "cases.csv row 2: ../inside-not/x.png lies outside the image folder inside",
+        image_dir="inside",
+    )
+
+
+def test_absolute_path_inside_the_folder_is_no_image_id(image_folder):
+    case = cases_of(read(f"image,case_id\n{image_folder}/a.png,c1\n"))["c1"]
+    assert case.images[0].image_id == "a.png"
+    case = cases_of(read(f"image,case_id\n{image_folder}/a.png,c1\n", image_dir="/"))["c1"]
+    assert case.images[0].image_id == str(image_folder / "a.png").removeprefix("/")
+
+
+def test_folder_of_the_images(image_folder):
+    (image_folder / "photos" / "deep").mkdir(parents=True)
+    (image_folder / "photos" / "deep" / "é 1.JPG").write_bytes(b"photo")
+    image = cases_of(read("image,case_id\ndeep/é 1.JPG,c1\n", image_dir="photos"))["c1"].images[0]
+    assert (image.image_id, image.read()) == ("deep/é 1.JPG", b"photo")
+    assert image.source == "cases.csv row 2: photos/deep/é 1.JPG"
+    fault("image,case_id\na,c1\n", "--image_dir=pictures: no such folder", image_dir="pictures")
+
+
+def test_images_lie_beside_the_manifest_by_default(image_folder, monkeypatch):
+    read("image,case_id\na.png,c1\nb.png,c2\nc.png,c3\n")
+    (image_folder / "elsewhere").mkdir()
+    monkeypatch.chdir(image_folder / "elsewhere")
+    for path in ("../cases.csv", str(image_folder / "cases.csv")):
+        manifest = read_manifest(path)
+        assert {i.read() for c in cases_of(manifest).values() for i in c.images} == {
+            b"a",
+            b"b",
+            b"c",
+        }
+    monkeypatch.setenv("HOME", str(image_folder))
+    assert len(cases_of(read_manifest("~/cases.csv"))) == 3
+
+
+# ---------------------------------------------------------------- the file
+
+
+def test_no_such_manifest():
+    with pytest.raises(BadData) as caught:
+        read_manifest("none.csv")
+    assert str(caught.value) == "--manifest=none.csv: no such file or folder"
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "cases.csv: the file is empty"),
+        ("\n \n", "cases.csv: the file is empty"),
+        ("image,case_id\n\n", "--manifest=cases.csv: no images in it"),
+        (
+            "image,case_id,label\na.png,c1,x\nb.png,c1\n",
+            "cases.csv row 3: 2 fields, but the header has 3",
+        ),
+        ("image,case_id\na.png,c1,\n", "cases.csv row 2: 3 fields, but the header has 2"),
+        (b"image,case_id\na.png,c1\nb.png,c\xe9\n", "cases.csv row 3: not UTF-8 text"),
+        (b"\xef\xbb\xbfimage,case_id\na.png,c\xe9\n", "cases.csv row 2: not UTF-8 text"),
+        ("image,case_id\n".encode("utf-16"), "cases.csv row 1: not UTF-8 text"),
+        ("image,case_id\na.png,c\0\n", "cases.csv row 2: a zero byte: this is not a text file"),
+        (
+            'image,case_id\na.png,c1\n"b.png,c1\nc.png,c2\n',
+            "cases.csv row 3: not valid CSV: unexpected end of data",
+        ),
+        (
+            'image,case_id\n"a.png"x,c1\n',
+            "cases.csv row 2: not valid CSV: ',' expected after '\"'",
+        ),
+    ],
+)
+def test_file_that_is_wrong(text, message):
+    fault(text, message)
+
+
+def test_rows_are_numbered_by_their_first_line():
+    note = '"first\nsecond\n\nfourth"'
+    fault(
+        f"image,case_id,note\na.png,c1,{note}\n\nb.png,c1,{note}\nc.png,,{note}\n",
+        "cases.csv row 11: column case_id is blank",
+    )
+    fault(
+        f'image,case_id,"two\nlines"\na.png,c1,\nb.png,,\n',
+        "cases.csv row 4: column case_id is blank",
+    )
+    fault(
+        'image,case_id\na.png,c1\n"b\n\n', "cases.csv row 3: not valid CSV: unexpected end of data"
+    )
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+def test_dialects(mark, line_end, start):
+    lines = ['image|case_id|label|"a, b; c"', "a.png|c1|nevus|x", '"b.png"|c1|nevus|"two\nlines"']
+    manifest = read(start + line_end.join(line.replace("|", mark) for line in lines) + line_end)
+    case = cases_of(manifest)["c1"]
+    assert [image.image_id for image in case.images] == ["a.png", "b.png"]
+    assert manifest.class_names == ("nevus",)
+    assert case.attributes == {"a, b; c": ["x", "two\nlines"]}
+
+
+def test_a_manifest_that_is_no_text_but_an_image(image_folder):
+    with pytest.raises(BadData) as caught:
+        (image_folder / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+        read_manifest("photo.jpg")
+    assert str(caught.value) == "photo.jpg row 1: not UTF-8 text"
+
+
+# ---------------------------------------------------------------- folders
+
+
+def test_a_folder_per_case(image_folder):
+    for name in ("c1/2.jpg", "c1/1.PNG", "c2/photo.jpeg", "c3/x.png", "c3/notes.txt", "c4/._x.png",
+                 ".git/a.png", "readme.txt", "c1/deep/y.png"):  # fmt: skip
+        path = image_folder / "cases" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    manifest = read_manifest("cases")
+    cases = cases_of(manifest)
+    assert {name: [i.image_id for i in case.images] for name, case in cases.items()} == {
+        "c1": ["c1/1.PNG", "c1/2.jpg"],
+        "c2": ["c2/photo.jpeg"],
+        "c3": ["c3/x.png"],
+    }
+    assert cases["c1"].images[0].read() == b"c1/1.PNG"
+    assert cases["c1"].images[0].source == "cases/c1/1.PNG"
+    assert manifest.class_names == ()
+    assert manifest.notes == (
+        "files left out, not JPEG or PNG in a case folder: 3",  # notes.txt, readme.txt, c1/deep
+        "no split was given: made by case: train, validation, test",
+    )
+    assert split_of(manifest) == split_of(read_manifest("cases/"))
+
+
+def test_folders_without_cases(image_folder):
+    (image_folder / "cases" / "c1").mkdir(parents=True)
+    (image_folder / "cases" / "loose.jpg").write_bytes(b"x")
+    with pytest.raises(BadData) as caught:
+        read_manifest("cases")
+    assert str(caught.value) == "--manifest=cases: no images in it"
+    for flag, message in (
+        ("image_dir", "--image_dir=x: --manifest=cases is a folder, not a CSV"),
+        ("columns", "--columns=x: --manifest=cases is a folder, not a CSV"),
+    ):
+        with pytest.raises(BadData) as caught:
+            read_manifest("cases", **{flag: "x"})
+        assert str(caught.value) == message
+
+
+def test_a_folder_with_links_to_elsewhere(image_folder):
+    (image_folder / "cases" / "c1").mkdir(parents=True)
+    (image_folder / "cases" / "c1" / "1.png").symlink_to(image_folder / "a.png")
+    with pytest.raises(BadData) as caught:
+        read_manifest("cases")
+    assert str(caught.value) == "cases/c1/1.png: c1/1.png lies outside the image folder cases"
+
+
+# ---------------------------------------------------------------- fingerprint
+
+
+def test_fingerprint_is_of_what_the_manifest_says(image_folder):
+    text = "image,case_id,patient_id,label,view,split,age\na.png,c1,p1,x,v,train,40\nb.png,c2,p2,y,v,test,50\n"
+    first = read(text).fingerprint
+    assert read(text).fingerprint == first
+    assert read(text.replace(",", ";")).fingerprint == first
+    changes = [("p1", "p3"), ("c1", "c3"), (",x,", ",z,"), ("v,train", "w,train"), ("test", "val"),
+               ("40", "41"), ("a.png", "c.png"), (",age", ",years")]  # fmt: skip
+    seen = {read(text.replace(old, new)).fingerprint for old, new in changes}
+    assert len(seen | {first}) == len(changes) + 1
+    assert read(text, labels_shared_by_case=False).fingerprint != first
+    os.utime(image_folder / "a.png", (1, 1))
+    assert read(text).fingerprint == first
+    (image_folder / "a.png").write_bytes(b"longer")
+    assert read(text).fingerprint != first
+
+
+def test_attributes_can_be_written_as_json():
+    case = cases_of(read("image,case_id,skin type,n\na.png,c1,é,1\nb.png,c1,é,2\n"))["c1"]
+    assert json.loads(json.dumps(case.attributes)) == {"skin type": "é", "n": ["1", "2"]}
