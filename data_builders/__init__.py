@@ -1,0 +1,1 @@
+"""tfds builders that package datasets as grouped cases."""

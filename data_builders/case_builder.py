@@ -114,8 +114,8 @@ def case_metadata(class_names=(), finding_names=(), labels_shared_by_case=True, 
 def case_examples(cases: Iterable[Case], max_pixels=None):
     """Turns cases into (key, example) as tfds wants them.
 
-    Threads read and check the images of the next few cases, so that about twice as
-    many cases as there are cores are in memory, whatever the size of the dataset.
+    Threads read and check the images of the next few cases, so that two cases per core
+    are in memory, whatever the size of the dataset.
 
     Args:
       cases: the cases of one split.
@@ -133,7 +133,8 @@ def case_examples(cases: Iterable[Case], max_pixels=None):
     def read(case):
         return [read_image(image, max_pixels) for image in case.images]
 
-    workers = min(os.cpu_count() or 1, 8)
+    # Decoding leaves Python to other threads; rendering does not, and is slower with several.
+    workers = 1 if max_pixels is None else min(os.cpu_count() or 1, 8)
     with futures.ThreadPoolExecutor(workers) as pool:
         waiting = collections.deque()
         for case in cases:
@@ -292,7 +293,9 @@ def check_cases(cases_by_split: Mapping[str, Iterable[Case]]):
             for image in case.images:
                 if image.image_id in images:
                     first = images[image.image_id]
-                    raise BadData(f"{image.source}: image {image.image_id} is there twice ({first})")
+                    raise BadData(
+                        f"{image.source}: image {image.image_id} is there twice ({first})"
+                    )
                 images[image.image_id] = image.source
             key = patient_key(case.patient_id, case.case_id)
             other_split, other_source = patients.setdefault(key, (split, source))

@@ -100,12 +100,12 @@ def configure(argv):
     """
     explicit, flagfiles = parse(argv)
     checked = Config(**explicit)  # a bad value on the line is named before anything is read
-    inherited = _inherited(checked, explicit) if checked.checkpoint else {}
-    given = inherited | explicit
+    source = _source(checked.checkpoint)
+    given = (_inherited(checked, explicit, source) if source else {}) | explicit
     recipe, origin = _recipe(Config(**given), flagfiles)
     config = Config(**(recipe | given))
     if not config.model_dir:
-        config = config.replace(model_dir=_default_model_dir(config, inherited))
+        config = config.replace(model_dir=_default_model_dir(config, source))
     return config, origin
 
 
@@ -123,9 +123,9 @@ def parse(argv, where=""):
                   float: absl_flags.DEFINE_float, str: absl_flags.DEFINE_string}[field.type]  # fmt: skip
         define(field.name, None, field.metadata["help"], flag_values=values)
     absl_flags.DEFINE_string("train_mode", None, "SimCLR's name of mode.", flag_values=values)
-    absl_flags.DEFINE_multi_string("flagfile", [], "Recipe.", flag_values=values)
+    flagfiles, argv = _take_flagfiles(argv)
     try:
-        stray = values([""] + list(argv))[1:]
+        stray = values([""] + argv)[1:]
     except absl_flags.UnrecognizedFlagError as error:
         names = [field.name for field in fields]
         near = difflib.get_close_matches(error.flagname.removeprefix("no"), names, 1, 0.5)
@@ -139,7 +139,19 @@ def parse(argv, where=""):
     found = {f.name: values[f.name].value for f in fields if values[f.name].present}
     if values["train_mode"].present:
         found.setdefault("mode", values["train_mode"].value)
-    return found, values["flagfile"].value
+    return found, flagfiles
+
+
+def _take_flagfiles(argv):
+    """Splits off the values of --flagfile, which absl would read as if they stood on the line."""
+    files, rest, argv = [], [], iter(argv)
+    for argument in argv:
+        name, equals, value = argument.partition("=")
+        if name.lstrip("-") == "flagfile" and name.startswith("-"):
+            files.append(value if equals else next(argv, ""))
+        else:
+            rest.append(argument)
+    return files, rest
 
 
 def _recipe(config, flagfiles):
@@ -178,11 +190,19 @@ def _read_flagfile(path, depth=0):
     return values | found
 
 
-def _inherited(config, explicit):
+def _source(checkpoint):
+    """The Config of the run that --checkpoint names; None without one."""
+    if not checkpoint:
+        return None
+    from micle_tf.training import state
+
+    return state.read_config(checkpoint)[0]
+
+
+def _inherited(config, explicit, source):
     """What a run takes over from the one in --checkpoint: architecture, precision and data."""
     from micle_tf.training import state
 
-    source, _ = state.read_config(config.checkpoint)
     fixed = state.ARCHITECTURE + (state.PROJECTION if config.mode == "pretrain" else ())
     for name in fixed:
         stated = explicit.get(name, getattr(source, name))
@@ -197,15 +217,15 @@ def _inherited(config, explicit):
     return {name: getattr(source, name) for name in names}
 
 
-def _default_model_dir(config, inherited):
+def _default_model_dir(config, source):
     """runs/<dataset>-<config>/pretrain-<method>, or RUN/<mode>[-<dataset>] from a checkpoint."""
     from micle_tf.data.names import dataset_and_config
 
     name = "-".join(dataset_and_config(config))
     mode = f"{config.mode}-{config.method}" if config.mode == "pretrain" else config.mode
-    if config.checkpoint:
-        other_data = "dataset" not in inherited
-        return os.path.join(config.checkpoint, f"{mode}-{name}" if other_data else mode)
+    if source:
+        same_data = dataset_and_config(source) == dataset_and_config(config)
+        return os.path.join(config.checkpoint, mode if same_data else f"{mode}-{name}")
     return os.path.join("runs", name, mode if config.mode == "pretrain" else f"{mode}-random")
 
 

@@ -19,7 +19,7 @@ from micle_tf import cli, console
 
 ARMS = ("random", "simclr", "micle")
 # S: long enough for the effect, short enough for ten minutes on two cores.
-STEPS = 200
+STEPS = 400
 PRETRAINING_DATA = {
     "none": "derm_cases/synthetic",
     "shuffled": "derm_cases/synthetic_shuffled",
@@ -73,7 +73,9 @@ def demo(seed=0, control="none", steps=STEPS, model_dir="runs/demo", data_dir=""
     ]
     for number, (title, method, length, source, name) in enumerate(stages, 1):
         console.say(f"\n[{number}/6] {title} (S = {steps})")
+        recipe = cli.RECIPES / f"derm_cases/synthetic/pretrain_{method}.flags"
         arguments = ["--mode=pretrain", f"--method={method}", f"--train_steps={length}"]
+        arguments += [f"--flagfile={recipe}"]
         arguments += [f"--checkpoint={run(source)}"] if source else []
         config, _ = cli.configure(arguments + common + data + [f"--model_dir={run(name)}"])
         pretrain(config)
@@ -81,7 +83,9 @@ def demo(seed=0, control="none", steps=STEPS, model_dir="runs/demo", data_dir=""
     for number, arm in enumerate(ARMS, 4):
         console.say(f"\n[{number}/6] linear evaluation: {arm}")
         source = [f"--checkpoint={run(arm)}"] if arm != "random" else []
+        recipe = cli.RECIPES / "derm_cases/synthetic/linear_eval.flags"
         arguments = ["--mode=linear_eval", f"--model_dir={run(f'{arm}-linear_eval')}"]
+        arguments += [f"--flagfile={recipe}"]
         config, _ = cli.configure(arguments + source + common + judged)
         result = linear_eval(config)
         metrics |= {f"{arm}/{name}": value for name, value in result["metrics"].items()}

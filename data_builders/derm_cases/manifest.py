@@ -42,7 +42,7 @@ class Manifest:
       class_names: the labels, sorted; empty if nothing is labelled.
       labels_shared_by_case: the images of a case carry one label.
       notes: one line each on what was decided for the user.
-      fingerprint: hash of all this and of the sizes of the images.
+      fingerprint: hash of what the rows say and of the sizes of the images.
     """
 
     cases: dict
@@ -112,7 +112,7 @@ def read_manifest(manifest, image_dir="", columns="", labels_shared_by_case=True
                     raise BadData(f"--{flag}={value}: --manifest={manifest} is a folder, not a CSV")
             rows, left_out = _folder_rows(path)
             if left_out:
-                notes.append(f"files left out, not JPEG or PNG in a case folder: {left_out:,}")
+                notes.append(f"left out, being no JPEG or PNG of a case folder: {left_out:,}")
         else:
             root = os.path.expanduser(image_dir) or os.path.dirname(path)
             if not os.path.isdir(root or "."):
@@ -281,9 +281,7 @@ def _csv_row(where, fields, header, place, folder):
     value["image"] = folder.image_id(value["image"])
     ours = set(place.values())
     attributes = {
-        header[i]: field
-        for i, field in enumerate(fields)
-        if i not in ours and header[i] and field
+        header[i]: field for i, field in enumerate(fields) if i not in ours and header[i] and field
     }
     return _Row(where=where, file=file, attributes=attributes, **value)
 

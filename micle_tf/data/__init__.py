@@ -1,0 +1,1 @@
+"""From a dataset to batches: cases, random access, sampling, decoding, augmentation."""

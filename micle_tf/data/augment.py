@@ -1,4 +1,4 @@
-"""SimCLR's augmentations of one image, as pure functions of a seed.
+"""SimCLR's augmentations of one image, all chance drawn beforehand for a whole batch.
 
 The operations, their order and their numbers are those of google-research/simclr
 (tf2/data_util.py): random resized crop, flip, colour jitter in random order,
@@ -10,16 +10,19 @@ it). Rotation, which the MICLe paper adds for X-rays, comes first.
 import dataclasses
 import math
 
+import numpy as np
 import tensorflow as tf
 
-from micle_tf.data import decode
+from micle_tf.data import decode, sampling
 
 _MAX_CROP_ATTEMPTS = 100
 _ASPECT_RATIO = (3 / 4, 4 / 3)
-_JITTER_PROBABILITY, _GRAY_PROBABILITY, _BLUR_PROBABILITY = 0.8, 0.2, 0.5
+_FLIP_PROBABILITY, _JITTER_PROBABILITY = 0.5, 0.8
+_GRAY_PROBABILITY, _BLUR_PROBABILITY = 0.2, 0.5
 _BLUR_SIGMA = (0.1, 2.0)
-# Distinct streams of random numbers drawn from the seed of a view.
-_CROP, _REST = 1, 2
+_BLUR_ROWS_AT_ONCE = 32
+# Luminance (ITU-R 601) of red, green and blue.
+_LUMINANCE = (0.2989, 0.5870, 0.1140)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,37 +48,101 @@ class Augmentation:
     random_flip: bool = True
 
 
-def augmented_view(content, seed, options):
+def draw_views(seed, step, batch_size, options):
+    """Draws all that is random about the views of a batch.
+
+    One draw for a batch and not one for a view: small random ops would cost as much
+    as the augmentation of a small image.
+
+    Args:
+      seed: int.
+      step: scalar int64 tensor.
+      batch_size: B.
+      options: `Augmentation`. A view's draws do not depend on what is switched on.
+
+    Returns:
+      A dict with an entry per view [B, 2], each with an axis more where noted:
+        crop: [B, 2, 2] int64, the seed of the crop;
+        angle: float32, of the rotation, in radians;
+        flip, jitter, gray: bool, whether to;
+        order: [B, 2, 4] int32, a permutation of 0 ... 3: when which colour is changed;
+        brightness, contrast, saturation: float32 factors; hue: float32, a share of the
+          circle;
+        sigma: float32, of the blur, in pixels; 0 for none.
+    """
+    strength = options.color_jitter_strength
+    key = sampling.stream_key(seed, sampling.VIEWS, step)
+    draws = tf.random.stateless_uniform([batch_size, 2, 14], key)
+    (
+        angle, flip, jitter, brightness, contrast, saturation, hue, gray, blurred, sigma,
+    ) = tf.unstack(draws[..., :10], axis=-1)  # fmt: skip
+
+    def between(draw, low, high):
+        return low + draw * (high - low)
+
+    factors = max(1 - 0.8 * strength, 0.0), 1 + 0.8 * strength
+    return dict(
+        crop=tf.random.stateless_uniform(
+            [batch_size, 2, 2], sampling.stream_key(seed, sampling.CROPS, step),
+            minval=None, maxval=None, dtype=tf.int64,
+        ),
+        angle=between(angle, -1, 1) * math.radians(options.rotation_degrees),
+        flip=flip < (_FLIP_PROBABILITY if options.random_flip else 0),
+        jitter=jitter < (_JITTER_PROBABILITY if strength else 0),
+        order=tf.argsort(draws[..., 10:]),
+        brightness=between(brightness, *factors),
+        contrast=between(contrast, *factors),
+        saturation=between(saturation, *factors),
+        hue=between(hue, -1, 1) * (0.2 * strength),
+        gray=gray < (_GRAY_PROBABILITY if strength else 0),
+        sigma=tf.where(
+            blurred < (_BLUR_PROBABILITY if options.use_blur else 0),
+            between(sigma, *_BLUR_SIGMA),
+            0.0,
+        ),
+    )  # fmt: skip
+
+
+def augmented_view(content, draws, options):
     """One augmented view of an encoded image; of a JPEG only the crop is decoded.
 
     Args:
       content: scalar string, JPEG or PNG.
-      seed: [2] int64; the same seed gives the same view.
+      draws: what `draw_views` drew for this view.
       options: `Augmentation`.
 
     Returns:
       [size, size, 3] float32 in [0, 1].
     """
     if options.rotation_degrees:
-        return augmented_image(decode.decode(content), seed, options)
-    cropped = decode.decode_crop(content, lambda size: crop_window(size, seed, options))
-    return _after_crop(cropped, seed, options)
+        return augmented_image(decode.decode(content), draws, options)
+    cropped = decode.decode_crop(
+        content, lambda size: crop_window(size, draws["crop"], options.crop_area_min)
+    )
+    return _after_crop(cropped, draws, options.size)
 
 
-def augmented_image(image, seed, options):
+def augmented_image(image, draws, options):
     """As `augmented_view`, of an image that is decoded already: [h, w, 3] uint8."""
+    window = crop_window(tf.shape(image)[:2], draws["crop"], options.crop_area_min)
     if options.rotation_degrees:
-        share = 2 * _draws(seed)[8] - 1
-        image = rotate(tf.cast(image, tf.float32), share * math.radians(options.rotation_degrees))
-    window = crop_window(tf.shape(image)[:2], seed, options)
-    return _after_crop(decode.crop(image, window), seed, options)
+        cropped = rotate(tf.cast(image, tf.float32), draws["angle"], window)
+    else:
+        cropped = decode.crop(image, window)
+    return _after_crop(cropped, draws, options.size)
 
 
-def crop_window(size, seed, options):
-    """Draws the crop: area U(crop_area_min, 1) of the image, aspect ratio 3/4 to 4/3.
+def crop_window(size, seed, area_min):
+    """Draws a crop, by the law of SimCLR's code.
+
+    The aspect ratio (width / height) is uniform in 3/4 to 4/3, then the height is uniform
+    between what an area of `area_min` needs and the largest that fits: the area itself is
+    not uniform.
 
     Args:
       size: [2] int32 (height, width) of the image.
+      seed: [2] int64.
+      area_min: smallest share of the image's area.
 
     Returns:
       [4] int32 (y, x, height, width); the whole image if 100 draws did not fit.
@@ -83,84 +150,71 @@ def crop_window(size, seed, options):
     begin, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
         tf.concat([size, [3]], axis=0),
         bounding_boxes=tf.constant([[[0.0, 0.0, 1.0, 1.0]]]),
-        seed=tf.random.fold_in(seed, _CROP),
+        seed=seed,
         min_object_covered=0.0,
         aspect_ratio_range=_ASPECT_RATIO,
-        area_range=(options.crop_area_min, 1.0),
+        area_range=(area_min, 1.0),
         max_attempts=_MAX_CROP_ATTEMPTS,
         use_image_if_no_bounding_boxes=True,
     )
     return tf.concat([begin[:2], extent[:2]], axis=0)
 
 
-def _draws(seed):
-    """The uniform numbers behind all but the crop of a view, [9]."""
-    return tf.random.stateless_uniform([9], tf.random.fold_in(seed, _REST))
+def _after_crop(cropped, draws, size):
+    """Resize, flip, colour, grayscale, blur."""
+
+    def apply_if(wanted, change, image):
+        return tf.cond(wanted, lambda: change(image), lambda: image)
+
+    image = decode.resize(cropped, size)
+    image = apply_if(draws["flip"], lambda x: tf.reverse(x, axis=[1]), image)
+    image = apply_if(draws["jitter"], lambda x: jitter_color(x, draws), image)
+    image = apply_if(draws["gray"], to_gray, image)
+    radius = blur_radius(size)
+    if radius:
+        image = apply_if(draws["sigma"] > 0, lambda x: blur(x, draws["sigma"], radius), image)
+    return tf.ensure_shape(image, [size, size, 3])
 
 
-def _after_crop(cropped, seed, options):
-    """Resize, flip, colour, grayscale, blur; one draw each, whatever is switched on."""
-    flip, jitter, gray, blurred, sigma, bright, contrast, saturation = tf.unstack(_draws(seed)[:8])
-    image = decode.resize(cropped, options.size)
-    if options.random_flip:
-        image = tf.cond(flip < 0.5, lambda: image[:, ::-1], lambda: image)
-    if options.color_jitter_strength > 0:
-        strength = options.color_jitter_strength
-        jittered = lambda: jitter_color(image, seed, strength, (bright, contrast, saturation))
-        image = tf.cond(jitter < _JITTER_PROBABILITY, jittered, lambda: image)
-        image = tf.cond(gray < _GRAY_PROBABILITY, lambda: to_gray(image), lambda: image)
-    radius = options.size // 10 // 2
-    if options.use_blur and radius > 0:
-        low, high = _BLUR_SIGMA
-        blur_by = low + sigma * (high - low)
-        image = tf.cond(
-            blurred < _BLUR_PROBABILITY, lambda: blur(image, blur_by, radius), lambda: image
-        )
-    return tf.ensure_shape(image, [options.size, options.size, 3])
+def jitter_color(image, draws):
+    """Changes brightness, contrast, saturation and hue in the drawn order.
 
-
-def jitter_color(image, seed, strength, draws):
-    """Changes brightness, contrast, saturation and hue, in random order, each clipped to [0, 1].
-
-    Brightness is multiplied, as in SimCLRv2.
+    Each result is clipped to [0, 1]; changes of saturation and hue stay inside by
+    themselves. Brightness is multiplied, as in SimCLRv2.
 
     Args:
       image: [h, w, 3] float32 in [0, 1].
-      seed: [2] int64.
-      strength: s, above 0.
-      draws: three numbers in [0, 1) that place brightness, contrast and saturation in
-        [1 - 0.8 s, 1 + 0.8 s], never below 0.
+      draws: the view's `order`, `brightness`, `contrast`, `saturation`, `hue`, of `draw_views`.
 
     Returns:
       An image of the same shape and range.
     """
-    low, high = max(1 - 0.8 * strength, 0.0), 1 + 0.8 * strength
-    brightness, contrast, saturation = [low + draw * (high - low) for draw in draws]
-    more = tf.random.stateless_uniform([5], tf.random.fold_in(seed, _REST + 1))
-    hue = (2 * more[4] - 1) * 0.2 * strength
-    change = [
-        lambda x: x * brightness,
-        lambda x: tf.image.adjust_contrast(x, contrast),
-        lambda x: tf.image.adjust_saturation(x, saturation),
-        lambda x: tf.image.adjust_hue(x, hue),
+    changes = [
+        lambda x: tf.minimum(x * draws["brightness"], 1.0),
+        lambda x: tf.clip_by_value(tf.image.adjust_contrast(x, draws["contrast"]), 0.0, 1.0),
+        lambda x: tf.image.adjust_saturation(x, draws["saturation"]),
+        lambda x: tf.image.adjust_hue(x, draws["hue"]),
     ]
-    order = tf.argsort(more[:4])
-    for place in range(4):
-        image = tf.switch_case(order[place], [lambda f=f, x=image: f(x) for f in change])
-        image = tf.clip_by_value(image, 0.0, 1.0)
+    for which in tf.unstack(draws["order"], num=4):
+        image = tf.switch_case(which, [lambda f=f, x=image: f(x) for f in changes])
     return image
 
 
 def to_gray(image):
     """Luminance (ITU-R 601) in all three channels of [h, w, 3] float32."""
-    return tf.repeat(tf.image.rgb_to_grayscale(image), 3, axis=-1)
+    return tf.tensordot(image, tf.constant([_LUMINANCE] * 3), [[2], [1]])
+
+
+def blur_radius(size):
+    """Half the width of SimCLR's kernel, a tenth of the image: 11 pixels at size 224."""
+    return size // 10 // 2
 
 
 def blur(image, sigma, radius):
     """Gaussian blur with reflected borders.
 
-    Both passes are products with one banded matrix, which folds the border in and is
-    far faster on a CPU than a depthwise convolution (see benchmarks/).
+    Each pass is a product of a banded matrix with strips of rows that overlap by the
+    kernel's width: on a CPU more than twice as fast as convolutions (see benchmarks/).
 
     Args:
       image: [n, n, 3] float32.
@@ -170,42 +224,52 @@ def blur(image, sigma, radius):
     Returns:
       [n, n, 3] float32.
     """
-    side = image.shape[0]
-    offset = tf.range(-radius, radius + 1)
-    weights = tf.exp(-tf.square(tf.cast(offset, tf.float32)) / (2 * tf.square(sigma)))
-    weights /= tf.reduce_sum(weights)
-    source = tf.abs(tf.range(side)[:, None] + offset)  # reflect at 0 ...
-    source = (side - 1) - tf.abs((side - 1) - source)  # ... and at side - 1
-    band = tf.reduce_sum(tf.one_hot(source, side) * weights[None, :, None], axis=1)
-    down = tf.reshape(band @ tf.reshape(image, [side, -1]), [side, side, 3])
-    across = tf.transpose(down, [1, 0, 2])
-    across = tf.reshape(band @ tf.reshape(across, [side, -1]), [side, side, 3])
-    return tf.transpose(across, [1, 0, 2])
+    side, rows = image.shape[0], min(_BLUR_ROWS_AT_ONCE, image.shape[0])
+    offset = tf.range(-radius, radius + 1, dtype=tf.float32)
+    weights = tf.nn.softmax(-tf.square(offset / sigma) / 2)
+    # Row i of the band holds the weights from column i on: one row and a zero, over and over.
+    width = rows + 2 * radius
+    band = tf.tile(tf.concat([weights, tf.zeros([rows])], axis=0), [rows])
+    band = tf.reshape(band[: rows * width], [rows, width])
+    # Strip after strip, the rows of the image that it needs.
+    source = np.arange(0, side, rows)[:, None] + np.arange(-radius, rows + radius)
+    source = np.abs(source)  # reflect at 0 ...
+    source = np.abs((side - 1) - np.abs((side - 1) - source))  # ... and at side - 1
+
+    def blur_down(x):
+        strips = band @ tf.gather(tf.reshape(x, [side, 3 * side]), source)
+        return tf.reshape(tf.reshape(strips, [-1, 3 * side])[:side], [side, side, 3])
+
+    down = tf.transpose(blur_down(image), [1, 0, 2])
+    return tf.transpose(blur_down(down), [1, 0, 2])
 
 
-def rotate(image, angle):
-    """Rotates counter-clockwise about the centre, bilinear; what comes from outside is 0.
+def rotate(image, angle, window):
+    """Cuts a window out of the image as rotated counter-clockwise about its centre.
+
+    Bilinear; what comes from outside the image is 0.
 
     Args:
       image: [h, w, c] float32.
       angle: scalar float32, in radians.
+      window: [4] int32 (y, x, height, width) inside the image.
 
     Returns:
-      [h, w, c] float32.
+      [height, width, c] float32.
     """
-    size = tf.shape(image)[:2]
-    center = (tf.cast(size, tf.float32) - 1) / 2
+    center = (tf.cast(tf.shape(image)[:2], tf.float32) - 1) / 2
+    from_center = tf.cast(window[:2], tf.float32) - center
     cos, sin = tf.cos(angle), tf.sin(angle)
     # Output (x, y) takes its value from input (a0 x + a1 y + a2, b0 x + b1 y + b2).
     transform = tf.stack([
-        cos, -sin, center[1] - (cos * center[1] - sin * center[0]),
-        sin, cos, center[0] - (sin * center[1] + cos * center[0]),
+        cos, -sin, center[1] + cos * from_center[1] - sin * from_center[0],
+        sin, cos, center[0] + sin * from_center[1] + cos * from_center[0],
         0.0, 0.0,
     ])  # fmt: skip
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=image[None],
         transforms=transform[None],
-        output_shape=size,
+        output_shape=window[2:],
         fill_value=0.0,
         interpolation="BILINEAR",
         fill_mode="CONSTANT",

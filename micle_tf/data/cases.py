@@ -152,6 +152,7 @@ def _prepare(builder, source):
     tfds.disable_progress_bar()
     place = os.path.abspath(builder.data_dir)
     root = os.path.dirname(os.path.dirname(os.path.dirname(place)))  # name/config/version
+    existed = os.path.exists(root)
     try:
         os.makedirs(root, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="incomplete-", dir=root) as unfinished:
@@ -168,6 +169,10 @@ def _prepare(builder, source):
         if error.errno == errno.ENOSPC:
             raise Stopped(f"the disk is full: {root}") from error
         raise BadInput(f"--data_dir={root}: cannot be written: {error.strerror}") from error
+    finally:
+        if not existed:  # and still holds nothing
+            with contextlib.suppress(OSError):
+                os.rmdir(root)
 
 
 def _move(folder, place):

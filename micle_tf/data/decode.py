@@ -45,7 +45,7 @@ def decode_crop(content, window_of_size):
 
 def crop(image, window):
     """Cuts a window [4] int32 (y, x, height, width) out of an image [h, w, 3]."""
-    return image[window[0] : window[0] + window[2], window[1] : window[1] + window[3]]
+    return tf.slice(image, tf.concat([window[:2], [0]], axis=0), tf.concat([window[2:], [3]], axis=0))
 
 
 def resize(image, size):

@@ -24,9 +24,7 @@ def dataset_and_config(config):
         raise BadInput(f"--dataset={config.dataset}: not one of {', '.join(DATASETS)}")
     name = name or ("manifest" if config.manifest else DATASETS[dataset][0])
     if name not in DATASETS[dataset]:
-        raise BadInput(
-            f"--dataset={config.dataset}: {dataset} has {', '.join(DATASETS[dataset])}"
-        )
+        raise BadInput(f"--dataset={config.dataset}: {dataset} has {', '.join(DATASETS[dataset])}")
     if name == "manifest" and not config.manifest:
         raise BadInput(f"--dataset={config.dataset}: name your cases with --manifest=cases.csv")
     if name != "manifest" and config.manifest:

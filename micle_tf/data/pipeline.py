@@ -41,8 +41,7 @@ def pair_dataset(
     first_image = tf.constant(index.first_image[:-1], tf.int64)
     groups = tf.range(index.num_cases, dtype=tf.int64) if groups is None else tf.constant(groups)
 
-    def encoded_pairs(step):
-        unit = sampling.batch_units(seed, step, batch_size, units)
+    def encoded_pairs(step, unit):
         if method == "simclr":
             case = tf.gather(case_of_image, unit)
             drawn = tf.repeat((unit - tf.gather(first_image, case))[:, None], 2, axis=1)
@@ -50,17 +49,20 @@ def pair_dataset(
             case = unit
             drawn = sampling.draw_pairs(seed, step, tf.gather(images_per_case, case))
         pair = tf.gather(reader.read(case), drawn, batch_dims=1)
-        return pair, sampling.view_seeds(seed, step, batch_size), tf.gather(groups, case)
+        return pair, augment.draw_views(seed, step, batch_size, options), tf.gather(groups, case)
 
-    def augmented(pair, seeds, group):
+    def augmented(pair, draws, group):
+        first, second = [{name: draw[i] for name, draw in draws.items()} for i in (0, 1)]
         if method == "simclr" and decode_once:
             image = decode.decode(pair[0])
-            views = [augment.augmented_image(image, seeds[i], options) for i in (0, 1)]
+            view1 = augment.augmented_image(image, first, options)
+            view2 = augment.augmented_image(image, second, options)
         else:
-            views = [augment.augmented_view(pair[i], seeds[i], options) for i in (0, 1)]
-        return {"view1": views[0], "view2": views[1], "group": group}
+            view1 = augment.augmented_view(pair[0], first, options)
+            view2 = augment.augmented_view(pair[1], second, options)
+        return {"view1": view1, "view2": view2, "group": group}
 
-    dataset = tf.data.Dataset.range(*steps, output_type=tf.int64)
+    dataset = sampling.unit_batches(seed, steps, batch_size, units)
     dataset = dataset.map(encoded_pairs, num_parallel_calls=2).prefetch(2)
     dataset = dataset.unbatch().map(augmented, num_parallel_calls=tf.data.AUTOTUNE)
     dataset = dataset.batch(replica_batch or batch_size, drop_remainder=True)

@@ -1,4 +1,4 @@
-"""Which cases and images a step sees: pure functions of (seed, step, position in the batch).
+"""Which cases and images a step sees: pure functions of a seed and the number of the step.
 
 Nothing is shuffled in memory and nothing is carried from step to step, so a run
 that is stopped anywhere goes on as if it had not been, and any worker can work out
@@ -7,8 +7,9 @@ its own part of any batch.
 
 import tensorflow as tf
 
-# Distinct streams of random numbers drawn from one seed.
-_ORDER, _PAIR = 1, 2
+# Streams of random numbers, all from one seed: see `stream_key`.
+ORDER, PAIRS, CROPS, VIEWS = range(4)
+_NUM_STREAMS = 4
 
 
 def steps_per_epoch(num_units, batch_size):
@@ -16,26 +17,64 @@ def steps_per_epoch(num_units, batch_size):
     return num_units // batch_size
 
 
-def batch_units(seed, step, batch_size, num_units):
-    """The units (images or cases) of one batch, out of a fresh shuffle every epoch.
+def stream_key(seed, stream, number):
+    """The key of stateless random numbers: another one for each (seed, stream, number).
 
     Args:
       seed: int.
-      step: scalar int64 tensor, from 0.
+      stream: what the numbers are for, one of `ORDER`, `PAIRS`, `CROPS`, `VIEWS`.
+      number: scalar int64 tensor, from 0: the step, or the epoch.
+
+    Returns:
+      [2] int64.
+    """
+    return tf.stack([tf.constant(seed, tf.int64), _NUM_STREAMS * number + stream])
+
+
+def unit_order(seed, epoch, num_units):
+    """The order of the units (images or cases) in an epoch, every order equally likely.
+
+    By sorting random numbers: `tf.random.experimental.index_shuffle` would need no
+    memory, but knows only 256 orders of up to 65,536 units for the epochs of one seed.
+
+    Args:
+      seed: int.
+      epoch: scalar int64 tensor, from 0.
+      num_units: U.
+
+    Returns:
+      [U] int64, a permutation of 0 ... U - 1.
+    """
+    draws = tf.random.stateless_uniform(
+        [num_units], stream_key(seed, ORDER, epoch), minval=None, maxval=None, dtype=tf.int64
+    )
+    return tf.cast(tf.argsort(draws), tf.int64)
+
+
+def unit_batches(seed, steps, batch_size, num_units):
+    """Each step's units, out of a fresh order every epoch.
+
+    Args:
+      seed: int.
+      steps: range of steps, as (first, end).
       batch_size: B, at most num_units.
       num_units: how many units there are.
 
     Returns:
-      [B] int64, all different.
+      A dataset of (step, units): scalar int64, [B] int64 all different.
     """
+    first, end = steps
     per_epoch = steps_per_epoch(num_units, batch_size)
-    epoch, step_of_epoch = step // per_epoch, step % per_epoch
-    position = step_of_epoch * batch_size + tf.range(batch_size, dtype=tf.int64)
-    key = tf.stack([tf.constant(seed, tf.int64), tf.constant(_ORDER, tf.int64), epoch])
-    shuffled = tf.raw_ops.RandomIndexShuffle(
-        index=position, seed=key, max_index=tf.constant(num_units - 1, tf.int64), rounds=4
-    )
-    return shuffled
+
+    def batches_of_epoch(epoch):
+        order = unit_order(seed, epoch, num_units)
+        start = epoch * per_epoch
+        wanted = tf.data.Dataset.range(tf.maximum(start, first), tf.minimum(start + per_epoch, end))
+        return wanted.map(
+            lambda step: (step, tf.slice(order, [(step - start) * batch_size], [batch_size]))
+        )
+
+    return tf.data.Dataset.range(first // per_epoch, -(-end // per_epoch)).flat_map(batches_of_epoch)
 
 
 def draw_pairs(seed, step, images_per_case):
@@ -51,23 +90,9 @@ def draw_pairs(seed, step, images_per_case):
       equally likely; the only image twice where there is one.
     """
     draws = tf.random.stateless_uniform(
-        [tf.size(images_per_case), 2],
-        tf.random.fold_in(tf.stack([tf.constant(seed, tf.int64), step]), _PAIR),
-        dtype=tf.float64,
+        [tf.size(images_per_case), 2], stream_key(seed, PAIRS, step), dtype=tf.float64
     )
     count = tf.cast(images_per_case, tf.float64)
-    first = tf.cast(tf.floor(draws[:, 0] * count), tf.int64)
-    away = 1 + tf.cast(tf.floor(draws[:, 1] * (count - 1)), tf.int64)
-    second = tf.where(images_per_case > 1, (first + away) % images_per_case, first)
-    return tf.stack([first, second], axis=1)
-
-
-def view_seeds(seed, step, batch_size):
-    """Seeds of the augmentations of one batch.
-
-    Returns:
-      [B, 2 views, 2] int64; no two alike in a run of fewer than 2**62 views.
-    """
-    position = step * batch_size + tf.range(batch_size, dtype=tf.int64)
-    number = 2 * position[:, None] + tf.constant([[0, 1]], tf.int64)
-    return tf.stack([tf.fill(tf.shape(number), tf.constant(seed, tf.int64)), number], axis=-1)
+    first = tf.cast(draws[:, 0] * count, tf.int64)
+    away = 1 + tf.cast(draws[:, 1] * (count - 1), tf.int64)
+    return tf.stack([first, (first + away) % images_per_case], axis=1)

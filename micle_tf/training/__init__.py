@@ -1,0 +1,1 @@
+"""Devices, the one training loop, run directories, and the modes that train."""

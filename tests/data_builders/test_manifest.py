@@ -120,7 +120,8 @@ def test_parse_columns():
     [
         (
             "file,case_id",
-            "cases.csv row 1: no column image; it has file, case_id; name yours with --columns=image=...",
+            "cases.csv row 1: no column image; it has file, case_id; "
+            "name yours with --columns=image=...",
         ),
         (
             "image,lesion",
@@ -131,7 +132,8 @@ def test_parse_columns():
         ("image,case_id,image", "cases.csv row 1: 2 columns are named image"),
         (
             "Image,case_id",
-            "cases.csv row 1: no column image; it has Image, case_id; name yours with --columns=image=...",
+            "cases.csv row 1: no column image; it has Image, case_id; "
+            "name yours with --columns=image=...",
         ),
     ],
 )
@@ -149,7 +151,8 @@ def test_columns_without_a_name_are_left_out():
 
 def test_blank_means_absent():
     manifest = read(
-        "image,case_id,patient_id,label,view,split,age\na.png,c1, , ,\t,  ,\nb.png,c2,,,,,\nc.png,c3,,,,,\n"
+        "image,case_id,patient_id,label,view,split,age\n"
+        "a.png,c1, , ,\t,  ,\nb.png,c2,,,,,\nc.png,c3,,,,,\n"
     )
     case = cases_of(manifest)["c1"]
     assert (case.patient_id, case.attributes, case.images[0].view_position) == ("", {}, "")
@@ -172,7 +175,8 @@ def test_blank_case_names_the_users_column():
 
 def test_attributes_that_differ_are_a_list_with_one_per_image():
     manifest = read(
-        'image,case_id,age,site,note\na.png,c1,40,arm,\nb.png,c1,40,"left, arm",\nc.png,c1,40,,seen\n'
+        "image,case_id,age,site,note\n"
+        'a.png,c1,40,arm,\nb.png,c1,40,"left, arm",\nc.png,c1,40,,seen\n'
     )
     assert cases_of(manifest)["c1"].attributes == {
         "age": "40",

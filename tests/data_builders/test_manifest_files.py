@@ -139,7 +139,7 @@ def test_rows_are_numbered_by_their_first_line():
         "cases.csv row 11: column case_id is blank",
     )
     fault(
-        f'image,case_id,"two\nlines"\na.png,c1,\nb.png,,\n',
+        'image,case_id,"two\nlines"\na.png,c1,\nb.png,,\n',
         "cases.csv row 4: column case_id is blank",
     )
     fault(
@@ -186,7 +186,7 @@ def test_a_folder_per_case(image_folder):
     assert cases["c1"].images[0].source == "cases/c1/1.PNG"
     assert manifest.class_names == ()
     assert manifest.notes == (
-        "files left out, not JPEG or PNG in a case folder: 3",  # notes.txt, readme.txt, c1/deep
+        "left out, being no JPEG or PNG of a case folder: 3",  # notes.txt, readme.txt, c1/deep
         "no split was given: made by case: train, validation, test",
     )
     assert split_of(manifest) == split_of(read_manifest("cases/"))
@@ -219,7 +219,10 @@ def test_a_folder_with_links_to_elsewhere(image_folder):
 
 
 def test_fingerprint_is_of_what_the_manifest_says(image_folder):
-    text = "image,case_id,patient_id,label,view,split,age\na.png,c1,p1,x,v,train,40\nb.png,c2,p2,y,v,test,50\n"
+    text = (
+        "image,case_id,patient_id,label,view,split,age\n"
+        "a.png,c1,p1,x,v,train,40\nb.png,c2,p2,y,v,test,50\n"
+    )
     first = read(text).fingerprint
     assert read(text).fingerprint == first
     assert read(text.replace(",", ";")).fingerprint == first

@@ -1,0 +1,151 @@
+"""The mode as a whole: its metrics are those of its predictions, and the encoder stays as it was."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn import metrics as sklearn_metrics
+
+from micle_tf import cli
+from micle_tf.evaluation import bootstrap_interval
+from tests.generated_cases import TINY, write_cases
+
+CLASSES = ("bar", "oval", "ring", "star")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("linear")
+    write_cases(folder / "photos", num_cases=160, classes=CLASSES)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    """A pretraining of a few steps and its linear evaluation."""
+    data = [f"--manifest={folder / 'photos/cases.csv'}", f"--data_dir={folder}"]
+    assert cli.main(["--mode=pretrain", *data, *TINY, "--train_steps=4", f"--model_dir={folder / 'run'}"]) == 0
+    weights = checkpoint_values(folder / "run")
+    assert cli.main(["--mode=linear_eval", f"--checkpoint={folder / 'run'}", "--bootstrap_samples=50"]) == 0
+    return folder / "run", weights
+
+
+def checkpoint_values(path):
+    reader = tf.train.load_checkpoint(str(path / "checkpoints"))
+    return {
+        name: reader.get_tensor(name).tobytes()
+        for name in reader.get_variable_to_shape_map()
+        if "OBJECT_GRAPH" not in name
+    }
+
+
+def predictions(run, level):
+    """(case ids, patients, labels, probabilities) of the labelled rows of a level."""
+    with open(run / "linear_eval/predictions.csv", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["level"] == level and row["label"]]
+    scores = np.array([[float(row[f"p_{name}"]) for name in CLASSES] for row in rows])
+    labels = np.array([CLASSES.index(row["label"]) for row in rows])
+    return [r["case_id"] for r in rows], [r["patient_id"] for r in rows], labels, scores
+
+
+def test_metrics_are_scikit_learns_on_the_predictions(run):
+    result = json.loads((run[0] / "linear_eval/result.json").read_text())["metrics"]
+    for level in ("image", "case"):
+        _, _, labels, scores = predictions(run[0], level)
+        auc = [sklearn_metrics.roc_auc_score(labels == k, scores[:, k]) for k in range(4)]
+        expected = {
+            "top1": sklearn_metrics.accuracy_score(labels, scores.argmax(1)),
+            "top3": sklearn_metrics.top_k_accuracy_score(labels, scores, k=3),
+            "balanced_accuracy": sklearn_metrics.balanced_accuracy_score(labels, scores.argmax(1)),
+            "auc_macro": np.mean(auc),
+            **{f"auc/{name}": auc[k] for k, name in enumerate(CLASSES)},
+        }
+        for name, value in expected.items():
+            assert result[f"{level}/{name}"] == pytest.approx(value, abs=1e-12), name
+
+
+def test_case_rows_are_the_means_of_their_images(run):
+    cases, _, _, by_image = predictions(run[0], "image")
+    for case, _, _, mean in zip(*predictions(run[0], "case")):
+        rows = [i for i, other in enumerate(cases) if other == case]
+        np.testing.assert_allclose(by_image[rows].mean(0), mean, atol=2e-9)
+
+
+def test_interval_resamples_patients(run):
+    result = json.loads((run[0] / "linear_eval/result.json").read_text())
+    _, patients, labels, scores = predictions(run[0], "case")
+    assert len(set(patients)) < len(patients)
+    top1 = lambda y, p: float((p.argmax(1) == y).mean())
+    low, high = bootstrap_interval(top1, labels, scores, np.array(patients), samples=50, seed=0)
+    assert result["intervals"]["case/top1"] == pytest.approx([low, high], abs=1e-12)
+
+
+def test_encoder_and_its_statistics_stay_bit_identical(run):
+    assert checkpoint_values(run[0]) == run[1]
+
+
+def test_features_are_those_of_the_checkpoint_and_are_kept(run, folder, capsys):
+    from micle_tf.config import Config
+    from micle_tf.data import cases, pipeline
+    from micle_tf.training import pretrain, state
+    from micle_tf.training.normalization import batch_norm
+
+    config = Config.from_json((run[0] / "config.json").read_text())
+    encoder = pretrain.build_encoder(config, batch_norm(1))
+    state.restore_models(str(run[0]), encoder=encoder)
+    reader = cases.open_cases(config).open("test")
+    images = np.concatenate(list(pipeline.image_dataset(reader, 32, config.image_size)))
+    kept = np.load(run[0] / "linear_eval/features-test.npy")
+    assert kept.shape == (reader.index.num_images, 64)
+    np.testing.assert_allclose(encoder(images, training=False), kept, atol=1e-5)
+    capsys.readouterr()
+    assert cli.main(["--mode=linear_eval", f"--checkpoint={run[0]}", "--bootstrap_samples=50"]) == 0
+    assert "finished before" in capsys.readouterr().out
+
+
+def test_random_encoder_is_the_floor(folder, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    data = [f"--manifest={folder / 'photos/cases.csv'}", f"--data_dir={folder}"]
+    assert cli.main(["--mode=linear_eval", *data, *TINY[:3], "--bootstrap_samples=20"]) == 0
+    result = json.loads((tmp_path / "runs/derm_cases-manifest/linear_eval-random/result.json").read_text())
+    assert result["method"] == "random" and 0 <= result["metrics"]["case/top1"] <= 1
+    assert "random, seed 0" in capsys.readouterr().out
+
+
+def test_labels_that_differ_inside_a_case_have_no_case_level(folder, tmp_path):
+    text = (folder / "photos/cases.csv").read_text().splitlines()
+    flipped = [line.replace("ring", "oval") if i % 3 == 0 else line for i, line in enumerate(text)]
+    (folder / "photos/per_image.csv").write_text("\n".join(flipped))
+    data = [f"--manifest={folder / 'photos/per_image.csv'}", f"--data_dir={folder}"]
+    more = ["--labels_shared_by_case=false", "--bootstrap_samples=20", f"--model_dir={tmp_path / 'out'}"]
+    assert cli.main(["--mode=linear_eval", *data, *TINY[:3], *more]) == 0
+    metrics = json.loads((tmp_path / "out/result.json").read_text())["metrics"]
+    assert {name.split("/")[0] for name in metrics} == {"image"}
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--eval_split=train"], "--eval_split=train: the head is trained on it"),
+        (["--train_split=train+validation"], "--train_split=train+validation: the L2 is chosen on validation"),
+        (["--eval_split=dev"], "--eval_split=dev: derm_cases/manifest-"),
+    ],
+)  # fmt: skip
+def test_splits_that_cannot_be_used(run, arguments, message, capsys, tmp_path):
+    more = [f"--checkpoint={run[0]}", f"--model_dir={tmp_path / 'out'}"]
+    assert cli.main(["--mode=linear_eval", *more, *arguments]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {message}")
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_labels_at_all(folder, tmp_path, capsys):
+    text = (folder / "photos/cases.csv").read_text().splitlines()
+    names = text[0].split(",")
+    keep = [i for i, name in enumerate(names) if name != "label"]
+    lines = [",".join(line.split(",")[i] for i in keep) for line in text]
+    (folder / "photos/unlabelled.csv").write_text("\n".join(lines))
+    data = [f"--manifest={folder / 'photos/unlabelled.csv'}", f"--data_dir={folder}"]
+    assert cli.main(["--mode=linear_eval", *data, *TINY[:3], f"--model_dir={tmp_path / 'out'}"]) == 2
+    assert "has no labels" in capsys.readouterr().err

@@ -1,0 +1,135 @@
+"""The command line: where settings come from, and what a person reads when one is wrong."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from micle_tf import cli
+from micle_tf.config import Config
+from micle_tf.errors import BadInput
+from tests.generated_cases import write_cases
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """So that a command which writes by mistake does so where it is seen."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "argument, message",
+    [
+        ("--trian_steps=3", "--trian_steps: no such flag; did you mean --train_steps?"),
+        ("--zzz=1", "--zzz: no such flag"),
+        ("--mode=pretain", "--mode=pretain: not one of prepare, pretrain, linear_eval; did you mean pretrain?"),
+        ("--train_steps=-1", "--train_steps=-1: must be at least 0"),
+        ("--temperature=nan", "--temperature=nan: not a finite number"),
+        ("--temperature=0", "--temperature=0.0: must be at least 0.001"),
+        ("--momentum=1.5", "--momentum=1.5: must be at most 1"),
+        ("--resnet_depth=51", "--resnet_depth=51: not one of 10, 14, 18, 34, 50, 101, 152, 200"),
+        ("--train_steps=many", "flag --train_steps=many: invalid literal for int() with base 10: 'many'"),
+        ("--use_blur=perhaps", "flag --use_blur=perhaps: ('Non-boolean argument to boolean flag', 'perhaps')"),
+        ("pretrain", "pretrain: stray argument; flags look like --name=value"),
+        ("--checkpoint_every=5h", "--checkpoint_every=5h: give a time or a number of steps, as 10m, 500s or 1000steps"),
+        ("--dataset=derm", "--dataset=derm: not one of derm_cases"),
+        ("--dataset=derm_cases/sythetic", "--dataset=derm_cases/sythetic: derm_cases has synthetic, synthetic_shuffled, synthetic_same_photo, manifest"),
+        ("--dataset=derm_cases/manifest", "--dataset=derm_cases/manifest: name your cases with --manifest=cases.csv"),
+        ("--manifest=none.csv", "--manifest=none.csv: no such file or folder"),
+        ("--checkpoint=nowhere", "--checkpoint=nowhere: not a run directory (no config.json)"),
+        ("--strategy=mirrored", "--strategy=mirrored: needs several devices, and here is 1; --virtual_devices=2 splits the CPU"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line_and_exit_2(argument, message, capsys, tmp_path):
+    assert cli.main([argument]) == 2
+    assert capsys.readouterr().err == f"error: {message}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_real_process_writes_one_line_to_stderr(tmp_path):
+    command = [sys.executable, str(ROOT / "run.py"), "--manifest=none.csv"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "error: --manifest=none.csv: no such file or folder\n"
+
+
+def test_help_names_every_flag(capsys):
+    assert cli.main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    for name in Config.__dataclass_fields__:
+        assert f"--{name}=" in shown
+
+
+def test_recipe_is_found_and_loses_to_the_line(monkeypatch, tmp_path):
+    folder = tmp_path / "flags/derm_cases/synthetic"
+    folder.mkdir(parents=True)
+    (folder / "pretrain_micle.flags").write_text("# note\n--temperature=0.3\n--seed=4\n")
+    (folder / "pretrain.flags").write_text("--temperature=0.4\n")
+    monkeypatch.setattr(cli, "RECIPES", tmp_path / "flags")
+    config, origin = cli.configure(["--seed=5"])
+    assert (config.temperature, config.seed) == (0.3, 5)
+    assert origin == "recipe flags/derm_cases/synthetic/pretrain_micle.flags"
+    assert cli.configure(["--method=simclr"])[0].temperature == 0.4
+    assert cli.configure(["--dataset=derm_cases/synthetic_shuffled"])[0].temperature == 0.1
+
+
+def test_flagfile_replaces_the_recipe(tmp_path):
+    (tmp_path / "base.flags").write_text("--image_size=40\n--seed=1\n")
+    (tmp_path / "mine.flags").write_text("--flagfile=base.flags\n--seed=2\n")
+    config, origin = cli.configure(["--temperature=0.5", f"--flagfile={tmp_path}/mine.flags"])
+    assert (config.image_size, config.seed, config.temperature) == (40, 2, 0.5)
+    assert origin == "recipe mine.flags"
+    (tmp_path / "bad.flags").write_text("--sede=2\n")
+    with pytest.raises(BadInput, match=r"bad.flags: --sede: no such flag; did you mean --seed\?"):
+        cli.configure([f"--flagfile={tmp_path}/bad.flags"])
+    with pytest.raises(BadInput, match="--flagfile=gone: cannot be read"):
+        cli.configure(["--flagfile=gone"])
+
+
+def test_names_of_run_directories(tmp_path):
+    name = lambda *argv: cli.configure(argv)[0].model_dir
+    assert name() == "runs/derm_cases-synthetic/pretrain-micle"
+    assert name("--method=simclr") == "runs/derm_cases-synthetic/pretrain-simclr"
+    assert name("--mode=linear_eval") == "runs/derm_cases-synthetic/linear_eval-random"
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.json").write_text(Config(seed=3, resnet_depth=18).to_json())
+    assert name("--mode=linear_eval", f"--checkpoint={run}") == f"{run}/linear_eval"
+    same = name("--mode=linear_eval", f"--checkpoint={run}", "--dataset=derm_cases/synthetic")
+    assert same == f"{run}/linear_eval"
+    data = "--dataset=derm_cases/synthetic_shuffled"
+    other = name("--mode=linear_eval", f"--checkpoint={run}", data)
+    assert other == f"{run}/linear_eval-derm_cases-synthetic_shuffled"
+
+
+def test_a_checkpoint_brings_architecture_and_data(tmp_path):
+    source = Config(
+        resnet_depth=18, image_size=64, manifest="a.csv", columns="image=i", precision="float64"
+    )
+    (tmp_path / "config.json").write_text(source.to_json())
+    config, _ = cli.configure(["--mode=linear_eval", f"--checkpoint={tmp_path}"])
+    assert (config.resnet_depth, config.image_size, config.precision) == (18, 64, "float64")
+    assert (config.manifest, config.columns) == ("a.csv", "image=i")
+    assert config.seed == 0
+    with pytest.raises(BadInput, match="--resnet_depth=50: --checkpoint=.* was trained with 18"):
+        cli.configure(["--mode=linear_eval", f"--checkpoint={tmp_path}", "--resnet_depth=50"])
+
+
+def test_batch_that_does_not_fit_is_named(tmp_path, capsys):
+    manifest = write_cases(tmp_path / "photos", num_cases=12)
+    common = [f"--manifest={manifest}", f"--data_dir={tmp_path / 'data'}", "--image_size=16",
+              "--resnet_depth=10", "--width_multiplier=0.125"]  # fmt: skip
+    assert cli.main([*common, "--train_batch_size=64"]) == 2
+    assert "--train_batch_size=64: --train_split=train has only" in capsys.readouterr().err
+    assert cli.main([*common, "--train_batch_size=5", "--virtual_devices=2"]) == 2
+    assert "--train_batch_size=5: not at least two pairs for each of 2" in capsys.readouterr().err
+    assert cli.main([*common, "--train_split=dev"]) == 2
+    assert "--train_split=dev: derm_cases/manifest-" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_simclrs_name_of_mode():
+    assert cli.configure(["--train_mode=pretrain"])[0].mode == "pretrain"

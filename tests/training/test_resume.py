@@ -1,0 +1,117 @@
+"""A run that is killed and typed again ends with the weights of one that was not."""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from micle_tf import cli
+from tests.generated_cases import TINY, write_cases
+
+ROOT = pathlib.Path(__file__).parents[2]
+STEPS = 60
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("resume")
+    write_cases(folder / "photos")
+    return folder
+
+
+def arguments(folder, name, *more):
+    return [
+        "--mode=pretrain", "--dataset=derm_cases", f"--manifest={folder / 'photos/cases.csv'}",
+        f"--data_dir={folder}", f"--model_dir={folder / name}", f"--train_steps={STEPS}",
+        "--checkpoint_every=1steps", "--log_every=1", "--learning_rate=1.0", *TINY, *more,
+    ]  # fmt: skip
+
+
+def final_weights(run):
+    reader = tf.train.load_checkpoint(str(run / "checkpoints"))
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if "save_counter" not in name and "OBJECT_GRAPH" not in name
+    }
+
+
+def steps_logged(run):
+    return [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_sigkill_at_three_random_moments(folder):
+    assert cli.main(arguments(folder, "whole")) == 0
+    command = [sys.executable, str(ROOT / "run.py"), *arguments(folder, "killed")]
+    killed = 0
+    for attempt in range(12):
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        if killed < 3:
+            # Wait for the first saved step of this process, then strike at a random moment.
+            before = _newest_step(folder / "killed")
+            while process.poll() is None and _newest_step(folder / "killed") == before:
+                time.sleep(0.02)
+            time.sleep(random.uniform(0, 0.3))
+            process.send_signal(signal.SIGKILL)
+            killed += process.wait() == -signal.SIGKILL
+            continue
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, output
+        break
+    assert killed == 3 and "resumed at step" in output
+    whole, resumed = final_weights(folder / "whole"), final_weights(folder / "killed")
+    assert whole.keys() == resumed.keys() and len(whole) > 50
+    for name in whole:
+        np.testing.assert_array_equal(resumed[name], whole[name], err_msg=name)
+    assert steps_logged(folder / "killed") == list(range(1, STEPS + 1))
+
+
+def _newest_step(run):
+    state = run / "checkpoints" / "checkpoint"
+    return state.read_text() if state.exists() else ""
+
+
+def test_finished_run_says_so_and_keeps_its_files(folder, capsys):
+    assert cli.main(arguments(folder, "whole")) == 0  # runs it, if it stands alone
+    stamp = os.stat(folder / "whole/result.json").st_mtime_ns
+    capsys.readouterr()
+    assert cli.main(arguments(folder, "whole")) == 0
+    assert "finished before" in capsys.readouterr().out
+    assert os.stat(folder / "whole/result.json").st_mtime_ns == stamp
+
+
+def test_other_settings_are_refused_by_name(folder, capsys):
+    assert cli.main(arguments(folder, "whole")) == 0
+    capsys.readouterr()
+    assert cli.main(arguments(folder, "whole", "--temperature=0.2", "--seed=3")) == 2
+    error = capsys.readouterr().err
+    assert error == (
+        f"error: --model_dir={folder / 'whole'}: holds a run with another seed (0 there), "
+        "temperature (0.1 there); choose another directory\n"
+    )
+
+
+def test_what_cannot_change_the_result_may_differ(folder):
+    assert cli.main(arguments(folder, "whole", "--keep_checkpoints=7", "--log_every=5")) == 0
+
+
+def test_result_and_files_of_a_run(folder):
+    assert cli.main(arguments(folder, "whole")) == 0
+    run = folder / "whole"
+    result = json.loads((run / "result.json").read_text())
+    assert list(result) == ["mode", "dataset", "method", "steps", "seconds", "metrics", "intervals"]
+    assert (result["mode"], result["method"], result["steps"]) == ("pretrain", "micle", STEPS)
+    last = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["loss"] == result["metrics"]["loss"]
+    assert last["chance"] == 1 / 15 and abs(last["loss_of_chance"] - np.log(15)) < 1e-12
+    pixels = tf.io.decode_png((run / "positive_pairs.png").read_bytes()).numpy()
+    assert pixels.std() > 10
+    assert (run / f"checkpoints/ckpt-{STEPS}.index").exists()
