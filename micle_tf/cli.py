@@ -22,6 +22,14 @@ RECIPES = pathlib.Path(__file__).resolve().parent.parent / "flags"
 _DATA = ("dataset", "manifest", "image_dir", "columns", "labels_shared_by_case", "max_pixels")
 
 
+_DEFINE = {
+    bool: absl_flags.DEFINE_bool,
+    int: absl_flags.DEFINE_integer,
+    float: absl_flags.DEFINE_float,
+    str: absl_flags.DEFINE_string,
+}
+
+
 def run(argv):
     """`main` as a program: quiet about what TensorFlow prints on its own.
 
@@ -53,7 +61,7 @@ def main(argv):
 
 
 def guarded(command):
-    """Calls a function without arguments; its end as an exit code, a line on stderr if it is bad."""
+    """Calls a function; returns how it ended as an exit code, with a line on stderr if badly."""
     try:
         command()
         return DONE
@@ -69,7 +77,7 @@ def guarded(command):
 
 
 def hide_native_messages():
-    """Native code writes to descriptor 2, whatever Python is told: point that elsewhere, keep ours."""
+    """Points descriptor 2, to which native code writes, to nowhere; Python's stderr stays."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
@@ -119,9 +127,7 @@ def parse(argv, where=""):
     values = absl_flags.FlagValues()
     fields = dataclasses.fields(Config)
     for field in fields:
-        define = {bool: absl_flags.DEFINE_bool, int: absl_flags.DEFINE_integer,
-                  float: absl_flags.DEFINE_float, str: absl_flags.DEFINE_string}[field.type]  # fmt: skip
-        define(field.name, None, field.metadata["help"], flag_values=values)
+        _DEFINE[field.type](field.name, None, field.metadata["help"], flag_values=values)
     absl_flags.DEFINE_string("train_mode", None, "SimCLR's name of mode.", flag_values=values)
     flagfiles, argv = _take_flagfiles(argv)
     try:

@@ -27,9 +27,7 @@ def setting(default, text, *, choices=None, low=None, high=None, volatile=False,
       only: the modes that read it; empty for all. What a mode does not read is
         not compared when its run is resumed.
     """
-    metadata = dict(
-        help=text, choices=choices, low=low, high=high, volatile=volatile, only=only
-    )
+    metadata = dict(help=text, choices=choices, low=low, high=high, volatile=volatile, only=only)
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -103,7 +101,10 @@ class Config:
     )
     se_ratio: float = setting(0.0, "Squeeze-and-excitation ratio, 0 for none.", low=0, high=1)
     num_proj_layers: int = setting(
-        2, "Layers of the projection head: 2 as in the paper, 3 as SimCLRv2.", low=1, high=8,
+        2,
+        "Layers of the projection head: 2 as in the paper, 3 as SimCLRv2.",
+        low=1,
+        high=8,
         only=_PRETRAIN,
     )
     proj_out_dim: int = setting(
@@ -158,7 +159,10 @@ class Config:
         0.08, "Smallest part of the image that a crop may keep.", low=0.01, high=1, only=_PRETRAIN
     )
     color_jitter_strength: float = setting(
-        1.0, "Strength of the colour jitter; 0.5 for X-rays and small images.", low=0, high=1.25,
+        1.0,
+        "Strength of the colour jitter; 0.5 for X-rays and small images.",
+        low=0,
+        high=1.25,
         only=_PRETRAIN,
     )
     use_blur: bool = setting(
@@ -237,4 +241,6 @@ def parse_interval(text):
         number = text.removesuffix(unit)
         if number != text and number.isdigit() and int(number) > 0:
             return (None, int(number)) if seconds is None else (int(number) * seconds, None)
-    raise BadInput(f"--checkpoint_every={text}: give a time or a number of steps, as 10m, 500s or 1000steps")
+    raise BadInput(
+        f"--checkpoint_every={text}: give a time or a number of steps, as 10m, 500s or 1000steps"
+    )

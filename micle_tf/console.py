@@ -14,7 +14,7 @@ def say(text="", file=None):
 
 
 def count(number, noun):
-    """"1 case", "1,234 cases"."""
+    """ "1 case", "1,234 cases"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
@@ -47,8 +47,15 @@ class Progress:
         self._bar = None
         if self._file.isatty():
             self._bar = tqdm(
-                desc=label, total=total, initial=done, unit=unit, file=self._file,
-                dynamic_ncols=True, leave=True, delay=1.0, mininterval=0.2,
+                desc=label,
+                total=total,
+                initial=done,
+                unit=unit,
+                file=self._file,
+                dynamic_ncols=True,
+                leave=True,
+                delay=1.0,
+                mininterval=0.2,
                 bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} "
                 "[{elapsed}<{remaining}]{postfix}",
             )
@@ -66,6 +73,13 @@ class Progress:
             self._last_line = time.monotonic()
             say(self._line(), self._file)
 
+    def at(self, done, total):
+        """Moves to `done` of `total`, for callbacks that tell both."""
+        self._total = total
+        if self._bar is not None:
+            self._bar.total = total
+        self.update(done - self._done)
+
     def _line(self):
         spent = time.monotonic() - self._start
         rate = (self._done - self._first) / max(spent, 1e-9)
@@ -79,7 +93,9 @@ class Progress:
     def __exit__(self, *failure):
         if self._bar is not None:
             self._bar.close()
-        elif failure[0] is None and self._done > self._first and (
-            self._note or time.monotonic() - self._start > 2
+        elif (
+            failure[0] is None
+            and self._done > self._first
+            and (self._note or time.monotonic() - self._start > 2)
         ):
             say(self._line(), self._file)

@@ -19,7 +19,7 @@ from micle_tf import cli, console
 
 ARMS = ("random", "simclr", "micle")
 # S: long enough for the effect, short enough for ten minutes on two cores.
-STEPS = 400
+STEPS = 700
 PRETRAINING_DATA = {
     "none": "derm_cases/synthetic",
     "shuffled": "derm_cases/synthetic_shuffled",
@@ -141,7 +141,7 @@ def draw(model_dir, result, config):
     figure, axes = plt.subplots(1, 4, figsize=(17, 4.6), width_ratios=[1.1, 1, 1, 1])
     top1 = [result["metrics"][f"{arm}/case/top1"] for arm in ARMS]
     ends = [result["intervals"][f"{arm}/case/top1"] for arm in ARMS]
-    errors = [[v - low for v, (low, _) in zip(top1, ends)], [high - v for v, (_, high) in zip(top1, ends)]]  # fmt: skip
+    errors = np.abs(np.transpose(ends) - top1)
     bars = axes[0].bar(ARMS, top1, yerr=errors, capsize=6, color=[colors[arm] for arm in ARMS])
     axes[0].bar_label(bars, [f"{value:.1%}" for value in top1], label_type="center", color="white")
     axes[0].set(ylim=(0, 1), title="Linear evaluation, case-level top-1")

@@ -1,4 +1,4 @@
-"""Four logical CPUs, as devices of distributed tests, and Keras's arithmetic put back after each test."""
+"""Four logical CPUs for distributed tests, and Keras's arithmetic put back after each test."""
 
 import os
 

@@ -29,12 +29,16 @@ def write_cases(folder, num_cases=48, classes=("oval", "ring"), seed=0, size=24)
             center = rng.uniform(-0.3, 0.3, 2)
             radius = np.hypot(x - center[0], y - center[1])
             shape = radius < 0.5 if label == 0 else (radius > 0.35) & (radius < 0.6)
-            pixels = np.where(shape[..., None], color, 1 - color) + rng.normal(0, 0.05, (size, size, 3))
+            pixels = np.where(shape[..., None], color, 1 - color) + rng.normal(
+                0, 0.05, (size, size, 3)
+            )
             content = tf.io.encode_jpeg(np.uint8(255 * pixels.clip(0, 1)), quality=95).numpy()
             name = f"images/c{case}_{photo}.jpg"
             (folder / name).write_bytes(content)
             stated = "" if case % 8 == 7 else classes[label]
-            rows.append([f"c{case}", f"p{case * 2 // 3}", name, stated, ("front", "side")[photo % 2]])
+            rows.append(
+                [f"c{case}", f"p{case * 2 // 3}", name, stated, ("front", "side")[photo % 2]]
+            )
     with open(folder / "cases.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["case_id", "patient_id", "image", "label", "view"])

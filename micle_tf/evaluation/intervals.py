@@ -95,6 +95,10 @@ def bootstrap_interval(
     """
     intervals = bootstrap_intervals(
         lambda y_true, y_score: {"metric": float(metric(y_true, y_score))},
-        y_true, y_score, groups, samples, seed,
+        y_true,
+        y_score,
+        groups,
+        samples,
+        seed,
     )
     return intervals["metric"]

@@ -14,7 +14,8 @@ from micle_tf.errors import BadInput
 from micle_tf.evaluation.intervals import bootstrap_intervals
 from micle_tf.evaluation.linear_probe import train_linear_head
 from micle_tf.evaluation.metrics import case_probabilities, classification_metrics
-from micle_tf.training import state, strategy as strategies
+from micle_tf.training import state
+from micle_tf.training import strategy as strategies
 from micle_tf.training.normalization import batch_norm
 from micle_tf.training.pretrain import build_encoder, describe_models
 
@@ -72,9 +73,11 @@ def linear_eval(config):
         split, reader = roles[role]
         labelled = reader.index.class_label >= 0
         fitted[role] = features[split][labelled], reader.index.class_label[labelled]
-    head, chosen = train_linear_head(
-        *fitted["train"], *fitted["selection"], num_classes=len(data.class_names), seed=config.seed
-    )
+    with console.Progress("linear head", 0, "step") as progress:
+        head, chosen = train_linear_head(
+            *fitted["train"], *fitted["selection"], num_classes=len(data.class_names),
+            seed=config.seed, progress=progress.at,
+        )  # fmt: skip
     head.save(run.file("head.keras"))
     console.say(f"head: L2 {chosen['l2']:g}, chosen on {_SELECTION_SPLIT}")
 
@@ -115,6 +118,12 @@ def _roles(config, data):
     for split, reader in roles.values():
         if not (reader.index.class_label >= 0).any():
             raise BadInput(f"--mode=linear_eval: no image of {split} in {data.name} is labelled")
+    labels = [set(roles[role][1].index.class_label.tolist()) for role in ("train", "selection")]
+    if not labels[0] & labels[1] - {-1}:
+        raise BadInput(
+            f"--mode=linear_eval: {_SELECTION_SPLIT} and {config.train_split} of {data.name} "
+            "have no class in common"
+        )
     return roles
 
 
@@ -194,15 +203,15 @@ def judge(levels, class_names, samples, seed):
       ({"case/top1": ..., ...}, {"case/top1": [low, high], ...}).
     """
     metrics, intervals = {}, {}
-    with console.Progress("bootstrap", samples * len(levels), "sample") as progress:
-        for level, rows in levels.items():
+    for level, rows in levels.items():
+        with console.Progress(f"intervals of the {level} level", samples, "resample") as progress:
             known = rows["label"] >= 0
             arguments = rows["label"][known], rows["probabilities"][known]
             measure = lambda y_true, y_score: classification_metrics(y_true, y_score, class_names)
             found = measure(*arguments)
             ranges = bootstrap_intervals(
                 measure, *arguments, rows["patient"][known], samples, seed,
-                progress=lambda done, total: progress.update(),
+                progress=progress.at,
             )  # fmt: skip
             metrics |= {f"{level}/{name}": value for name, value in found.items()}
             intervals |= {f"{level}/{name}": list(ends) for name, ends in ranges.items()}

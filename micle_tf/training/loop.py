@@ -144,7 +144,7 @@ def train(training, config, strategy, run):
                 with writer.as_default(step=step):
                     for name, value in values.items():
                         tf.summary.scalar(name, value)
-            progress.update(1, training.note(values))
+            progress.update(1, training.note(values) if values else None)
 
             # -------------------------------------------------------- save
             due = time.monotonic() - last_saved_at >= save_seconds if save_seconds else False

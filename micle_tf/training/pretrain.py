@@ -15,7 +15,8 @@ from micle_tf.losses import nt_xent_and_accuracy
 from micle_tf.models.heads import projection_head
 from micle_tf.models.resnet import resnet_encoder
 from micle_tf.optimizers import LARS, SGDL2, WarmupCosine, scaled_learning_rate
-from micle_tf.training import loop, state, strategy as strategies
+from micle_tf.training import loop, state
+from micle_tf.training import strategy as strategies
 from micle_tf.training.normalization import batch_norm
 
 _PAIRS_SHOWN = 8
@@ -62,9 +63,7 @@ def pretrain(config):
 
     # ------------------------------------------------------------ train
     started = time.monotonic()
-    dataset = functools.partial(
-        pairs, config, reader, strategy.num_replicas_in_sync
-    )
+    dataset = functools.partial(pairs, config, reader, strategy.num_replicas_in_sync)
     if status == state.FRESH:
         show_pairs(run, dataset)
     others = 2 * config.train_batch_size - 1
@@ -102,7 +101,8 @@ def check_batch(config, index, replicas):
         )
     if batch % replicas or batch < 2 * replicas:
         raise BadInput(
-            f"--train_batch_size={batch}: not at least two pairs for each of {replicas} replicas alike"
+            f"--train_batch_size={batch}: needs the same number of pairs, at least two, on each of "
+            f"{replicas} devices"
         )
 
 
@@ -118,9 +118,7 @@ def build(config, index, strategy):
     total_steps = config.train_steps or config.train_epochs * per_epoch
     warmup_steps = round(config.warmup_epochs * per_epoch)
     if warmup_steps > total_steps // 10:
-        console.say(
-            f"warm-up: {warmup_steps} steps cut to {total_steps // 10}, a tenth of the run"
-        )
+        console.say(f"warm-up: {warmup_steps} steps cut to {total_steps // 10}, a tenth of the run")
         warmup_steps = total_steps // 10
     rate = scaled_learning_rate(
         config.learning_rate, config.train_batch_size, config.learning_rate_scaling
@@ -184,9 +182,7 @@ def contrastive_loss(config, models, batch):
       (loss, {"contrastive_accuracy"}), means over this replica's anchors.
     """
     images = tf.concat([batch["view1"], batch["view2"]], axis=0)
-    embeddings = models["projection_head"](
-        models["encoder"](images, training=True), training=True
-    )
+    embeddings = models["projection_head"](models["encoder"](images, training=True), training=True)
     z1, z2 = tf.split(embeddings, 2)
     loss, accuracy = nt_xent_and_accuracy(
         z1,
@@ -199,7 +195,7 @@ def contrastive_loss(config, models, batch):
 
 
 def describe_models(config, models):
-    """"ResNet-10 x0.375 on 32 px, 0.6 M parameters; 192 features -> 2 layers -> 128"."""
+    """ "ResNet-10 x0.375 on 32 px, 0.6 M parameters; 192 features -> 2 layers -> 128"."""
     encoder = models["encoder"]
     text = (
         f"ResNet-{config.resnet_depth} x{config.width_multiplier:g} on {config.image_size} px, "

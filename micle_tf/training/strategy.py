@@ -53,7 +53,7 @@ def _virtual_cpus(wanted):
 
 
 def describe(strategy):
-    """"MirroredStrategy on 2 CPUs, synchronised batch norm" and the like."""
+    """ "MirroredStrategy on 2 CPUs, synchronised batch norm" and the like."""
     count = strategy.num_replicas_in_sync
     kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
     if count == 1:
@@ -62,7 +62,7 @@ def describe(strategy):
 
 
 def set_precision(precision):
-    """Sets Keras's arithmetic for the models built from now on: float32, mixed_bfloat16, float64."""
+    """Sets Keras's arithmetic for the models built from now on; one of --precision's choices."""
     keras.config.set_floatx("float64" if precision == "float64" else "float32")
     keras.config.set_dtype_policy(precision)
 

@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from data_builders.case_builder import UNLABELLED
-from data_builders.derm_cases.synthetic import CLASS_NAMES, IMAGE_SIZE, synthetic_cases
+from data_builders.derm_cases.rendering import IMAGE_SIZE
+from data_builders.derm_cases.synthetic import CLASS_NAMES, synthetic_cases
 
 SMALL = {"train": 30, "validation": 4, "test": 4}
 

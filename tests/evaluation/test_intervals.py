@@ -99,9 +99,14 @@ def test_same_seed_same_interval_and_one_group_is_a_point():
     assert point == (accuracy(y, p), accuracy(y, p))
 
 
-@pytest.mark.parametrize("n, samples, message", [
-    (4, 10, "differ in length"), (0, 10, "no rows"), (5, 0, "samples=0"),
-])
+@pytest.mark.parametrize(
+    "n, samples, message",
+    [
+        (4, 10, "differ in length"),
+        (0, 10, "no rows"),
+        (5, 0, "samples=0"),
+    ],
+)
 def test_bad_input(n, samples, message):
     rows = 0 if n == 0 else 5
     with pytest.raises(ValueError, match=message):

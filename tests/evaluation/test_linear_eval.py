@@ -1,4 +1,4 @@
-"""The mode as a whole: its metrics are those of its predictions, and the encoder stays as it was."""
+"""The mode as a whole: metrics are those of the predictions, and the encoder stays as it was."""
 
 import csv
 import json
@@ -26,9 +26,17 @@ def folder(tmp_path_factory):
 def run(folder):
     """A pretraining of a few steps and its linear evaluation."""
     data = [f"--manifest={folder / 'photos/cases.csv'}", f"--data_dir={folder}"]
-    assert cli.main(["--mode=pretrain", *data, *TINY, "--train_steps=4", f"--model_dir={folder / 'run'}"]) == 0
+    assert (
+        cli.main(
+            ["--mode=pretrain", *data, *TINY, "--train_steps=4", f"--model_dir={folder / 'run'}"]
+        )
+        == 0
+    )
     weights = checkpoint_values(folder / "run")
-    assert cli.main(["--mode=linear_eval", f"--checkpoint={folder / 'run'}", "--bootstrap_samples=50"]) == 0
+    assert (
+        cli.main(["--mode=linear_eval", f"--checkpoint={folder / 'run'}", "--bootstrap_samples=50"])
+        == 0
+    )
     return folder / "run", weights
 
 
@@ -109,7 +117,9 @@ def test_random_encoder_is_the_floor(folder, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     data = [f"--manifest={folder / 'photos/cases.csv'}", f"--data_dir={folder}"]
     assert cli.main(["--mode=linear_eval", *data, *TINY[:3], "--bootstrap_samples=20"]) == 0
-    result = json.loads((tmp_path / "runs/derm_cases-manifest/linear_eval-random/result.json").read_text())
+    result = json.loads(
+        (tmp_path / "runs/derm_cases-manifest/linear_eval-random/result.json").read_text()
+    )
     assert result["method"] == "random" and 0 <= result["metrics"]["case/top1"] <= 1
     assert "random, seed 0" in capsys.readouterr().out
 
@@ -119,7 +129,11 @@ def test_labels_that_differ_inside_a_case_have_no_case_level(folder, tmp_path):
     flipped = [line.replace("ring", "oval") if i % 3 == 0 else line for i, line in enumerate(text)]
     (folder / "photos/per_image.csv").write_text("\n".join(flipped))
     data = [f"--manifest={folder / 'photos/per_image.csv'}", f"--data_dir={folder}"]
-    more = ["--labels_shared_by_case=false", "--bootstrap_samples=20", f"--model_dir={tmp_path / 'out'}"]
+    more = [
+        "--labels_shared_by_case=false",
+        "--bootstrap_samples=20",
+        f"--model_dir={tmp_path / 'out'}",
+    ]
     assert cli.main(["--mode=linear_eval", *data, *TINY[:3], *more]) == 0
     metrics = json.loads((tmp_path / "out/result.json").read_text())["metrics"]
     assert {name.split("/")[0] for name in metrics} == {"image"}
@@ -147,5 +161,7 @@ def test_no_labels_at_all(folder, tmp_path, capsys):
     lines = [",".join(line.split(",")[i] for i in keep) for line in text]
     (folder / "photos/unlabelled.csv").write_text("\n".join(lines))
     data = [f"--manifest={folder / 'photos/unlabelled.csv'}", f"--data_dir={folder}"]
-    assert cli.main(["--mode=linear_eval", *data, *TINY[:3], f"--model_dir={tmp_path / 'out'}"]) == 2
+    assert (
+        cli.main(["--mode=linear_eval", *data, *TINY[:3], f"--model_dir={tmp_path / 'out'}"]) == 2
+    )
     assert "has no labels" in capsys.readouterr().err

@@ -109,10 +109,15 @@ def test_same_arguments_same_weights_bit_for_bit(n):
     assert same == (n == 200)
 
 
-@pytest.mark.parametrize("policy, floatx", [
-    ("mixed_bfloat16", "float32"), ("mixed_float16", "float32"),
-    ("float64", "float64"), ("bfloat16", "float32"),
-])
+@pytest.mark.parametrize(
+    "policy, floatx",
+    [
+        ("mixed_bfloat16", "float32"),
+        ("mixed_float16", "float32"),
+        ("float64", "float64"),
+        ("bfloat16", "float32"),
+    ],
+)
 def test_is_float32_under_any_global_policy(global_dtypes, policy, floatx):
     train, val = features(150), features(60, seed=1)
     expected, expected_info = train_linear_head(*train, *val, 4, steps=40)
@@ -169,20 +174,23 @@ def test_the_head_takes_raw_features_and_survives_a_file(tmp_path):
 X, Y = np.zeros((4, 3), np.float32), np.array([0, 1, 0, 1])
 
 
-@pytest.mark.parametrize("arguments, options, message", [
-    ((X, Y, X[:0], Y[:0], 2), {}, "no labelled validation rows"),
-    ((X[:0], Y[:0], X, Y, 2), {}, "no labelled train rows"),
-    ((X, Y, X, Y[1:], 2), {}, "expected"),
-    ((X, Y, X[:, :2], Y, 2), {}, "3 training features, 2"),
-    ((X, Y - 1, X, Y, 2), {}, "from -1 to 0"),
-    ((X, Y, X, Y + 1, 2), {}, "from 1 to 2"),
-    ((X, Y.astype(float), X, Y, 2), {}, "integers"),
-    ((X + np.nan, Y, X, Y, 2), {}, "not finite"),
-    ((X, Y, X, Y * 0 + 2, 3), {}, "no validation row has a class"),
-    ((X, Y, X, Y, 2), {"l2_grid": []}, "l2_grid"),
-    ((X, Y, X, Y, 2), {"l2_grid": [-1.0]}, "l2_grid"),
-    ((X, Y, X, Y, 2), {"steps": 0}, "steps=0"),
-])
+@pytest.mark.parametrize(
+    "arguments, options, message",
+    [
+        ((X, Y, X[:0], Y[:0], 2), {}, "no labelled validation rows"),
+        ((X[:0], Y[:0], X, Y, 2), {}, "no labelled train rows"),
+        ((X, Y, X, Y[1:], 2), {}, "expected"),
+        ((X, Y, X[:, :2], Y, 2), {}, "3 training features, 2"),
+        ((X, Y - 1, X, Y, 2), {}, "from -1 to 0"),
+        ((X, Y, X, Y + 1, 2), {}, "from 1 to 2"),
+        ((X, Y.astype(float), X, Y, 2), {}, "integers"),
+        ((X + np.nan, Y, X, Y, 2), {}, "not finite"),
+        ((X, Y, X, Y * 0 + 2, 3), {}, "no validation row has a class"),
+        ((X, Y, X, Y, 2), {"l2_grid": []}, "l2_grid"),
+        ((X, Y, X, Y, 2), {"l2_grid": [-1.0]}, "l2_grid"),
+        ((X, Y, X, Y, 2), {"steps": 0}, "steps=0"),
+    ],
+)
 def test_bad_input(arguments, options, message):
     with pytest.raises(ValueError, match=message):
         train_linear_head(*arguments, **options)

@@ -78,13 +78,20 @@ def test_metrics_equal_scikit_learn_with_and_without_ties(decimals, dtype):
 
 
 def test_metrics_by_hand():
-    p = np.array([
-        [0.4, 0.3, 0.2, 0.1],  # class 0: right
-        [0.4, 0.3, 0.2, 0.1],  # class 0: right
-        [0.4, 0.3, 0.2, 0.1],  # class 2: third
-        [0.4, 0.3, 0.2, 0.1],  # class 3: last
-        [0.1, 0.7, 0.1, 0.1],  # class 3: ties with 0 and 2 for second, ahead as the highest index
-    ])
+    p = np.array(
+        [
+            [0.4, 0.3, 0.2, 0.1],  # class 0: right
+            [0.4, 0.3, 0.2, 0.1],  # class 0: right
+            [0.4, 0.3, 0.2, 0.1],  # class 2: third
+            [0.4, 0.3, 0.2, 0.1],  # class 3: last
+            [
+                0.1,
+                0.7,
+                0.1,
+                0.1,
+            ],  # class 3: ties with 0 and 2 for second, ahead as the highest index
+        ]
+    )
     got = classification_metrics(np.array([0, 0, 2, 3, 3]), p, ["a", "b", "c", "d"])
     assert got == {
         "top1": pytest.approx(2 / 5),
@@ -114,21 +121,27 @@ def test_two_classes():
     p = np.array([[0.9, 0.1], [0.4, 0.6], [0.3, 0.7], [0.2, 0.8]])
     got = classification_metrics(np.array([0, 0, 1, 1]), p, ["benign", "malignant"])
     assert got == {
-        "top1": 0.75, "balanced_accuracy": 0.75, "auc_macro": 1.0,
-        "auc/benign": 1.0, "auc/malignant": 1.0,
+        "top1": 0.75,
+        "balanced_accuracy": 0.75,
+        "auc_macro": 1.0,
+        "auc/benign": 1.0,
+        "auc/malignant": 1.0,
     }
 
 
-@pytest.mark.parametrize("y, p, class_names, message", [
-    (np.zeros(0, int), np.zeros((0, 2)), ["a", "b"], "no rows"),
-    (np.array([0, -1]), np.zeros((2, 2)), ["a", "b"], "from -1 to 0"),
-    (np.array([0, 2]), np.zeros((2, 2)), ["a", "b"], "from 0 to 2"),
-    (np.array([0.0, 1.0]), np.zeros((2, 2)), ["a", "b"], "integers"),
-    (np.array([0, 1]), np.full((2, 2), np.nan), ["a", "b"], "nan"),
-    (np.array([0, 1]), np.zeros((2, 2)), ["a"], "1 class names"),
-    (np.array([0, 1]), np.zeros((2, 2)), ["a", "a"], "1 of them distinct"),
-    (np.array([0, 1, 1]), np.zeros((2, 2)), ["a", "b"], "expected"),
-])
+@pytest.mark.parametrize(
+    "y, p, class_names, message",
+    [
+        (np.zeros(0, int), np.zeros((0, 2)), ["a", "b"], "no rows"),
+        (np.array([0, -1]), np.zeros((2, 2)), ["a", "b"], "from -1 to 0"),
+        (np.array([0, 2]), np.zeros((2, 2)), ["a", "b"], "from 0 to 2"),
+        (np.array([0.0, 1.0]), np.zeros((2, 2)), ["a", "b"], "integers"),
+        (np.array([0, 1]), np.full((2, 2), np.nan), ["a", "b"], "nan"),
+        (np.array([0, 1]), np.zeros((2, 2)), ["a"], "1 class names"),
+        (np.array([0, 1]), np.zeros((2, 2)), ["a", "a"], "1 of them distinct"),
+        (np.array([0, 1, 1]), np.zeros((2, 2)), ["a", "b"], "expected"),
+    ],
+)
 def test_bad_input(y, p, class_names, message):
     with pytest.raises(ValueError, match=message):
         classification_metrics(y, p, class_names)

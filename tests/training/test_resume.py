@@ -31,7 +31,7 @@ def arguments(folder, name, *more):
     return [
         "--mode=pretrain", "--dataset=derm_cases", f"--manifest={folder / 'photos/cases.csv'}",
         f"--data_dir={folder}", f"--model_dir={folder / name}", f"--train_steps={STEPS}",
-        "--checkpoint_every=1steps", "--log_every=1", "--learning_rate=1.0", *TINY, *more,
+        "--checkpoint_every=1steps", "--log_every=7", "--learning_rate=1.0", *TINY, *more,
     ]  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def test_sigkill_at_three_random_moments(folder):
     assert whole.keys() == resumed.keys() and len(whole) > 50
     for name in whole:
         np.testing.assert_array_equal(resumed[name], whole[name], err_msg=name)
-    assert steps_logged(folder / "killed") == list(range(1, STEPS + 1))
+    assert steps_logged(folder / "killed") == steps_logged(folder / "whole")
 
 
 def _newest_step(run):
