@@ -9,6 +9,8 @@ import dataclasses
 import difflib
 import os
 import pathlib
+import re
+import shlex
 import sys
 
 from absl import flags as absl_flags
@@ -74,6 +76,28 @@ def guarded(command):
     except KeyboardInterrupt:
         print("interrupted: the same command goes on from the last checkpoint", file=sys.stderr)
         return PREEMPTED
+    except Exception as error:
+        reason = _outside(error)
+        if reason is None:
+            raise
+        print(f"stopped: {reason}", file=sys.stderr)
+        return STOPPED
+
+
+def _outside(error):
+    """One line on a failure of the disk or the memory; None if it is a fault of ours."""
+    if isinstance(error, OSError):
+        return " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    if "tensorflow" in sys.modules:
+        import tensorflow as tf
+
+        if isinstance(error, tf.errors.ResourceExhaustedError):
+            return f"out of memory or disk: {error.message.splitlines()[0][:200]}"
+        if isinstance(error, (tf.errors.PermissionDeniedError, tf.errors.FailedPreconditionError)):
+            return error.message.splitlines()[0][:200]
+    return None
 
 
 def hide_native_messages():
@@ -139,13 +163,24 @@ def parse(argv, where=""):
         hint = f"; did you mean --{near[0]}?" if near else ""
         raise BadInput(f"{where}--{error.flagname}: no such flag{hint}") from None
     except absl_flags.Error as error:
-        raise BadInput(f"{where}{' '.join(str(error).split())}") from None
+        raise BadInput(f"{where}{_wrong_kind(error, fields)}") from None
     if stray:
         raise BadInput(f"{where}{stray[0]}: stray argument; flags look like --name=value")
     found = {f.name: values[f.name].value for f in fields if values[f.name].present}
     if values["train_mode"].present:
         found.setdefault("mode", values["train_mode"].value)
     return found, flagfiles
+
+
+def _wrong_kind(error, fields):
+    """ "--seed=x: not a whole number", out of absl's "flag --seed=x: invalid literal ..."."""
+    text = " ".join(str(error).split())
+    stated = re.match(r"flag (--(\w+)=.*?): ", text)
+    if not stated:
+        return text
+    kinds = {bool: "not true or false", int: "not a whole number", float: "not a number"}
+    kind = {field.name: kinds.get(field.type) for field in fields}.get(stated[2])
+    return f"{stated[1]}: {kind}" if kind else text
 
 
 def _take_flagfiles(argv):
@@ -217,6 +252,12 @@ def _inherited(config, explicit, source):
                 f"--{name}={stated}: --checkpoint={config.checkpoint} was trained with "
                 f"{getattr(source, name)}; leave the flag out"
             )
+    stated = explicit.get("precision", source.precision)
+    if (stated == "float64") != (source.precision == "float64"):
+        raise BadInput(
+            f"--precision={stated}: --checkpoint={config.checkpoint} was trained in "
+            f"{source.precision}, and float64 goes with float64 alone"
+        )
     names = fixed + ("precision", "data_dir")
     if "dataset" not in explicit and "manifest" not in explicit:
         names += _DATA
@@ -243,32 +284,39 @@ def _run_mode(config):
         data = cases.open_cases(config)
         for line in cases.describe(data):
             console.say(line)
-        _next(config, "pretrain")
+        _next("pretrain", *_flags(config, _DATA + ("data_dir",)))
     elif config.mode == "pretrain":
         from micle_tf.training.pretrain import pretrain
 
         pretrain(config)
-        console.say(f"next: python run.py --mode=linear_eval --checkpoint={config.model_dir}")
+        _next("linear_eval", f"--checkpoint={config.model_dir}")
     elif config.mode == "linear_eval":
         from micle_tf.evaluation.linear_eval import linear_eval
+        from micle_tf.training import state
 
         linear_eval(config)
+        names = _DATA + ("data_dir",) + state.ARCHITECTURE
         if config.checkpoint:
-            console.say("next: the same without --checkpoint shows what a random encoder gives")
+            console.say("to compare, the same with a random encoder:")
+            _next("linear_eval", *_flags(config, names))
         else:
-            _next(config, "pretrain")
+            _next("pretrain", *_flags(config, names))
 
 
-def _next(config, mode):
-    """Prints the command of another mode on the same data."""
-    data = [
-        f"--{name}={getattr(config, name)}"
-        for name in ("dataset", "manifest", "image_dir", "columns", "data_dir")
-        if getattr(config, name)
+def _next(mode, *arguments):
+    """Prints the command to type next, fit to be pasted into a shell."""
+    console.say(f"next: {shlex.join(['python', 'run.py', f'--mode={mode}', *arguments])}")
+
+
+def _flags(config, names):
+    """--name=value of the fields that differ from their defaults."""
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    shown = {name: getattr(config, name) for name in names}
+    return [
+        f"--{name}={str(value).lower() if isinstance(value, bool) else value}"
+        for name, value in shown.items()
+        if value != defaults[name] or name == "dataset"
     ]
-    if not config.labels_shared_by_case:
-        data.append("--labels_shared_by_case=false")
-    console.say(f"next: python run.py --mode={mode} {' '.join(data)}")
 
 
 def usage():
@@ -283,4 +331,8 @@ def usage():
         accepted = f" [{', '.join(map(str, choices))}]" if choices else ""
         default = str(field.default).lower() if field.type is bool else field.default
         lines.append(f"  --{field.name}={default}{accepted}\n      {field.metadata['help']}")
-    return "\n".join(lines + ["  --flagfile=FILE\n      A recipe: a file with one flag a line."])
+    return "\n".join(
+        lines
+        + ["  --flagfile=FILE\n      A recipe: a file with one flag a line."]
+        + ["  --train_mode=MODE\n      SimCLR's name of --mode."]
+    )

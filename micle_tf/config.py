@@ -8,6 +8,7 @@ import dataclasses
 import difflib
 import json
 import math
+import os
 
 from micle_tf.errors import BadInput
 
@@ -49,19 +50,28 @@ class Config:
         "", "Where prepared data is kept; empty: tensorflow_datasets' own folder.", volatile=True
     )
     manifest: str = setting(
-        "", "Your own images: a CSV with columns image and case_id, or a folder of case folders."
+        "",
+        "Your own images: a CSV with columns image and case_id, or a folder of case folders.",
+        volatile=True,  # the prepared data is compared instead
     )
     image_dir: str = setting(
-        "", "Folder that the manifest's image column is relative to; empty: the manifest's own."
+        "",
+        "Folder that the manifest's image column is relative to; empty: the manifest's own.",
+        volatile=True,  # the prepared data is compared instead
     )
     columns: str = setting(
-        "", "Other names of the manifest's columns: image=isic_id,case_id=lesion_id."
+        "",
+        "Other names of the manifest's columns: image=isic_id,case_id=lesion_id.",
+        volatile=True,  # the prepared data is compared instead
     )
     labels_shared_by_case: bool = setting(
         True, "The images of a case carry the same label; a contradiction is then an error."
     )
     max_pixels: int = setting(
-        100_000_000, "Largest image accepted when data is prepared, in pixels.", low=1
+        100_000_000,
+        "Largest image accepted when data is prepared, in pixels.",
+        low=1,
+        high=2**31 - 1,
     )
     train_split: str = setting("train", "Split to train on.")
     eval_split: str = setting("test", "Split to evaluate on.", only=_LINEAR)
@@ -72,9 +82,18 @@ class Config:
     checkpoint: str = setting("", "Run directory to take the weights from.")
     seed: int = setting(0, "Seed of weights, order and augmentation.", low=0, high=2**31 - 1)
     strategy: str = setting(
-        "auto", "Devices: auto takes all GPUs, or one.", choices=("auto", "one_device", "mirrored")
+        "auto",
+        "Devices: auto takes all GPUs, or one.",
+        choices=("auto", "one_device", "mirrored"),
+        only=_PRETRAIN,
     )
-    virtual_devices: int = setting(1, "Split the CPU into this many devices.", low=1, high=64)
+    virtual_devices: int = setting(
+        1,
+        "Split the CPU into this many devices.",
+        low=1,
+        high=64,
+        only=_PRETRAIN,
+    )
     precision: str = setting(
         "float32",
         "Arithmetic of the encoder and head.",
@@ -84,10 +103,15 @@ class Config:
         "5m", "How often to save: 10m, 500s or 1000steps.", volatile=True, only=_PRETRAIN
     )
     keep_checkpoints: int = setting(
-        2, "How many checkpoints to keep.", low=1, volatile=True, only=_PRETRAIN
+        2, "How many checkpoints to keep.", low=1, high=10_000, volatile=True, only=_PRETRAIN
     )
     log_every: int = setting(
-        10, "Steps between two entries of the log.", low=1, volatile=True, only=_PRETRAIN
+        10,
+        "Steps between two entries of the log.",
+        low=1,
+        high=10**9,
+        volatile=True,
+        only=_PRETRAIN,
     )
     tensorflow_log: bool = setting(False, "Show TensorFlow's own messages.", volatile=True)
 
@@ -108,7 +132,7 @@ class Config:
         only=_PRETRAIN,
     )
     proj_out_dim: int = setting(
-        128, "Width of the projection head's output.", low=1, only=_PRETRAIN
+        128, "Width of the projection head's output.", low=1, high=65_536, only=_PRETRAIN
     )
 
     # Pretraining.
@@ -119,12 +143,14 @@ class Config:
         only=_PRETRAIN,
     )
     train_batch_size: int = setting(
-        128, "Positive pairs per step, over all devices.", low=2, only=_PRETRAIN
+        128, "Positive pairs per step, over all devices.", low=2, high=10**7, only=_PRETRAIN
     )
     train_epochs: int = setting(
-        100, "Passes over the images (simclr) or cases (micle).", low=1, only=_PRETRAIN
+        100, "Passes over the images (simclr) or cases (micle).", low=1, high=10**7, only=_PRETRAIN
     )
-    train_steps: int = setting(0, "Steps; above 0 it beats train_epochs.", low=0, only=_PRETRAIN)
+    train_steps: int = setting(
+        0, "Steps; above 0 it beats train_epochs.", low=0, high=10**12, only=_PRETRAIN
+    )
     optimizer: str = setting(
         "lars", "Optimizer.", choices=("lars", "momentum", "adam"), only=_PRETRAIN
     )
@@ -175,10 +201,15 @@ class Config:
 
     # Linear evaluation.
     eval_batch_size: int = setting(
-        256, "Images per step when features are computed.", low=1, volatile=True, only=_LINEAR
+        256,
+        "Images per step when features are computed.",
+        low=1,
+        high=10**6,
+        volatile=True,
+        only=_LINEAR,
     )
     bootstrap_samples: int = setting(
-        1000, "Resamples of patients behind each 95 % interval.", low=10, only=_LINEAR
+        1000, "Resamples of patients behind each 95 % interval.", low=10, high=10**7, only=_LINEAR
     )
 
     def __post_init__(self):
@@ -209,8 +240,14 @@ class Config:
             if not field.metadata["volatile"]
             and (not field.metadata["only"] or self.mode in field.metadata["only"])
             and field.name != "model_dir"
-            and getattr(self, field.name) != getattr(other, field.name)
+            and _comparable(field.name, self) != _comparable(field.name, other)
         ]
+
+
+def _comparable(name, config):
+    """The value of a field; of a path, the same however it is spelled."""
+    value = getattr(config, name)
+    return os.path.normpath(value) if name == "checkpoint" and value else value
 
 
 def _check_value(field, value):

@@ -1,5 +1,6 @@
 """What a person sees while a command runs: lines, bars, and quiet when nobody watches."""
 
+import os
 import sys
 import time
 
@@ -29,6 +30,14 @@ def duration(seconds):
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def _is_terminal(file):
+    """Whether a bar can be drawn: a terminal, and one that has a size."""
+    try:
+        return file.isatty() and os.get_terminal_size(file.fileno()).columns > 0
+    except (OSError, ValueError):
+        return False
+
+
 class Progress:
     """A bar with an ETA on a terminal; elsewhere a plain line every half minute.
 
@@ -45,7 +54,7 @@ class Progress:
         self._line_every, self._last_line = line_every, time.monotonic()
         self._note, self._file = "", sys.stdout
         self._bar = None
-        if self._file.isatty():
+        if _is_terminal(self._file):
             self._bar = tqdm(
                 desc=label,
                 total=total,

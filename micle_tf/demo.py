@@ -16,6 +16,8 @@ import sys
 import time
 
 from micle_tf import cli, console
+from micle_tf.config import Config
+from micle_tf.errors import BadInput
 
 ARMS = ("random", "simclr", "micle")
 # S: long enough for the effect, short enough for ten minutes on two cores.
@@ -26,21 +28,31 @@ PRETRAINING_DATA = {
     "same_photo": "derm_cases/synthetic_same_photo",
 }
 _EMBEDDED_CASES = 600
+_MARK = "DEMO.txt"
 
 
 def main(argv):
     """Runs the demo; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m micle_tf.demo", description=__doc__.split("\n\n")[0]
-    )
-    parser.add_argument("--seed", type=int, default=0, help="seed of weights, order, augmentation")
-    parser.add_argument("--control", choices=PRETRAINING_DATA, default="none")
-    parser.add_argument("--steps", type=int, default=STEPS, help=f"S; default {STEPS}")
-    parser.add_argument("--model_dir", default="runs/demo", help="replaced if it is there")
-    parser.add_argument("--data_dir", default="", help="where prepared data is kept")
-    arguments = vars(parser.parse_args(argv))
-    cli.quiet_loggers()
-    return cli.guarded(lambda: demo(**arguments))
+
+    def command():
+        parser = argparse.ArgumentParser(
+            prog="python -m micle_tf.demo", description=__doc__.split("\n\n")[0]
+        )
+        parser.error = _bad_usage
+        parser.add_argument("--seed", type=int, default=0, help="of weights, order, augmentation")
+        parser.add_argument("--control", choices=PRETRAINING_DATA, default="none")
+        parser.add_argument("--steps", type=int, default=STEPS, help=f"S; default {STEPS}")
+        parser.add_argument("--model_dir", default="runs/demo", help="an earlier demo is replaced")
+        parser.add_argument("--data_dir", default="", help="where prepared data is kept")
+        arguments = vars(parser.parse_args(argv))
+        cli.quiet_loggers()
+        demo(**arguments)
+
+    return cli.guarded(command)
+
+
+def _bad_usage(message):
+    raise BadInput(message)
 
 
 def demo(seed=0, control="none", steps=STEPS, model_dir="runs/demo", data_dir=""):
@@ -49,19 +61,26 @@ def demo(seed=0, control="none", steps=STEPS, model_dir="runs/demo", data_dir=""
     Args:
       seed: of weights, order and augmentation, the same for all arms.
       control: "none", "shuffled" or "same_photo".
-      steps: S.
-      model_dir: replaced; the runs of the arms lie inside it.
+      steps: S, at least 1.
+      model_dir: the runs of the arms lie inside it; an earlier demo there is replaced.
       data_dir: where prepared data is kept; empty: tfds's own folder.
 
     Returns:
       The content of result.json: metrics named `micle/case/top1` and the like.
+
+    Raises:
+      BadInput: a value out of range, or model_dir holds something else; nothing is
+        touched then.
     """
     from micle_tf.evaluation.linear_eval import linear_eval
     from micle_tf.training import state
     from micle_tf.training.pretrain import pretrain
 
     started = time.monotonic()
-    shutil.rmtree(model_dir, ignore_errors=True)
+    if steps < 1:
+        raise BadInput(f"--steps={steps}: must be at least 1")
+    Config(seed=seed)
+    _make_room(model_dir)
     run = lambda name: os.path.join(model_dir, name)
     common = [f"--seed={seed}", f"--data_dir={data_dir}"]
     data = [f"--dataset={PRETRAINING_DATA[control]}"]
@@ -75,9 +94,9 @@ def demo(seed=0, control="none", steps=STEPS, model_dir="runs/demo", data_dir=""
         console.say(f"\n[{number}/6] {title} (S = {steps})")
         recipe = cli.RECIPES / f"derm_cases/synthetic/pretrain_{method}.flags"
         arguments = ["--mode=pretrain", f"--method={method}", f"--train_steps={length}"]
-        arguments += [f"--flagfile={recipe}"]
+        arguments += [f"--flagfile={recipe}", f"--model_dir={run(name)}"]
         arguments += [f"--checkpoint={run(source)}"] if source else []
-        config, _ = cli.configure(arguments + common + data + [f"--model_dir={run(name)}"])
+        config, _ = cli.configure(arguments + common + data)
         pretrain(config)
     metrics, intervals = {}, {}
     for number, arm in enumerate(ARMS, 4):
@@ -106,15 +125,29 @@ def demo(seed=0, control="none", steps=STEPS, model_dir="runs/demo", data_dir=""
     return result
 
 
+def _make_room(model_dir):
+    """Removes an earlier demo, finished or not, and nothing else; leaves a mark of this one."""
+    mark = os.path.join(model_dir, _MARK)
+    if os.path.exists(model_dir):
+        if not os.path.isdir(model_dir) or (os.listdir(model_dir) and not os.path.exists(mark)):
+            raise BadInput(f"--model_dir={model_dir}: is there, and is no demo")
+        shutil.rmtree(model_dir)
+    os.makedirs(model_dir)
+    with open(mark, "w", encoding="utf-8") as file:
+        file.write("Made by the demo, and replaced by the next one.\n")
+
+
 def table(result):
     """The three arms as lines of text, with their 95 % intervals."""
+    from micle_tf.evaluation.linear_eval import shown_value
+
     names = ("case/top1", "case/balanced_accuracy", "case/auc_macro")
     lines = [f"{'':8s}" + "".join(f"{name:>26s}" for name in names)]
     for arm in ARMS:
         cells = []
         for name in names:
-            low, high = result["intervals"][f"{arm}/{name}"]
-            cells.append(f"{result['metrics'][f'{arm}/{name}']:.3f} [{low:.3f}, {high:.3f}]")
+            value, ends = (result[kind][f"{arm}/{name}"] for kind in ("metrics", "intervals"))
+            cells.append(shown_value(value, ends))
         lines.append(f"{arm:8s}" + "".join(f"{cell:>26s}" for cell in cells))
     return "\n".join(lines)
 

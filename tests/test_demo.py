@@ -23,6 +23,7 @@ def small_data(tmp_path_factory):
 def test_demo_leaves_table_picture_and_result(small_data, tmp_path, capsys, control):
     place = tmp_path / "demo"
     place.mkdir()
+    (place / "DEMO.txt").write_text("mark")
     (place / "old.txt").write_text("of an earlier demo")
     arguments = ["--steps=2", f"--control={control}", f"--model_dir={place}"]
     assert demo.main([*arguments, f"--data_dir={small_data}", "--seed=3"]) == cli.DONE
@@ -44,10 +45,19 @@ def test_demo_leaves_table_picture_and_result(small_data, tmp_path, capsys, cont
     assert tf.io.decode_png((place / "demo.png").read_bytes()).numpy().std() > 10
 
 
-def test_bad_arguments_end_with_2():
-    with pytest.raises(SystemExit) as ended:
-        demo.main(["--control=none_such"])
-    assert ended.value.code == cli.BAD_INPUT
+@pytest.mark.parametrize("argument", ["--control=none_such", "--seed=-1", "--steps=0", "--sede=1"])
+def test_bad_arguments_end_with_2_and_touch_nothing(tmp_path, capsys, argument):
+    (tmp_path / "thesis.txt").write_text("mine")
+    assert demo.main([argument, f"--model_dir={tmp_path}"]) == cli.BAD_INPUT
+    assert capsys.readouterr().err.count("\n") == 1
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_what_is_no_demo_is_not_replaced(tmp_path, capsys):
+    (tmp_path / "thesis.txt").write_text("mine")
+    assert demo.main([f"--model_dir={tmp_path}"]) == cli.BAD_INPUT
+    assert capsys.readouterr().err == f"error: --model_dir={tmp_path}: is there, and is no demo\n"
+    assert (tmp_path / "thesis.txt").exists()
 
 
 def test_controls_change_only_the_pretraining_cases():

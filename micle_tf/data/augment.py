@@ -4,7 +4,8 @@ The operations, their order and their numbers are those of google-research/simcl
 (tf2/data_util.py): random resized crop, flip, colour jitter in random order,
 grayscale, blur. Deliberate differences: the blur's sigma is drawn per image (theirs:
 per batch) and its border is reflected (theirs is padded with zeros, which darkens
-it). Rotation, which the MICLe paper adds for X-rays, comes first.
+it); a crop may be as small as `crop_area_min` (theirs also redraws one that holds less
+than a tenth of the image). Rotation, which the MICLe paper adds for X-rays, comes first.
 """
 
 import dataclasses
@@ -167,7 +168,8 @@ def _after_crop(cropped, draws, size):
     image = apply_if(draws["flip"], lambda x: tf.reverse(x, axis=[1]), image)
     image = apply_if(draws["jitter"], lambda x: jitter_color(x, draws), image)
     image = apply_if(draws["gray"], to_gray, image)
-    image = apply_if(draws["blur"], lambda x: blur(x, draws["kernel"]), image)
+    # Rounding may carry a mean of ones above 1.
+    image = apply_if(draws["blur"], lambda x: tf.minimum(blur(x, draws["kernel"]), 1.0), image)
     return tf.ensure_shape(image, [size, size, 3])
 
 

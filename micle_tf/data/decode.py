@@ -27,7 +27,9 @@ def decode_crop(content, window_of_size):
         [4] int32 (y, x, height, width) inside it.
 
     Returns:
-      [height, width, 3] uint8.
+      [height, width, 3] uint8: the window of `decode(content)`, but for the outermost
+      columns of a JPEG with subsampled colour, whose colour is then not interpolated
+      with that of their neighbours outside.
     """
 
     def from_jpeg():
@@ -73,6 +75,6 @@ def evaluation_view(content, size):
     def central_square(shape):
         side = tf.cast(tf.round(0.875 * tf.cast(tf.reduce_min(shape), tf.float32)), tf.int32)
         side = tf.maximum(side, 1)
-        return tf.concat([(shape - side) // 2, [side, side]], axis=0)
+        return tf.concat([(shape - side + 1) // 2, [side, side]], axis=0)
 
     return resize(decode_crop(content, central_square), size)

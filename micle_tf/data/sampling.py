@@ -34,8 +34,8 @@ def stream_key(seed, stream, number):
 def unit_order(seed, epoch, num_units):
     """The order of the units (images or cases) in an epoch, every order equally likely.
 
-    By sorting random numbers: `tf.random.experimental.index_shuffle` would need no
-    memory, but knows only 256 orders of up to 65,536 units for the epochs of one seed.
+    By sorting random numbers, 0.1 s for a million. `tf.random.experimental.index_shuffle`
+    needs no memory, but gives up to 65,536 units the same order again after 256 epochs.
 
     Args:
       seed: int.

@@ -51,7 +51,10 @@ def linear_eval(config):
         facts["weights"] = os.path.basename(state.latest_checkpoint(config.checkpoint))
         state.restore_models(config.checkpoint, encoder=encoder)
     console.say(f"model: {describe_models(config, {'encoder': encoder})}")
-    console.say(f"weights: {config.checkpoint or f'random, seed {config.seed}'}")
+    if config.checkpoint:
+        console.say(f"weights: {state.describe_weights(config.checkpoint)}")
+    else:
+        console.say(f"weights: random, seed {config.seed}")
     run = state.RunDirectory(config.model_dir, config, facts)
     if run.begin() == state.FINISHED:
         console.say(f"finished before: {run.path}")
@@ -118,6 +121,8 @@ def _roles(config, data):
     for split, reader in roles.values():
         if not (reader.index.class_label >= 0).any():
             raise BadInput(f"--mode=linear_eval: no image of {split} in {data.name} is labelled")
+    if _SELECTION_SPLIT in config.eval_split.split("+"):
+        console.say(f"warning: the L2 is chosen on {_SELECTION_SPLIT}, which flatters it")
     labels = [set(roles[role][1].index.class_label.tolist()) for role in ("train", "selection")]
     if not labels[0] & labels[1] - {-1}:
         raise BadInput(
@@ -221,6 +226,13 @@ def judge(levels, class_names, samples, seed):
 def _say_result(result):
     """A small table: the main metrics per level, with their intervals."""
     for name, value in result["metrics"].items():
-        if "/auc/" not in name and value is not None:
-            low, high = result["intervals"][name]
-            console.say(f"  {name:24s} {value:.3f}  [{low:.3f}, {high:.3f}]")
+        if "/auc/" not in name:
+            console.say(f"  {name:24s} {shown_value(value, result['intervals'][name])}")
+
+
+def shown_value(value, interval):
+    """ "0.812 [0.790, 0.833]"; "n/a" for what the split does not define."""
+    if value is None or value != value:
+        return "n/a"
+    low, high = interval
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"

@@ -85,7 +85,8 @@ def train(training, config, strategy, run):
       run: `RunDirectory`; gets checkpoints, metrics.jsonl and TensorBoard events.
 
     Returns:
-      The values of the last step as {name: float}; with no step to take, {}.
+      The values last logged as {name: float}, with the seconds that all processes of
+      this run together took.
 
     Raises:
       Stopped: the loss is not finite.
@@ -99,8 +100,13 @@ def train(training, config, strategy, run):
     if manager.latest_checkpoint:
         checkpoint.restore(manager.latest_checkpoint).assert_consumed()
         step = int(manager.latest_checkpoint.rpartition("-")[2])
-        console.say(f"resumed at step {step}")
+        if step:
+            console.say(f"resumed at step {step}")
+    else:  # so that what a run starts from is settled, whatever becomes of where it came from
+        manager.save(checkpoint_number=0)
     run.forget_after(step)
+    values = run.last_logged()
+    earlier_seconds = values.pop("seconds", 0.0)
 
     # ------------------------------------------------------------ input
     dataset = strategy.distribute_datasets_from_function(
@@ -111,9 +117,9 @@ def train(training, config, strategy, run):
     # ------------------------------------------------------------ steps
     train_step = make_train_step(training, strategy)
     save_seconds, save_steps = parse_interval(config.checkpoint_every)
-    writer = tf.summary.create_file_writer(run.path)
-    values, last_saved_at, last_saved = {}, time.monotonic(), step
-    waited, since, since_step = 0.0, time.monotonic(), step
+    last_saved_at, last_saved = time.monotonic(), step
+    waited, since, since_step = 0.0, None, step
+    started = time.monotonic()
 
     with console.Progress("training", training.total_steps, "step", done=step) as progress:
         while step < training.total_steps:
@@ -123,33 +129,38 @@ def train(training, config, strategy, run):
             result = train_step(batch)
             step += 1
 
-            # -------------------------------------------------------- log
             last = step == training.total_steps
-            if step % config.log_every == 0 or step == 1 or last:
-                values = {name: float(value) for name, value in result.items()}
-                if not math.isfinite(values["loss"]):
-                    raise Stopped(
-                        f"the loss is {values['loss']} at step {step}; the last checkpoint is of "
-                        f"step {last_saved}. A lower --learning_rate often helps"
-                    )
-                spent = time.monotonic() - since
-                speed = {
-                    "images_per_second": (step - since_step) * training.images_per_step / spent,
-                    "input_wait": waited / spent,
-                }
+            due = time.monotonic() - last_saved_at >= save_seconds if save_seconds else False
+            save = last or due or (save_steps and step % save_steps == 0)
+            log = step % config.log_every == 0 or step == 1 or last
+            if (log or save) and not math.isfinite(float(result["loss"])):
+                raise Stopped(
+                    f"the loss is {float(result['loss'])} at step {step}; the last checkpoint is "
+                    f"of step {last_saved}. A lower --learning_rate often helps"
+                )
+
+            # -------------------------------------------------------- log
+            if since is None:  # the first step of a process traces the graph: not timed
                 waited, since, since_step = 0.0, time.monotonic(), step
+            if log:
+                values = {name: float(value) for name, value in result.items()}
                 values["learning_rate"] = float(training.schedule(step - 1))
-                values |= dict(training.constants) | speed
-                run.log(step, values)
-                with writer.as_default(step=step):
+                values |= training.constants
+                if step > since_step:
+                    spent = time.monotonic() - since
+                    rate = (step - since_step) * training.images_per_step / spent
+                    values |= {"images_per_second": rate, "input_wait": waited / spent}
+                    waited, since, since_step = 0.0, time.monotonic(), step
+                seconds = earlier_seconds + time.monotonic() - started
+                run.log(step, values | {"seconds": round(seconds, 1)})
+                with run.summaries.as_default(step=step):
                     for name, value in values.items():
                         tf.summary.scalar(name, value)
             progress.update(1, training.note(values) if values else None)
 
             # -------------------------------------------------------- save
-            due = time.monotonic() - last_saved_at >= save_seconds if save_seconds else False
-            if last or due or (save_steps and step % save_steps == 0):
+            if save:
                 manager.save(checkpoint_number=step)
                 last_saved_at, last_saved = time.monotonic(), step
-    writer.close()
-    return values
+    run.summaries.close()
+    return values | {"seconds": earlier_seconds + time.monotonic() - started}

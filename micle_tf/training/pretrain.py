@@ -2,7 +2,6 @@
 
 import functools
 import math
-import time
 
 import keras
 import tensorflow as tf
@@ -20,6 +19,7 @@ from micle_tf.training import strategy as strategies
 from micle_tf.training.normalization import batch_norm
 
 _PAIRS_SHOWN = 8
+_SHOWN_PIXELS = 144  # small images are enlarged to about this side
 
 
 def pretrain(config):
@@ -52,19 +52,19 @@ def pretrain(config):
     run = state.RunDirectory(
         config.model_dir, config, {"replicas": strategy.num_replicas_in_sync, "data": data.name}
     )
-    if config.checkpoint:
+    if config.checkpoint and run.status() != state.FINISHED and not run.has_checkpoint():
         state.restore_models(config.checkpoint, **models)
-        console.say(f"weights: from {config.checkpoint}")
+        console.say(f"weights: {state.describe_weights(config.checkpoint)}")
     status = run.begin()
     if status == state.FINISHED:
         console.say(f"finished before: {run.path}")
         return state.read_result(run.path)
     console.say(f"run: {run.path}, {total_steps:,} steps of {config.train_batch_size} pairs")
+    console.say("shown: loss/chance's, accuracy/chance's, images per second, wait for input")
 
     # ------------------------------------------------------------ train
-    started = time.monotonic()
     dataset = functools.partial(pairs, config, reader, strategy.num_replicas_in_sync)
-    if status == state.FRESH:
+    if not tf.io.gfile.exists(run.file("positive_pairs.png")):
         show_pairs(run, dataset)
     others = 2 * config.train_batch_size - 1
     training = loop.Training(
@@ -84,7 +84,7 @@ def pretrain(config):
         dataset=data.name,
         method=config.method,
         steps=total_steps,
-        seconds=time.monotonic() - started,
+        seconds=values["seconds"],
         metrics={k: values[k] for k in ("loss", "contrastive_accuracy") if k in values},
         intervals={},
     )
@@ -147,12 +147,17 @@ def build_encoder(config, norm):
 
 
 def make_optimizer(config, schedule):
-    """LARS, SGD with momentum and L2, or Adam with decoupled weight decay, as --optimizer says."""
+    """LARS, SGD with momentum and L2, or Adam with decoupled weight decay, as --optimizer says.
+
+    Batch norm's scale and offset are never decayed.
+    """
     if config.optimizer == "lars":
         return LARS(schedule, momentum=config.momentum, weight_decay=config.weight_decay)
     if config.optimizer == "momentum":
         return SGDL2(schedule, momentum=config.momentum, weight_decay=config.weight_decay)
-    return keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
+    adam = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
+    adam.exclude_from_weight_decay(var_names=["gamma", "beta"])
+    return adam
 
 
 def pairs(config, reader, replicas, first_step, end):
@@ -212,20 +217,20 @@ def show_pairs(run, dataset):
     views = [batch[name][:_PAIRS_SHOWN] for name in ("view1", "view2")]
     framed = [tf.pad(view, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=1.0) for view in views]
     grid = tf.concat([tf.concat(tf.unstack(view), axis=1) for view in framed], axis=0)
-    scale = max(1, 96 // grid.shape[0] * 2)
+    scale = max(1, _SHOWN_PIXELS // views[0].shape[1])
     grid = tf.repeat(tf.repeat(grid, scale, axis=0), scale, axis=1)
     pixels = tf.image.convert_image_dtype(grid, tf.uint8, saturate=True)
+    with run.summaries.as_default(step=0):
+        tf.summary.image("positive_pairs", pixels[None])
     with tf.io.gfile.GFile(run.file("positive_pairs.png"), "wb") as file:
         file.write(tf.io.encode_png(pixels).numpy())
-    writer = tf.summary.create_file_writer(run.path)
-    with writer.as_default(step=0):
-        tf.summary.image("positive_pairs", pixels[None])
-    writer.close()
 
 
 def _note(values):
-    return (
-        f"loss {values['loss']:.3f} (chance {values['loss_of_chance']:.3f}), "
-        f"accuracy {values['contrastive_accuracy']:.1%} (chance {values['chance']:.2%}), "
-        f"{values['images_per_second']:,.0f} images/s, {values['input_wait']:.0%} waiting for input"
+    text = (
+        f"loss {values['loss']:.2f}/{values['loss_of_chance']:.2f} "
+        f"acc {values['contrastive_accuracy']:.0%}/{values['chance']:.1%}"
     )
+    if "images_per_second" in values:
+        text += f" {values['images_per_second']:,.0f} img/s wait {values['input_wait']:.0%}"
+    return text

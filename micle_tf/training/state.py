@@ -1,5 +1,6 @@
 """A run directory: what ran there, how far it got, and what came out."""
 
+import functools
 import json
 import os
 
@@ -40,21 +41,53 @@ class RunDirectory:
         Raises:
           BadInput: the directory holds a run of another configuration.
         """
+        status = self.status()
+        if status == FRESH:
+            stated = json.loads(self._config.to_json()) | self._facts
+            try:
+                tf.io.gfile.makedirs(self.path)
+                write_json(self.file("config.json"), stated)
+            except tf.errors.OpError as error:
+                reason = error.message.rpartition("; ")[2]
+                raise BadInput(f"--model_dir={self.path}: cannot be written: {reason}") from None
+        return status
+
+    def status(self):
+        """What `begin` will return, and its errors, without writing anything."""
         if tf.io.gfile.exists(self.file("config.json")):
             self._check_same()
             finished = tf.io.gfile.exists(self.file("result.json"))
             return FINISHED if finished else UNFINISHED
-        if tf.io.gfile.exists(self.path) and tf.io.gfile.listdir(self.path):
-            raise BadInput(
-                f"--model_dir={self.path}: not empty, and not a run of ours (no config.json)"
-            )
-        tf.io.gfile.makedirs(self.path)
-        stated = json.loads(self._config.to_json()) | self._facts
-        write_json(self.file("config.json"), stated)
+        if tf.io.gfile.exists(self.path):
+            if not tf.io.gfile.isdir(self.path):
+                raise BadInput(f"--model_dir={self.path}: is a file")
+            # A run that was killed while it wrote its first file left that file's draft.
+            if set(tf.io.gfile.listdir(self.path)) - {"config.json.tmp"}:
+                raise BadInput(
+                    f"--model_dir={self.path}: not empty, and not a run of ours (no config.json)"
+                )
         return FRESH
 
+    def has_checkpoint(self):
+        """Whether a stopped run left something to go on from."""
+        return tf.train.latest_checkpoint(self.file("checkpoints")) is not None
+
+    @functools.cached_property
+    def summaries(self):
+        """The TensorBoard writer of this process."""
+        return tf.summary.create_file_writer(self.path)
+
+    def last_logged(self):
+        """The last line of metrics.jsonl as a dict; {} if there is none."""
+        path = self.file("metrics.jsonl")
+        if not tf.io.gfile.exists(path):
+            return {}
+        with tf.io.gfile.GFile(path) as file:
+            lines = [line for line in file.read().splitlines() if _step_of(line) is not None]
+        return json.loads(lines[-1]) if lines else {}
+
     def _check_same(self):
-        old_config, old_facts = read_config(self.path)
+        old_config, old_facts = read_config(self.path, "--model_dir")
         changed = [
             f"{name} ({getattr(old_config, name)} there)"
             for name in self._config.differences(old_config)
@@ -126,20 +159,28 @@ def _finite(value):
     return value
 
 
-def read_config(run):
-    """(Config, other facts) of a run directory; raises BadInput naming --checkpoint."""
+def read_config(run, flag="--checkpoint"):
+    """(Config, other facts) of a run directory; raises BadInput naming the flag."""
     path = os.path.join(run, "config.json")
     if not tf.io.gfile.exists(path):
-        raise BadInput(f"--checkpoint={run}: not a run directory (no config.json)")
-    with tf.io.gfile.GFile(path) as file:
-        text = file.read()
+        raise BadInput(f"{flag}={run}: not a run directory (no config.json)")
     try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            text = file.read().decode()
         config = Config.from_json(text)
         stated = json.loads(text)
-    except (json.JSONDecodeError, TypeError) as error:
-        raise BadInput(f"{path}: damaged ({error})") from None
+    except (ValueError, TypeError, AttributeError, BadInput, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0]
+        raise BadInput(f"{flag}={run}: its config.json is damaged ({reason})") from None
     known = json.loads(config.to_json())
     return config, {name: value for name, value in stated.items() if name not in known}
+
+
+def describe_weights(run):
+    """ "runs/a, step 500" and, if that run was not finished, a word on it."""
+    step = latest_checkpoint(run).rpartition("-")[2]
+    finished = tf.io.gfile.exists(os.path.join(run, "result.json"))
+    return f"{run}, step {int(step):,}" + ("" if finished else " (of an unfinished run)")
 
 
 def latest_checkpoint(run):

@@ -27,15 +27,23 @@ def reader(tmp_path_factory):
 
 def make_config(**changes):
     settings = dict(
-        image_size=16, resnet_depth=18, width_multiplier=0.125, train_batch_size=8,
-        train_steps=STEPS + 1, warmup_epochs=0.0, learning_rate=3.0, weight_decay=1e-4,
-    )  # fmt: skip
+        image_size=16,
+        resnet_depth=18,
+        width_multiplier=0.125,
+        train_batch_size=8,
+        train_steps=STEPS + 1,
+        warmup_epochs=0.0,
+        optimizer="momentum",
+        learning_rate=0.05,
+        learning_rate_scaling="none",
+        weight_decay=1e-4,
+    )
     return Config(**(settings | changes))
 
 
 @functools.cache
 def trained(reader, replicas):
-    """{method: (losses, LARS momenta after the first step, weights after three)} in float64.
+    """{method: (losses, gradients of the first step, weights after three)} in float64.
 
     The step is traced once per number of replicas and starts from the same weights for
     both methods, which differ in their data alone.
@@ -57,11 +65,12 @@ def trained(reader, replicas):
     for method in ("simclr", "micle"):
         for variable, value in zip(variables + optimizer.variables, start):
             variable.assign(value)
-        losses, momenta = [], None
+        losses, gradients = [], None
         for batch in batches(config.replace(method=method), reader, strategy):
             losses.append(float(step(batch)["loss"]))
-            momenta = momenta or [v.numpy() for v in optimizer.variables[2:]]
-        results[method] = losses, momenta, [v.numpy() for v in variables]
+            # SGD's momenta after one step are -rate (gradient + weight decay x weight).
+            gradients = gradients or [v.numpy() for v in optimizer.variables[2:]]
+        results[method] = losses, gradients, [v.numpy() for v in variables]
     return results
 
 
@@ -74,12 +83,12 @@ def batches(config, reader, strategy, steps=STEPS):
 @pytest.mark.parametrize("replicas", [2, 4])
 @pytest.mark.parametrize("method", ["simclr", "micle"])
 def test_float64_replicas_agree_to_1e9(reader, method, replicas):
-    losses, momenta, weights = trained(reader, 1)[method]
+    losses, gradients, weights = trained(reader, 1)[method]
     assert len(set(losses)) == STEPS and np.isfinite(losses).all()
-    other_losses, other_momenta, other_weights = trained(reader, replicas)[method]
+    other_losses, other_gradients, other_weights = trained(reader, replicas)[method]
     np.testing.assert_allclose(other_losses, losses, rtol=1e-9)
-    # After one step LARS's momentum is the learning rate times the scaled gradient.
-    for ours, theirs in zip(momenta + weights, other_momenta + other_weights, strict=True):
+    pairs = zip(gradients + weights, other_gradients + other_weights, strict=True)
+    for ours, theirs in pairs:
         scale = np.abs(ours).max() + 1e-30
         np.testing.assert_allclose(theirs / scale, ours / scale, atol=1e-9)
 

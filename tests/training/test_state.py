@@ -50,6 +50,20 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_model_dir_that_cannot_be_one_is_named(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(BadInput, match="--model_dir=.*file: is a file"):
+        make_run(tmp_path / "file").begin()
+    with pytest.raises(BadInput, match="--model_dir=.*file/below: cannot be written"):
+        make_run(tmp_path / "file" / "below").begin()
+
+
+def test_a_run_killed_during_its_first_write_begins_again(tmp_path):
+    (tmp_path / "config.json.tmp").write_text('{"mo')
+    assert make_run(tmp_path).begin() == state.FRESH
+    assert make_run(tmp_path).begin() == state.UNFINISHED
+
+
 def test_log_forgets_what_comes_after_the_checkpoint_and_what_was_cut_off(tmp_path):
     run = make_run(tmp_path / "run")
     run.begin()
@@ -72,8 +86,10 @@ def test_config_survives_json():
 
 def test_damaged_config_is_named(tmp_path):
     (tmp_path / "config.json").write_text('{"seed":')
-    with pytest.raises(BadInput, match="config.json: damaged"):
-        state.read_config(str(tmp_path))
+    for text in (b'{"seed":', b"[1]", b'{"mode": "cook"}', b"\xff\xfe"):
+        (tmp_path / "config.json").write_bytes(text)
+        with pytest.raises(BadInput, match="--checkpoint=.*: its config.json is damaged"):
+            state.read_config(str(tmp_path))
 
 
 def test_restore_refuses_other_shapes(tmp_path):

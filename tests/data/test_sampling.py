@@ -1,0 +1,125 @@
+"""The order of units and the draw of pairs: exact properties, and chi-square tests at fixed seeds."""
+
+import hashlib
+import itertools
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy import stats
+
+from micle_tf.data import sampling
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def orders(seed, epochs, num_units):
+    """[epochs, num_units]"""
+    dataset = tf.data.Dataset.range(epochs)
+    dataset = dataset.map(lambda epoch: sampling.unit_order(seed, epoch, num_units))
+    return next(iter(dataset.batch(epochs))).numpy()
+
+
+def batches(seed, steps, batch_size, num_units):
+    dataset = sampling.unit_batches(seed, steps, batch_size, num_units)
+    return [(int(step), units.numpy().tolist()) for step, units in dataset]
+
+
+def pairs(seed, steps, images_per_case):
+    """[steps, B, 2]"""
+    counts = tf.constant(images_per_case, tf.int64)
+    dataset = tf.data.Dataset.range(steps)
+    dataset = dataset.map(lambda step: sampling.draw_pairs(seed, step, counts))
+    return next(iter(dataset.batch(steps))).numpy()
+
+
+def digest():
+    """Of all kinds of draws; called in another process too."""
+    drawn = repr([batches(7, (3, 40), 5, 23), orders(7, 4, 50).tolist(), pairs(7, 4, [1, 2, 6]).tolist()])
+    return hashlib.sha256(drawn.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("num_units, batch_size", [(23, 5), (20, 5), (5, 5), (9, 2)])
+def test_an_epoch_is_its_order_without_the_dropped_rest(num_units, batch_size):
+    per_epoch = sampling.steps_per_epoch(num_units, batch_size)
+    assert per_epoch == num_units // batch_size
+    found = batches(3, (0, 4 * per_epoch), batch_size, num_units)
+    assert [step for step, _ in found] == list(range(4 * per_epoch))
+    assert all(len(set(units)) == batch_size for _, units in found)
+    for epoch, order in enumerate(orders(3, 4, num_units).tolist()):
+        assert sorted(order) == list(range(num_units))
+        shown = [unit for _, units in found[epoch * per_epoch :][:per_epoch] for unit in units]
+        assert shown == order[: per_epoch * batch_size]
+
+
+@pytest.mark.parametrize("steps", [(0, 1), (3, 4), (4, 8), (2, 11), (7, 7), (11, 30)])
+def test_batches_from_any_step_are_those_of_the_whole_run(steps):
+    whole = batches(0, (0, 30), 5, 23)
+    assert batches(0, steps, 5, 23) == whole[slice(*steps)]
+
+
+def test_epochs_and_seeds_have_orders_of_their_own():
+    of_seeds = np.concatenate([orders(seed, 500, 60) for seed in (0, 1, 2**31 - 1)])
+    assert len(np.unique(of_seeds, axis=0)) == 1500
+    # No place of an order tells of the same place in the next epoch or seed.
+    for one, other in ((of_seeds[:499], of_seeds[1:500]), (of_seeds[:500], of_seeds[500:1000])):
+        assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 4 / one.size**0.5
+
+
+@pytest.mark.parametrize("num_units", [2, 3, 10, 40])
+def test_a_unit_is_equally_likely_at_every_place(num_units):
+    epochs = 200 * num_units
+    found = orders(0, epochs, num_units)
+    counts = np.stack([np.bincount(place, minlength=num_units) for place in found.T])
+    statistic = ((counts - 200) ** 2 / 200).sum()  # rows and columns add up: (n - 1)^2 are free
+    assert 1e-3 < stats.chi2.sf(statistic, (num_units - 1) ** 2) < 0.999
+
+
+def test_every_order_is_equally_likely():
+    number = {order: i for i, order in enumerate(itertools.permutations(range(4)))}
+    counts = np.bincount([number[tuple(order)] for order in orders(1, 4800, 4)], minlength=24)
+    assert 1e-3 < stats.chisquare(counts).pvalue < 0.999
+
+
+@pytest.mark.parametrize("images", range(2, 7))
+def test_every_ordered_pair_of_two_images_is_equally_likely(images):
+    first, second = pairs(0, 60, [images] * 100).reshape(-1, 2).T
+    counts = np.bincount(images * first + second, minlength=images**2).reshape(images, images)
+    assert counts.sum() == 6000 and not counts.diagonal().any()
+    others = counts[~np.eye(images, dtype=bool)]
+    assert 1e-3 < stats.chisquare(others).pvalue < 0.999
+
+
+def test_pairs_of_mixed_cases():
+    images = np.array([1, 2, 3, 1, 6, 1000])
+    found = pairs(5, 300, images)
+    assert found.min() == 0 and (found < images[:, None]).all()
+    same = found[..., 0] == found[..., 1]
+    np.testing.assert_array_equal(same, np.broadcast_to(images == 1, same.shape))
+    # The draws of a case, of a step and of the next step tell nothing of each other.
+    first = found[:, 4, 0] / 6 - 5 / 12
+    for other in (found[:, 2, 0], found[:, 5, 0], np.roll(first, 1)):
+        assert abs(np.corrcoef(first, other)[0, 1]) < 4 / 300**0.5
+    assert (pairs(6, 300, images) != found).any(axis=(0, 2)).tolist() == (images > 1).tolist()
+
+
+def test_streams_have_keys_of_their_own():
+    streams = (sampling.ORDER, sampling.PAIRS, sampling.CROPS, sampling.VIEWS)
+    keys = {
+        tuple(sampling.stream_key(seed, stream, tf.constant(number, tf.int64)).numpy())
+        for seed in (0, 1, 2**31 - 1)
+        for stream in streams
+        for number in (0, 1, 2, 10**12)
+    }
+    assert len(keys) == 3 * 4 * 4
+
+
+def test_another_process_draws_the_same():
+    code = "from tests.data import test_sampling; print(test_sampling.digest())"
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert elsewhere.stdout.split()[-1] == digest()
