@@ -1,4 +1,4 @@
-# make demo    SimCLR against MICLe on the built-in synthetic cases, about 10 minutes on two cores
+# make demo    SimCLR against MICLe on the built-in synthetic cases, under 10 minutes on two cores
 # make test    the tests
 # make clean   removes .venv, runs/demo and caches
 PYTHON ?= $(shell command -v python3.11 || command -v python3)

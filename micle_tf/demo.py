@@ -92,7 +92,7 @@ def demo(seed=0, control="none", steps=STEPS, model_dir="runs/demo", data_dir=""
     ]
     for number, (title, method, length, source, name) in enumerate(stages, 1):
         console.say(f"\n[{number}/6] {title} (S = {steps})")
-        recipe = cli.RECIPES / f"derm_cases/synthetic/pretrain_{method}.flags"
+        recipe = cli.RECIPES / "derm_cases/synthetic/pretrain.flags"
         arguments = ["--mode=pretrain", f"--method={method}", f"--train_steps={length}"]
         arguments += [f"--flagfile={recipe}", f"--model_dir={run(name)}"]
         arguments += [f"--checkpoint={run(source)}"] if source else []
