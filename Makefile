@@ -10,7 +10,7 @@ demo: .venv/installed
 	.venv/bin/python -m micle_tf.demo --seed=$(SEED)
 
 test: .venv/installed
-	.venv/bin/python -m pytest -n 2
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 # Made again when what is to be installed changes.
 .venv/installed: setup.cfg pyproject.toml constraints.txt

@@ -95,43 +95,40 @@ def speed(dataset, batch_size, seconds):
     return count / wall, 1000 * cpu / count
 
 
+def measure(folder, block, num_rounds, seconds):
+    """Measures and prints one block; makes its pictures in the folder, which it creates."""
+    title, image_size, num_cases, images_per_case, side, batch_size, rows = block
+    reader, kilobytes = make_reader(folder, image_size, num_cases, images_per_case)
+    datasets = [
+        pair_dataset(
+            reader, method, batch_size, Augmentation(size=side, use_blur=blur), seed=0,
+            steps=(0, 10**6), decode_once=once,
+        )
+        for method, once, blur in rows
+    ]  # fmt: skip
+    for dataset in datasets:
+        speed(dataset, batch_size, seconds=0)  # so that all is traced and read once
+    rounds = np.array(
+        [[speed(dataset, batch_size, seconds) for dataset in datasets] for _ in range(num_rounds)]
+    )
+    ratios = np.median(rounds[:, :, 0] / rounds[:, :1, 0], axis=0)
+    print(f"\n{title} ({kilobytes:.1f} kB an image)")
+    print("method   decodes  blur   pairs/s   ratio   CPU ms/pair")
+    for (method, once, blur), (pairs, cpu), ratio in zip(rows, np.median(rounds, axis=0), ratios):
+        decodes, blurred = (1 if once else 2), ("yes" if blur else "no")
+        print(f"{method:9s}{decodes:7d}{blurred:>6s}{pairs:10,.0f}{ratio:8.2f}{cpu:14.2f}", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each variant in a round")
     options = parser.parse_args()
     logging.set_verbosity(logging.ERROR)
-    steps = (0, 10**6)
-    print(f"{os.cpu_count()} cores; median of {options.rounds} rounds of {options.seconds:g} s")
+    print(f"{os.cpu_count()} cores; medians of {options.rounds} rounds of {options.seconds:g} s")
     with tempfile.TemporaryDirectory() as folder:
         for number, block in enumerate(BLOCKS):
-            title, size, num_cases, per_case, side, batch_size, rows = block
-            reader, kilobytes = make_reader(
-                pathlib.Path(folder, str(number)), size, num_cases, per_case
-            )
-            datasets = [
-                pair_dataset(
-                    reader, method, batch_size, Augmentation(size=side, use_blur=blur), 0, steps,
-                    decode_once=once,
-                )
-                for method, once, blur in rows
-            ]  # fmt: skip
-            for dataset in datasets:
-                speed(dataset, batch_size, seconds=0)  # everything is traced and read once
-            rounds = np.array([
-                [speed(dataset, batch_size, options.seconds) for dataset in datasets]
-                for _ in range(options.rounds)
-            ])  # fmt: skip
-            ratios = np.median(rounds[:, :, 0] / rounds[:, :1, 0], axis=0)
-            print(f"\n{title} ({kilobytes:.1f} kB an image)")
-            print("method   decodes  blur   pairs/s   ratio   CPU ms/pair")
-            for row, (pairs, cpu), ratio in zip(rows, np.median(rounds, axis=0), ratios):
-                method, once, blur = row
-                decodes, blurred = (1 if once else 2), ("yes" if blur else "no")
-                print(
-                    f"{method:9s}{decodes:7d}{blurred:>6s}{pairs:10,.0f}{ratio:8.2f}{cpu:14.2f}",
-                    flush=True,
-                )
+            measure(pathlib.Path(folder, str(number)), block, options.rounds, options.seconds)
 
 
 if __name__ == "__main__":

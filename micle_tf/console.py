@@ -65,8 +65,7 @@ class Progress:
                 leave=True,
                 delay=1.0,
                 mininterval=0.2,
-                bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} "
-                "[{elapsed}<{remaining}]{postfix}",
+                bar_format="{desc} {n_fmt}/{total_fmt}|{bar}|{elapsed}<{remaining}{postfix}",
             )
 
     def update(self, units=1, note=None):

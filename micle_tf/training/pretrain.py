@@ -232,5 +232,5 @@ def _note(values):
         f"acc {values['contrastive_accuracy']:.0%}/{values['chance']:.1%}"
     )
     if "images_per_second" in values:
-        text += f" {values['images_per_second']:,.0f} img/s wait {values['input_wait']:.0%}"
+        text += f" {values['images_per_second']:,.0f}/s wait {values['input_wait']:.0%}"
     return text
