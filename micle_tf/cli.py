@@ -7,6 +7,7 @@ recipe, a flagfile; from the default in `config.py`.
 
 import dataclasses
 import difflib
+import faulthandler
 import os
 import pathlib
 import re
@@ -106,6 +107,7 @@ def hide_native_messages():
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         os.dup2(nowhere.fileno(), 2)
+    faulthandler.enable(sys.stderr)  # a crash of native code still leaves a trace
 
 
 def quiet_loggers():
