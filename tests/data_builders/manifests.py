@@ -13,7 +13,7 @@ def read(text, **options):
     return read_manifest("cases.csv", **options)
 
 
-def fault(text, message, **options):
+def expect_fault(text, message, **options):
     """Asserts that a manifest is refused with exactly this message."""
     with pytest.raises(BadData) as caught:
         read(text, **options)

@@ -2,7 +2,7 @@ import pytest
 
 from data_builders.case_builder import UNLABELLED
 from data_builders.derm_cases.manifest import parse_columns
-from tests.data_builders.manifests import cases_of, fault, read, split_of
+from tests.data_builders.manifests import cases_of, expect_fault, read, split_of
 
 pytestmark = pytest.mark.usefixtures("image_folder")
 
@@ -107,7 +107,7 @@ _NAMES = "image, case_id, patient_id, label, view, split"
     ],
 )
 def test_columns_that_are_wrong(columns, message):
-    fault("image,case_id\na.png,c1\n", message, columns=columns)
+    expect_fault("image,case_id\na.png,c1\n", message, columns=columns)
 
 
 def test_parse_columns():
@@ -138,7 +138,7 @@ def test_parse_columns():
     ],
 )
 def test_header_that_is_wrong(header, message):
-    fault(f"{header}\na.png,c1\n", message)
+    expect_fault(f"{header}\na.png,c1\n", message)
 
 
 def test_columns_without_a_name_are_left_out():
@@ -162,11 +162,11 @@ def test_blank_means_absent():
 
 @pytest.mark.parametrize("row, column", [(" ,c1", "image"), ("a.png,", "case_id")])
 def test_image_and_case_must_not_be_blank(row, column):
-    fault(f"image,case_id\nb.png,c2\n{row}\n", f"cases.csv row 3: column {column} is blank")
+    expect_fault(f"image,case_id\nb.png,c2\n{row}\n", f"cases.csv row 3: column {column} is blank")
 
 
 def test_blank_case_names_the_users_column():
-    fault(
+    expect_fault(
         "image,lesion\na.png,\n",
         "cases.csv row 2: column lesion is blank",
         columns="case_id=lesion",
@@ -189,7 +189,7 @@ def test_attributes_that_differ_are_a_list_with_one_per_image():
 
 
 def test_labels_of_a_case_must_agree():
-    fault(
+    expect_fault(
         "image,case_id,label\na.png,c1,\nb.png,c1,nevus\nc.png,c2,wart\nd.png,c1,wart\n",
         "cases.csv row 5: case c1 has label wart, but nevus in cases.csv row 3; "
         "if the images of a case may differ, say --labels_shared_by_case=false",

@@ -7,7 +7,7 @@ import pytest
 
 from data_builders.case_builder import BadData
 from data_builders.derm_cases.manifest import read_manifest
-from tests.data_builders.manifests import cases_of, fault, read, split_of
+from tests.data_builders.manifests import cases_of, expect_fault, read, split_of
 
 pytestmark = pytest.mark.usefixtures("image_folder")
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("image_folder")
 
 
 def test_image_in_two_cases():
-    fault(
+    expect_fault(
         "image,case_id\na.png,c1\nb.png,c1\na.png,c2\n",
         "cases.csv row 4: image a.png is in case c1 too (cases.csv row 2)",
     )
@@ -26,7 +26,7 @@ def test_image_in_two_cases():
 def test_image_twice_however_it_is_spelled(image_folder, again):
     (image_folder / "sub").mkdir()
     (image_folder / "link.png").symlink_to("a.png")
-    fault(
+    expect_fault(
         f"image,case_id\na.png,c1\n{again},c1\n",
         f"cases.csv row 3: image {again} is there twice (cases.csv row 2)",
     )
@@ -37,7 +37,7 @@ def test_image_twice_however_it_is_spelled(image_folder, again):
 )
 def test_image_that_is_missing(image_folder, name):
     (image_folder / "sub").mkdir()
-    fault(f"image,case_id\na.png,c1\n{name},c1\n", f"cases.csv row 3: no such image: {name}")
+    expect_fault(f"image,case_id\na.png,c1\n{name},c1\n", f"cases.csv row 3: no such image: {name}")
 
 
 def test_images_lie_in_their_folder(image_folder):
@@ -49,14 +49,14 @@ def test_images_lie_in_their_folder(image_folder):
     (inside / "link.png").symlink_to(outside / "x.png")
     (inside / "folder").symlink_to(outside)
     for name in ("../outside/x.png", str(outside / "x.png"), "link.png", "folder/x.png", "link"):
-        fault(
+        expect_fault(
             f"image,case_id\n{name},c1\n",
             f"cases.csv row 2: {name} lies outside the image folder inside",
             image_dir="inside",
         )
     (image_folder / "inside-not").mkdir()
     (image_folder / "inside-not" / "x.png").write_bytes(b"x")
-    fault(
+    expect_fault(
         "image,case_id\n../inside-not/x.png,c1\n",
         "cases.csv row 2: ../inside-not/x.png lies outside the image folder inside",
         image_dir="inside",
@@ -76,7 +76,7 @@ def test_folder_of_the_images(image_folder):
     image = cases_of(read("image,case_id\ndeep/é 1.JPG,c1\n", image_dir="photos"))["c1"].images[0]
     assert (image.image_id, image.read()) == ("deep/é 1.JPG", b"photo")
     assert image.source == "cases.csv row 2: photos/deep/é 1.JPG"
-    fault("image,case_id\na,c1\n", "--image_dir=pictures: no such folder", image_dir="pictures")
+    expect_fault("image,case_id\na,c1\n", "--image_dir=pictures: no such folder", image_dir="pictures")
 
 
 def test_images_lie_beside_the_manifest_by_default(image_folder, monkeypatch):
@@ -129,20 +129,20 @@ def test_no_such_manifest():
     ],
 )
 def test_file_that_is_wrong(text, message):
-    fault(text, message)
+    expect_fault(text, message)
 
 
 def test_rows_are_numbered_by_their_first_line():
     note = '"first\nsecond\n\nfourth"'
-    fault(
+    expect_fault(
         f"image,case_id,note\na.png,c1,{note}\n\nb.png,c1,{note}\nc.png,,{note}\n",
         "cases.csv row 11: column case_id is blank",
     )
-    fault(
+    expect_fault(
         'image,case_id,"two\nlines"\na.png,c1,\nb.png,,\n',
         "cases.csv row 4: column case_id is blank",
     )
-    fault(
+    expect_fault(
         'image,case_id\na.png,c1\n"b\n\n', "cases.csv row 3: not valid CSV: unexpected end of data"
     )
 

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from data_builders.case_builder import choose_split
-from tests.data_builders.manifests import fault, read, split_of
+from tests.data_builders.manifests import expect_fault, read, split_of
 
 pytestmark = pytest.mark.usefixtures("image_folder")
 
@@ -30,7 +30,7 @@ def test_names_of_splits(stated, split):
 
 
 def test_split_of_another_name():
-    fault(
+    expect_fault(
         "image,case_id,split\na.png,c1,train\nb.png,c2,holdout\n",
         "cases.csv row 3: split holdout is not one of train, validation, test",
     )
@@ -153,7 +153,7 @@ def test_no_patient_is_in_two_splits():
 
 
 def test_patient_in_two_splits():
-    fault(
+    expect_fault(
         "image,case_id,patient_id,split\na.png,c1,p1,\nb.png,c2,p1,train\nc.png,c3,p1,test\n",
         "cases.csv row 4: patient p1 is in test, but in train in cases.csv row 3; "
         "a patient must stay in one split",
@@ -161,7 +161,7 @@ def test_patient_in_two_splits():
 
 
 def test_case_in_two_splits():
-    fault(
+    expect_fault(
         "image,case_id,split\na.png,c1,train\nb.png,c1,val\n",
         "cases.csv row 3: case c1 is in validation, but in train in cases.csv row 2; "
         "a patient must stay in one split",
@@ -169,7 +169,7 @@ def test_case_in_two_splits():
 
 
 def test_case_of_two_patients():
-    fault(
+    expect_fault(
         "image,case_id,patient_id\na.png,c1,p1\nb.png,c1,\nc.png,c1,p2\n",
         "cases.csv row 4: case c1 is of patient p2, but p1 in cases.csv row 2",
     )
