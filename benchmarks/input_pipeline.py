@@ -65,7 +65,8 @@ def make_reader(folder, size, num_cases, images_per_case):
     """Writes cases and opens them; returns the reader of the train split, and kB an image."""
     folder.mkdir()
     rng = np.random.default_rng(0)
-    rows, photos, written = [("image", "case_id", "split")], [photo(rng, *size) for _ in range(16)], 0
+    photos = [photo(rng, *size) for _ in range(16)]
+    rows, written = [("image", "case_id", "split")], 0
     for case in range(num_cases + 2):
         split = "validation" if case == 0 else "test" if case == 1 else "train"
         for number in range(images_per_case):
@@ -84,7 +85,7 @@ def make_reader(folder, size, num_cases, images_per_case):
 
 
 def speed(dataset, batch_size, seconds):
-    """(pairs per second, CPU milliseconds per pair) of a fresh iterator, from its second batch on."""
+    """(pairs per second, CPU ms per pair) of a fresh iterator, from its second batch on."""
     batches = iter(dataset)
     next(batches)
     started, cpu, count = time.perf_counter(), time.process_time(), 0
@@ -116,7 +117,7 @@ def measure(folder, block, num_rounds, seconds):
     print("method   decodes  blur   pairs/s   ratio   CPU ms/pair")
     for (method, once, blur), (pairs, cpu), ratio in zip(rows, np.median(rounds, axis=0), ratios):
         decodes, blurred = (1 if once else 2), ("yes" if blur else "no")
-        print(f"{method:9s}{decodes:7d}{blurred:>6s}{pairs:10,.0f}{ratio:8.2f}{cpu:14.2f}", flush=True)
+        print(f"{method:9s}{decodes:7d}{blurred:>6s}{pairs:10,.0f}{ratio:8.2f}{cpu:14.2f}")
 
 
 def main():

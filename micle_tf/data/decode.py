@@ -47,7 +47,8 @@ def decode_crop(content, window_of_size):
 
 def crop(image, window):
     """Cuts a window [4] int32 (y, x, height, width) out of an image [h, w, 3]."""
-    return tf.slice(image, tf.concat([window[:2], [0]], axis=0), tf.concat([window[2:], [3]], axis=0))
+    begin, extent = tf.concat([window[:2], [0]], axis=0), tf.concat([window[2:], [3]], axis=0)
+    return tf.slice(image, begin, extent)
 
 
 def resize(image, size):

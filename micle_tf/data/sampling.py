@@ -5,6 +5,8 @@ that is stopped anywhere goes on as if it had not been, and any worker can work 
 its own part of any batch.
 """
 
+import math
+
 import tensorflow as tf
 
 # Streams of random numbers, all from one seed: see `stream_key`.
@@ -74,7 +76,8 @@ def unit_batches(seed, steps, batch_size, num_units):
             lambda step: (step, tf.slice(order, [(step - start) * batch_size], [batch_size]))
         )
 
-    return tf.data.Dataset.range(first // per_epoch, -(-end // per_epoch)).flat_map(batches_of_epoch)
+    epochs = tf.data.Dataset.range(first // per_epoch, math.ceil(end / per_epoch))
+    return epochs.flat_map(batches_of_epoch)
 
 
 def draw_pairs(seed, step, images_per_case):

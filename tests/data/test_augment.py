@@ -64,7 +64,7 @@ CHANGES = tuple(NEUTRAL)
 
 @pytest.mark.parametrize(
     "name, amount",
-    [*itertools.product(CHANGES[:3], (0.0, 0.2, 1.0, 1.8)), ("hue", -0.2), ("hue", 0.0), ("hue", 0.1)],
+    [*itertools.product(CHANGES[:3], (0.0, 0.2, 1.0, 1.8)), ("hue", -0.2), ("hue", 0.1)],
 )
 def test_one_change_of_color(name, amount):
     image = picture(20, 30)
@@ -271,7 +271,7 @@ def test_law_of_the_crop(height, width, area_min):
     assert stats.ks_2samp(h + np.random.default_rng(1).uniform(-0.5, 0.5, 4000), tall).pvalue > 1e-3
     assert_uniform((w / h)[h > 150].clip(3 / 4, 4 / 3), 3 / 4, 4 / 3)
     expected = tall**2 * aspect / (height * width)
-    assert abs(area.mean() - expected.mean()) < 4 * (area.var() / 4000 + expected.var() / 4000) ** 0.5
+    assert abs(area.mean() - expected.mean()) < 4 * ((area.var() + expected.var()) / 4000) ** 0.5
     for place, extent, side in ((y, h, height), (x, w, width)):
         free = side - extent
         share = (place + np.random.default_rng(2).uniform(0, 1, 4000)) / np.maximum(free, 1)
@@ -348,7 +348,8 @@ def test_white_stays_white_under_blur_and_at_the_border():
     options = Augmentation(size=64, color_jitter_strength=0.0)
     white = tf.fill([80, 80, 3], tf.constant(255, tf.uint8))
     draws = draws_of(options, 40)
-    views = np.stack([augment.augmented_image(white, one(draws, view), options) for view in range(40)])
+    make = tf.function(lambda draws: augment.augmented_image(white, draws, options))
+    views = np.stack([make(one(draws, view)) for view in range(40)])
     assert draws["blur"].any() and views.max() <= 1
     np.testing.assert_allclose(views, 1, atol=1e-6)
 

@@ -28,7 +28,7 @@ def jpeg_of(pixels, **options):
 
 
 def bicubic_matrix(size, source):
-    """[size, source]: Keys's cubic (a = -1/2) at half-pixel centres; weights outside are dealt out."""
+    """[size, source]: Keys's cubic (a = -1/2), half-pixel centres, rows of sum 1."""
     at = (np.arange(size) + 0.5) * source / size - 0.5
     distance = np.abs(at[:, None] - np.arange(source))
     near = 1.5 * distance**3 - 2.5 * distance**2 + 1
@@ -55,7 +55,8 @@ def test_png_to_rgb(channels, dtype):
     np.testing.assert_array_equal(image, np.broadcast_to(color, (7, 9, 3)))
     if dtype == np.uint8:  # grey repeated, alpha dropped: not blended with anything
         seen = pillow(content).reshape(7, 9, channels)
-        np.testing.assert_array_equal(image, np.broadcast_to(seen[..., : color.shape[-1]], (7, 9, 3)))
+        seen = seen[..., : color.shape[-1]]
+        np.testing.assert_array_equal(image, np.broadcast_to(seen, (7, 9, 3)))
 
 
 @pytest.mark.parametrize("options", [{}, {"subsampling": 0}, {"progressive": True}])
@@ -103,9 +104,8 @@ def test_decode_crop_is_the_crop_of_the_whole(content, exact):
         return decode.decode_crop(tf.constant(content), window_of_size)
 
     windows = [(0, 0, height, width), (0, 0, 1, 1), (height - 1, width - 1, 1, 1), (3, 0, 1, width)]
-    for _ in range(30):
-        y, x = int(rng.integers(height)), int(rng.integers(width))
-        windows.append((y, x, int(rng.integers(1, height - y + 1)), int(rng.integers(1, width - x + 1))))
+    for y, x in zip(rng.integers(0, height, 30), rng.integers(0, width, 30)):
+        windows.append((y, x, rng.integers(1, height - y + 1), rng.integers(1, width - x + 1)))
     for y, x, h, w in windows:
         found = crop_of(tf.constant([y, x, h, w])).numpy()
         wanted = whole[y : y + h, x : x + w]
@@ -116,13 +116,15 @@ def test_decode_crop_is_the_crop_of_the_whole(content, exact):
         np.testing.assert_array_equal(decode.crop(whole, tf.constant([y, x, h, w])), wanted)
 
 
-@pytest.mark.parametrize("height, width, size", [(40, 40, 24), (23, 57, 32), (9, 7, 32), (64, 48, 48)])
-def test_resize_is_bicubic_without_antialiasing(height, width, size):
+@pytest.mark.parametrize(
+    "height, width, side", [(40, 40, 24), (23, 57, 32), (9, 7, 32), (64, 48, 48)]
+)
+def test_resize_is_bicubic_without_antialiasing(height, width, side):
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    image = decode.resize(pixels, size)
-    assert image.shape == (size, size, 3) and image.dtype == tf.float32
-    assert float(tf.reduce_min(image)) == 0 and float(tf.reduce_max(image)) == 1  # clipped overshoot
-    np.testing.assert_allclose(image, bicubic(pixels, size), atol=3e-3)
+    image = decode.resize(pixels, side)
+    assert image.shape == (side, side, 3) and image.dtype == tf.float32
+    assert image.numpy().min() == 0 and image.numpy().max() == 1  # overshoot is clipped
+    np.testing.assert_allclose(image, bicubic(pixels, side), atol=3e-3)
 
 
 def test_resize_to_the_same_size_keeps_the_pixels():
@@ -132,7 +134,7 @@ def test_resize_to_the_same_size_keeps_the_pixels():
 
 @pytest.mark.parametrize(
     "height, width, top, left, side",
-    [(64, 48, 11, 3, 42), (50, 80, 3, 18, 44), (41, 41, 3, 3, 36), (3, 9, 0, 3, 3), (1, 5, 0, 2, 1)],
+    [(64, 48, 11, 3, 42), (50, 80, 3, 18, 44), (41, 41, 3, 3, 36), (3, 9, 0, 3, 3)],
 )
 def test_evaluation_sees_the_central_square(height, width, top, left, side):
     pixels = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)

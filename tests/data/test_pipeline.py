@@ -17,7 +17,7 @@ SEED, BATCH = 11, 4
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory):
-    """Cases of 1 to 3 images of noise, JPEG and PNG by turns; the JPEGs grey, so that crops are exact."""
+    """Cases of 1 to 3 images of noise: PNG, and grey JPEG, whose crops are exact."""
     folder = tmp_path_factory.mktemp("noise")
     rows = ["image,case_id,split", "v.png,v,validation", "t.png,t,test"]
     (folder / "v.png").write_bytes(png(seed=1000))
@@ -39,9 +39,10 @@ def dataset(reader, method, steps, options=Augmentation(size=16), **changes):
 
 def images_of(reader, step, method):
     """[(content, content)] of a step, worked out one by one."""
-    stored = [images.numpy() for images in reader.read(tf.range(len(IMAGES_PER_CASE), dtype=tf.int64))]
-    order = sampling.unit_batches(SEED, (step, step + 1), BATCH, pipeline.num_units(reader.index, method))
-    units = next(iter(order))[1].numpy()
+    stored = [images.numpy() for images in reader.read(tf.range(14, dtype=tf.int64))]
+    num_units = pipeline.num_units(reader.index, method)
+    _, units = next(iter(sampling.unit_batches(SEED, (step, step + 1), BATCH, num_units)))
+    units = units.numpy()
     if method == "simclr":
         flat = [content for images in stored for content in images]
         return [(flat[unit], flat[unit]) for unit in units]
@@ -50,19 +51,21 @@ def images_of(reader, step, method):
     return [(stored[unit][a], stored[unit][b]) for unit, (a, b) in zip(units, pairs)]
 
 
-@pytest.mark.parametrize("decode_once", [True, False])
-@pytest.mark.parametrize("method", ["simclr", "micle"])
-@pytest.mark.parametrize("degrees", [0.0, 20.0])
+@pytest.mark.parametrize(
+    "method, decode_once, degrees",
+    [("simclr", True, 0.0), ("simclr", False, 0.0), ("micle", True, 0.0), ("micle", True, 20.0)],
+)
 def test_every_view_is_its_image_under_its_own_draws(reader, method, decode_once, degrees):
     options = Augmentation(size=24, rotation_degrees=degrees)
     assert sorted(reader.index.images_per_case) == sorted(IMAGES_PER_CASE)
-    batches = list(dataset(reader, method, (5, 8), options, decode_once=decode_once))
+    batches = list(dataset(reader, method, (5, 7), options, decode_once=decode_once))
     make = tf.function(lambda content, draws: augment.augmented_view(content, draws, options))
-    for step, batch in zip(range(5, 8), batches, strict=True):
+    for step, batch in zip((5, 6), batches, strict=True):
         draws = augment.draw_views(SEED, tf.constant(step, tf.int64), BATCH, options)
         for place, pair in enumerate(images_of(reader, step, method)):
             for view, content in enumerate(pair):
-                expected = make(content, {name: value[place, view] for name, value in draws.items()})
+                drawn = {name: value[place, view] for name, value in draws.items()}
+                expected = make(content, drawn)
                 found = batch[("view1", "view2")[view]][place]
                 np.testing.assert_array_equal(found, expected)
 
@@ -113,7 +116,8 @@ def test_what_a_pair_decodes(reader, monkeypatch, method, once, twice):
                 counts[name] += 1
                 return content
 
-            return function(tf.ensure_shape(tf.numpy_function(count, [content], tf.string), []), *args)
+            content = tf.numpy_function(count, [content], tf.string)
+            return function(tf.ensure_shape(content, []), *args)
 
         return call
 
@@ -126,18 +130,16 @@ def test_what_a_pair_decodes(reader, monkeypatch, method, once, twice):
 
 
 def test_another_seed_gives_other_pairs(reader):
-    first, second = (
-        [
-            batch["group"].numpy().tolist()
-            for batch in pipeline.pair_dataset(reader, "micle", BATCH, Augmentation(size=16), seed, (0, 6))
-        ]
-        for seed in (0, 1)
-    )
-    assert first != second
+    found = []
+    for seed in (0, 1):
+        options = Augmentation(size=16)
+        pairs = pipeline.pair_dataset(reader, "micle", BATCH, options, seed, (0, 6))
+        found.append([batch["group"].numpy().tolist() for batch in pairs])
+    assert found[0] != found[1]
 
 
 def test_image_dataset_shows_every_image_once_in_order(reader):
-    stored = reader.read(tf.range(len(IMAGES_PER_CASE), dtype=tf.int64)).flat_values
+    stored = reader.read(tf.range(14, dtype=tf.int64)).flat_values
     batches = list(pipeline.image_dataset(reader, 10, 40))
     assert [len(batch) for batch in batches] == [10, 10, sum(IMAGES_PER_CASE) - 20]
     for found, content in zip(np.concatenate(batches), stored, strict=True):
