@@ -28,7 +28,7 @@ _CLASS_SHARE = 0.8 ** np.arange(len(CLASS_NAMES))
 _CLASS_SHARE /= _CLASS_SHARE.sum()
 _CASES_PER_PATIENT = (0.6, 0.3, 0.1)  # of 1, 2, 3
 _PHOTOS_PER_CASE = (0.12, 0.28, 0.28, 0.18, 0.09, 0.05)  # of 1 to 6
-_UNLABELLED_SHARE = 0.9  # of the train cases: many images, few labels
+_UNLABELLED_SHARE = 0.85  # of the train cases: many images, few labels
 _AGE_GROUPS, _AGE_SHARES = ("18-39", "40-59", "60-79", "80+"), (0.3, 0.35, 0.25, 0.1)
 
 # One random stream per purpose: the first number of every seed sequence.

@@ -61,9 +61,9 @@ def test_labels_are_long_tailed_and_most_of_train_are_missing(full):
         labels = np.array([case.images[0].class_label for case in cases])
         assert labels.min() >= UNLABELLED and labels.max() < len(CLASS_NAMES)
         missing = np.mean(labels == UNLABELLED)
-        assert missing == 0 if split != "train" else 0.87 < missing < 0.93
+        assert missing == 0 if split != "train" else 0.82 < missing < 0.88
         counts = np.bincount(labels[labels >= 0], minlength=len(CLASS_NAMES))
-        assert counts.min() >= (4 if split == "train" else 8)
+        assert counts.min() >= (6 if split == "train" else 8)
         assert 3 < counts[:2].mean() / counts[-2:].mean() < 8
 
 
