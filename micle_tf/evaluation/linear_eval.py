@@ -48,7 +48,7 @@ def linear_eval(config):
     encoder = build_encoder(config, batch_norm(1, config.precision))
     facts = {"data": data.name}
     if config.checkpoint:
-        facts["weights"] = os.path.basename(state.latest_checkpoint(config.checkpoint))
+        facts["weights"] = state.identify_weights(config.checkpoint)
         state.restore_models(config.checkpoint, encoder=encoder)
     console.say(f"model: {describe_models(config, {'encoder': encoder})}")
     if config.checkpoint:

@@ -1,6 +1,7 @@
 """A run directory: what ran there, how far it got, and what came out."""
 
 import functools
+import hashlib
 import json
 import os
 
@@ -181,6 +182,14 @@ def describe_weights(run):
     step = latest_checkpoint(run).rpartition("-")[2]
     finished = tf.io.gfile.exists(os.path.join(run, "result.json"))
     return f"{run}, step {int(step):,}" + ("" if finished else " (of an unfinished run)")
+
+
+def identify_weights(run):
+    """"ckpt-500 (3f0a91c2)": the newest checkpoint's name and a hash of its tensors' checksums."""
+    path = latest_checkpoint(run)
+    with tf.io.gfile.GFile(f"{path}.index", "rb") as file:
+        digest = hashlib.sha256(file.read()).hexdigest()[:8]
+    return f"{os.path.basename(path)} ({digest})"
 
 
 def latest_checkpoint(run):

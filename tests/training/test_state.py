@@ -101,6 +101,10 @@ def test_restore_refuses_other_shapes(tmp_path):
     same = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
     state.restore_models(str(tmp_path), encoder=same)
     np.testing.assert_array_equal(same.weights[0], model.weights[0])
+    name = state.identify_weights(str(tmp_path))
+    model.weights[0].assign_add(np.ones((3, 4)))
+    tf.train.CheckpointManager(checkpoint, str(tmp_path / "checkpoints"), 1).save(1)
+    assert name.startswith("ckpt-1 (") and state.identify_weights(str(tmp_path)) != name
     wider = keras.Sequential([keras.Input((3,)), keras.layers.Dense(5)])
     deeper = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(4)])
     for other in (wider, deeper):
