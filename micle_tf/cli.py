@@ -7,6 +7,7 @@ recipe, a flagfile; from the default in `config.py`.
 
 import dataclasses
 import difflib
+import errno
 import faulthandler
 import os
 import pathlib
@@ -25,6 +26,7 @@ RECIPES = pathlib.Path(__file__).resolve().parent.parent / "flags"
 _DATA = ("dataset", "manifest", "image_dir", "columns", "labels_shared_by_case", "max_pixels")
 
 
+_DISK_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 _DEFINE = {
     bool: absl_flags.DEFINE_bool,
     int: absl_flags.DEFINE_integer,
@@ -87,7 +89,7 @@ def guarded(command):
 
 def _outside(error):
     """One line on a failure of the disk or the memory; None if it is a fault of ours."""
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and error.errno in _DISK_FAILURES:
         return " ".join(str(error).split())
     if isinstance(error, MemoryError):
         return "out of memory"

@@ -22,6 +22,7 @@ class DermCasesTest(tfds.testing.DatasetBuilderTestCase):
 
 
 def test_examples_hold_the_case_as_it_is(tmp_path):
+    """Bytes, ids, labels and attributes come back as the manifest stated them."""
     config = derm_cases.manifest_config(read_manifest(str(DUMMY_DATA / "cases.csv")))
     builder = derm_cases.Builder(data_dir=str(tmp_path), config=config)
     builder.download_and_prepare()
@@ -52,6 +53,7 @@ def test_examples_hold_the_case_as_it_is(tmp_path):
 
 
 def test_name_of_a_manifest_is_a_hash_of_all_that_goes_into_the_data():
+    """Another limit on the pixels is another dataset."""
     manifest = read_manifest(str(DUMMY_DATA / "cases.csv"))
     names = {
         derm_cases.manifest_config(manifest).name,
@@ -69,6 +71,7 @@ def test_name_of_a_manifest_is_a_hash_of_all_that_goes_into_the_data():
 
 
 def test_configurations_of_rendered_cases():
+    """The rendered cases and their two controls."""
     names = [config.name for config in derm_cases.Builder.BUILDER_CONFIGS]
     assert names == ["synthetic", "synthetic_shuffled", "synthetic_same_photo"]
     info = derm_cases.Builder(data_dir="unused", config="synthetic").info
