@@ -64,6 +64,99 @@ def nt_xent_and_accuracy(z1, z2, *, temperature=0.1, groups=None, gather=None):
     return _mean_cross_entropy(logits, positives), ops.mean(ops.cast(hits, logits.dtype))
 
 
+def softmax_cross_entropy(logits, labels, *, class_weights=None):
+    """Cross-entropy of a single-label classifier: the mean of w[y] * -log softmax(logits)[y].
+
+    The sum is divided by the n rows, not by the sum of their weights: so the mean over replicas
+    with equal numbers of rows is the loss of the whole batch, gradients included. (PyTorch's
+    `CrossEntropyLoss` divides by the sum of the weights.)
+
+    Args:
+        logits: `[n, C]`, any float dtype. Half precisions are raised to float32; float64 stays.
+        labels: integers `[n]` in [0, C). Rows without a label must be left out.
+        class_weights: None, or floats `[C]`, e.g. of `class_weights.balanced_class_weights`.
+
+    Returns:
+        A scalar in nats, float32 or float64.
+
+    Raises:
+        ValueError: if logits, labels and class_weights do not have these shapes.
+    """
+    logits, labels = _at_least_float32(logits), ops.cast(labels, "int32")
+    _check_shapes("labels", logits, labels, logits.shape[:1])
+    if class_weights is None:
+        return _mean_cross_entropy(logits, labels)
+    class_weights = ops.convert_to_tensor(class_weights, dtype=logits.dtype)
+    _check_shapes("class_weights", logits, class_weights, logits.shape[1:])
+    losses = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+    return ops.mean(ops.take(class_weights, labels, axis=0) * losses)
+
+
+def masked_sigmoid_cross_entropy(logits, findings, *, weights=None, mean_over_replicas=None):
+    """Binary cross-entropy of findings, the mean over the entries that are known.
+
+    Known are 1 (present) and 0 (absent). All else, such as -1 (uncertain) and -2 (not mentioned),
+    takes no part: this is U-Ignore of Irvin et al. (2019, "CheXpert"). The gradient for the logit
+    of an unknown entry is exactly 0, whatever that logit is. If nothing is known, the loss is 0.
+    The sum is divided by the number of known entries, not by the sum of their weights.
+
+    Replicas know different numbers of entries, so that the plain mean over replicas would not be
+    the loss of the whole batch. With `mean_over_replicas` each divides by the mean number instead,
+    and it is, gradients included.
+
+    Args:
+        logits: `[n, K]`, any float dtype. Half precisions are raised to float32; float64 stays.
+        findings: integers `[n, K]`.
+        weights: None, or floats `[K, 2]`: the weight of an absent and of a present entry of each
+            finding, e.g. of `class_weights.balanced_finding_weights`.
+        mean_over_replicas: None for one replica. Otherwise a function from this replica's number
+            of known entries, a scalar in the dtype of the loss, to its mean over all replicas.
+
+    Returns:
+        A scalar in nats, float32 or float64.
+
+    Raises:
+        ValueError: if logits, findings and weights do not have these shapes.
+    """
+    logits, findings = _at_least_float32(logits), ops.convert_to_tensor(findings)
+    _check_shapes("findings", logits, findings, logits.shape)
+    present = ops.equal(findings, 1)
+    known = ops.logical_or(present, ops.equal(findings, 0))
+    # Masked before and after: a logit that is not finite must reach neither loss nor gradient.
+    logits = ops.where(known, logits, ops.zeros_like(logits))
+    losses = ops.softplus(ops.where(present, -logits, logits))  # -log of the true value's sigmoid
+    if weights is not None:
+        weights = ops.convert_to_tensor(weights, dtype=logits.dtype)
+        _check_shapes("weights", logits, weights, (logits.shape[1], 2))
+        losses = losses * ops.where(present, weights[:, 1], weights[:, 0])
+    total = ops.sum(ops.where(known, losses, ops.zeros_like(losses)))
+    count = ops.sum(ops.cast(known, logits.dtype))
+    if mean_over_replicas is not None:
+        count = mean_over_replicas(count)  # may lie between 0 and 1
+    return total / ops.where(count > 0, count, ops.ones_like(count))
+
+
+def _at_least_float32(x):
+    x = ops.convert_to_tensor(x)
+    return ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
+
+
+def _check_shapes(name, logits, values, expected):
+    """Raises ValueError unless logits are a matrix and `values` have the expected shape.
+
+    A size that is unknown while a graph is traced fits every other.
+    """
+    fits = len(logits.shape) == 2 and len(values.shape) == len(expected)
+    if not fits or any(
+        size != other and None not in (size, other)
+        for size, other in zip(values.shape, expected, strict=True)
+    ):
+        raise ValueError(
+            f"{name} {tuple(values.shape)} do not fit logits {tuple(logits.shape)}: "
+            f"expected [n, C] logits and {name} {tuple(expected)}"
+        )
+
+
 def _similarities(z1, z2, temperature, groups, gather):
     """Logits `[2n, 2N]` of this replica's anchors, and the column `[2n]` of each positive."""
     if not 0 < temperature < math.inf:

@@ -1,8 +1,9 @@
 """The linear head of linear evaluation, trained on cached features.
 
-The encoder is frozen, so its features are computed once, and only multinomial logistic regression
-is left: a convex problem, whose one free choice, the L2 strength, is made on the validation split
-(as for the linear classifiers of SimCLR's transfer experiments, Chen et al., 2020).
+The encoder is frozen, so its features are computed once, and only logistic regression is left
+(multinomial for classes, one per finding for findings): a convex problem, whose one free choice,
+the L2 strength, is made on the validation split (as for the linear classifiers of SimCLR's
+transfer experiments, Chen et al., 2020).
 """
 
 import math
@@ -35,57 +36,73 @@ def train_linear_head(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[keras.Model, dict]:
-    """Softmax head on features, its L2 strength chosen on validation.
+    """Linear head on features, for classes or findings, its L2 strength chosen on validation.
 
-    Minimises, on features standardised by their training mean and standard deviation,
+    For classes it minimises, on features standardised by their training mean and deviation,
 
         mean over rows of cross-entropy(softmax(x W + b), y)  +  l2 / 2 * ||W||^2
 
     with no penalty on b. `sklearn.linear_model.LogisticRegression` minimises the sum over the n
     rows times C, plus ||W||^2 / 2, which is n C times the above for C = 1 / (l2 n).
 
+    For findings, K independent logistic regressions, each minimise
+
+        mean over known rows of cross-entropy(sigmoid(x w_k + b_k), y_k)  +  l2 / 2 * ||w_k||^2
+
+    with one l2 for all. Rows are known to a finding where it is 1 (present) or 0 (absent), and not
+    where it is -1 (uncertain) or -2 (not mentioned). A finding that no training row knows keeps
+    zero weights, so its probability is 0.5.
+
     All strengths are trained at once, as the slices of one kernel [d, L, K] under the sum of
     their losses: no gradient of one slice depends on another, and Adam is elementwise, so this
     equals L separate runs and reads the features once. W and b start at zero; the rate warms up
     and follows a cosine to 0. A step sees up to 4,096 rows; if there are more, each pass has a new
-    order. Strengths of 1e-2 and more reach the optimum; much weaker
-    ones on features that separate the training rows stop before it, which generalises no worse.
+    order. Strengths of 1e-2 and more reach the optimum; much weaker ones on features that separate
+    the training rows stop before it, which generalises no worse.
 
     Nothing but the order of minibatches is random: on one machine the same arguments give the
     same weights, bit for bit. All is float32, whatever the global dtype policy.
 
     Args:
       train_x: float [n, d] features, as the encoder gives them.
-      train_y: int [n], classes in [0, num_classes). Some classes may have no row.
+      train_y: int [n], classes in [0, num_classes), of which some may have no row; or findings,
+        int [n, K].
       val_x: float [m, d].
-      val_y: int [m]. Rows of a class that `train_y` lacks take no part in the choice: no head can
-        predict them.
-      num_classes: K.
+      val_y: int [m], or [m, K] with findings. What `train_y` lacks, rows of a class without
+        training rows or a finding that no training row knows, takes no part in the choice: no
+        head can predict it.
+      num_classes: K, of the classes or of the findings.
       l2_grid: strengths to try, at least one, none negative.
       steps: optimizer steps; by default 1,000, or 20 passes over the rows where that is more.
       seed: of the order of minibatches.
       progress: called as `progress(done, steps)` after each step.
 
     Returns:
-      `(head, info)`. `head` is a `keras.Sequential` of Normalization and Dense from raw features
-      float32 [n, d] to probabilities float32 [n, K]. `info` is plain JSON: `l2`, the strength
-      with the lowest mean validation cross-entropy (the larger of equals), `validation_loss`, its
-      value in nats, `l2_grid` and `validation_losses`, both in increasing order of strength, and
+      `(head, info)`. `head` is a `linear_head` from raw features float32 [n, d] to probabilities
+      float32 [n, K]. `info` is plain JSON: `l2`, the strength with the lowest mean validation
+      cross-entropy (the larger of equals; for findings the mean over findings of the mean over
+      their known rows), `validation_loss`, its value in nats, `l2_grid` and `validation_losses`, both in increasing order of strength, and
       `steps`.
 
     Raises:
       ValueError: a split without rows, shapes that do not fit, a feature that is not finite, a
-        label outside [0, num_classes), no validation row of a class in `train_y`, or a bad grid or
-        number of steps.
+        label outside [0, num_classes), a finding outside {-2, -1, 0, 1}, no validation row of a
+        class in `train_y` or of a finding known there, or a bad grid or number of steps.
     """
-    train_x, train_y = _checked("train", train_x, train_y, num_classes)
-    val_x, val_y = _checked("validation", val_x, val_y, num_classes)
+    multilabel = np.ndim(train_y) == 2
+    train_x, train_y = _checked("train", train_x, train_y, num_classes, multilabel)
+    val_x, val_y = _checked("validation", val_x, val_y, num_classes, multilabel)
     n, d = train_x.shape
     if val_x.shape[1] != d:
         raise ValueError(f"linear head: {d} training features, {val_x.shape[1]} for validation")
-    known = np.isin(val_y, train_y)
+    if multilabel:
+        val_y = np.where((train_y >= 0).any(axis=0), val_y, -2)
+        known = (val_y >= 0).any(axis=1)
+    else:
+        known = np.isin(val_y, train_y)
     if not known.any():
-        raise ValueError("linear head: no validation row has a class that the training rows have")
+        what = "knows a finding" if multilabel else "has a class"
+        raise ValueError(f"linear head: no validation row {what} that the training rows have")
     l2_grid = sorted(float(l2) for l2 in l2_grid)
     if not l2_grid or not all(0 <= l2 < math.inf for l2 in l2_grid):
         raise ValueError(f"linear head: l2_grid={l2_grid}, expected finite numbers >= 0")
@@ -95,8 +112,11 @@ def train_linear_head(
     if steps < 1:
         raise ValueError(f"linear head: steps={steps}, expected at least 1")
 
-    standardise = _standardisation(train_x)
-    heads = _stacked_heads(d, num_classes, l2_grid, steps)
+    head = linear_head(d, num_classes, multilabel)
+    standardise, dense = head.layers
+    _set_standardisation(standardise, train_x)
+    loss = _SumOfFindings(train_y) if multilabel else _SumOfHeads(dtype="float32")
+    heads = _stacked_heads(d, num_classes, l2_grid, loss, steps)
     x, y = standardise(train_x), keras.ops.convert_to_tensor(train_y)
     batches = _batches(n, batch_rows, seed)
     for step in range(steps):
@@ -109,16 +129,10 @@ def train_linear_head(
             progress(step + 1, steps)
 
     logits = keras.ops.convert_to_numpy(heads(standardise(val_x[known])))
-    losses = _cross_entropies(logits, val_y[known])
+    losses = (_finding_cross_entropies if multilabel else _cross_entropies)(logits, val_y[known])
     best = len(losses) - 1 - int(np.argmin(losses[::-1]))  # the larger strength of equals
 
     kernel, bias = heads.get_layer("heads").get_weights()
-    dense = keras.layers.Dense(
-        num_classes, activation="softmax", kernel_initializer="zeros", dtype="float32", name="dense"
-    )
-    head = keras.Sequential(
-        [keras.Input((d,), dtype="float32"), standardise, dense], name="linear_head"
-    )
     dense.set_weights([kernel[:, best], bias[best]])
     return head, {
         "l2": l2_grid[best],
@@ -129,36 +143,68 @@ def train_linear_head(
     }
 
 
-def _checked(split: str, x, y, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+def linear_head(num_features: int, num_outputs: int, multilabel: bool) -> keras.Sequential:
+    """An untrained head of the structure that `train_linear_head` returns.
+
+    Weights restored into it, by `tf.train.Checkpoint` or `set_weights`, count at once. Saved by
+    `head.save`, it loads in plain Keras.
+
+    Args:
+      num_features: d.
+      num_outputs: K.
+      multilabel: whether the outputs are K independent probabilities (sigmoid: findings) or one
+        distribution (softmax: classes).
+
+    Returns:
+      A `keras.Sequential` of Normalization "standardise" and Dense "dense", float32 [n, d] to
+      [n, K], whatever the global dtype policy. Its features are not scaled yet and its weights
+      are zero, so that all outputs are 0.5 or 1 / K.
+    """
+    standardise = keras.layers.Normalization(dtype="float32", name="standardise")
+    dense = keras.layers.Dense(
+        num_outputs,
+        activation="sigmoid" if multilabel else "softmax",
+        kernel_initializer="zeros",
+        dtype="float32",
+        name="dense",
+    )
+    standardise.build((None, num_features))
+    # Keras computes with copies, taken by `finalize_state`, which a checkpoint does not call: the
+    # layer would go on with the old statistics. So it computes with its variables themselves.
+    standardise.mean, standardise.variance, _ = standardise.weights
+    inputs = keras.Input((num_features,), dtype="float32")
+    return keras.Sequential([inputs, standardise, dense], name="linear_head")
+
+
+def _checked(split: str, x, y, num_outputs: int, multilabel: bool) -> tuple[np.ndarray, np.ndarray]:
     x, y = np.asarray(x, np.float32), np.asarray(y)
-    if x.ndim != 2 or y.shape != x.shape[:1]:
+    if x.ndim != 2 or y.shape != (x.shape[:1] + (num_outputs,) * multilabel):
+        expected = f"[n, {num_outputs}]" if multilabel else "[n]"
         raise ValueError(
-            f"linear head: {split} features {x.shape} and labels {y.shape}, expected [n, d] and [n]"
+            f"linear head: {split} features {x.shape} and labels {y.shape}, expected [n, d] and "
+            f"{expected}"
         )
-    if not len(x):
+    if not y.size:
         raise ValueError(f"linear head: no labelled {split} rows")
-    if not np.issubdtype(y.dtype, np.integer) or y.min() < 0 or y.max() >= num_classes:
+    low, high = (-2, 1) if multilabel else (0, num_outputs - 1)
+    if not np.issubdtype(y.dtype, np.integer) or y.min() < low or y.max() > high:
         raise ValueError(
             f"linear head: {split} labels ({y.dtype}) from {y.min()} to {y.max()}, expected "
-            f"integers from 0 to {num_classes - 1}"
+            f"integers from {low} to {high}"
         )
     if not np.isfinite(x).all():
         raise ValueError(f"linear head: a {split} feature is not finite")
     return x, y.astype(np.int32)
 
 
-def _standardisation(x: np.ndarray) -> keras.layers.Normalization:
-    """The layer that gives the columns of `x` mean 0 and standard deviation 1."""
+def _set_standardisation(layer: keras.layers.Normalization, x: np.ndarray) -> None:
+    """Lets the layer give the columns of `x` mean 0 and standard deviation 1."""
     mean = x.mean(axis=0, dtype=np.float64)
     variance = x.var(axis=0, dtype=np.float64)
     # A feature that never moved in training (a dead unit) is centred and left at its scale: a
     # division by almost nothing would blow it up as soon as another split moves it.
     constant = variance <= 1e-12 * variance.max()
-    layer = keras.layers.Normalization(dtype="float32", name="standardise")
-    layer.build((None, x.shape[1]))
     layer.set_weights([mean, np.where(constant, 1.0, variance), np.zeros(())])
-    layer.finalize_state()
-    return layer
 
 
 class _SumOfHeads(keras.losses.Loss):
@@ -172,8 +218,31 @@ class _SumOfHeads(keras.losses.Loss):
         return keras.ops.sum(losses, axis=1)
 
 
+class _SumOfFindings(keras.losses.Loss):
+    """Cross-entropy [n] of findings [n, K] and logits [n, L, K], summed over heads and findings.
+
+    A known entry counts rows over known rows, so that the mean over all rows is, per finding, the
+    mean over its known ones.
+    """
+
+    def __init__(self, findings: np.ndarray):
+        super().__init__(dtype="float32")
+        known = np.count_nonzero(findings >= 0, axis=0)
+        self._scale = (len(findings) / np.maximum(known, 1)).astype(np.float32)
+
+    def call(self, y_true, y_pred):
+        y_true = keras.ops.expand_dims(y_true, 1)
+        losses = keras.ops.softplus(keras.ops.where(y_true == 1, -y_pred, y_pred))
+        losses = keras.ops.where(y_true >= 0, self._scale * losses, 0.0)
+        return keras.ops.sum(losses, axis=(1, 2))
+
+
 def _stacked_heads(
-    num_features: int, num_classes: int, l2_grid: Sequence[float], steps: int
+    num_features: int,
+    num_outputs: int,
+    l2_grid: Sequence[float],
+    loss: keras.losses.Loss,
+    steps: int,
 ) -> keras.Model:
     """L linear heads side by side, [n, d] -> logits [n, L, K], compiled for training."""
     strengths = np.asarray(l2_grid, np.float32)[:, None]
@@ -185,7 +254,7 @@ def _stacked_heads(
     inputs = keras.Input((num_features,), dtype="float32")
     outputs = keras.layers.EinsumDense(
         "nd,dlk->nlk",
-        output_shape=(len(l2_grid), num_classes),
+        output_shape=(len(l2_grid), num_outputs),
         bias_axes="lk",
         kernel_initializer="zeros",
         kernel_regularizer=penalty,
@@ -203,7 +272,7 @@ def _stacked_heads(
     )
     heads.compile(
         optimizer=keras.optimizers.Adam(rate),
-        loss=_SumOfHeads(dtype="float32"),
+        loss=loss,
         jit_compile=False,  # a compilation would take longer than the training
         auto_scale_loss=False,
     )
@@ -227,3 +296,11 @@ def _cross_entropies(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     highest = logits.max(axis=-1, keepdims=True)
     log_sum = np.log(np.exp(logits - highest).sum(axis=-1)) + highest[..., 0]
     return np.mean(log_sum - logits[np.arange(len(labels)), :, labels], axis=0)
+
+
+def _finding_cross_entropies(logits: np.ndarray, findings: np.ndarray) -> np.ndarray:
+    """Mean over the findings known in some row [L], of logits [n, L, K], in float64."""
+    taking_part = (findings >= 0).any(axis=0)
+    logits, findings = logits[..., taking_part].astype(np.float64), findings[:, None, taking_part]
+    losses = np.logaddexp(0, np.where(findings == 1, -logits, logits))
+    return np.mean(losses, axis=0, where=findings >= 0).mean(axis=-1)

@@ -1,9 +1,10 @@
-"""Metrics of a single-label classifier, of images or of cases.
+"""Metrics of a classifier, of one class or of several findings per row, for images or cases.
 
 Each is a pure numpy function, cheap enough to be called a thousand times by the bootstrap in
 `intervals.py`. All values are fractions in [0, 1].
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -123,6 +124,63 @@ def _check(y_true, y_score, class_names) -> None:
         raise ValueError("classification_metrics: a score is nan")
 
 
+def findings_metrics(y_true, y_score, finding_names: Sequence[str]) -> dict[str, float]:
+    """AUCs of a classifier of K findings, each judged on the rows where it is known.
+
+    Args:
+      y_true: int [n, K], 1 present, 0 absent; -1 (uncertain) and -2 (not mentioned) are left out.
+      y_score: float [n, K], higher means more likely present; any scale.
+      finding_names: the K distinct names, in the order of the columns.
+
+    Returns:
+      `findings/auc_mean`: the mean AUC over the findings that are known to be present in some row
+        and absent in another, all weighing the same; nan if there are none.
+      `findings/auc/<finding>`: the AUC of each of those findings.
+
+    Raises:
+      ValueError: no rows, shapes that do not fit, a value outside {-2, -1, 0, 1}, a score that is
+        nan, or a finding name used twice.
+    """
+    y_true = np.asarray(y_true)
+    y_score = np.asarray(y_score)
+    _check_findings(y_true, y_score, finding_names)
+
+    aucs = {}
+    # Row by row of the transposed: the bootstrap comes here a thousand times.
+    columns = zip(finding_names, np.ascontiguousarray(y_true.T), np.ascontiguousarray(y_score.T))
+    for name, truth, score in columns:
+        known = truth >= 0
+        area = _auc(truth[known] == 1, score[known])
+        if not math.isnan(area):
+            aucs[f"findings/auc/{name}"] = area
+    mean = float(np.mean(list(aucs.values()))) if aucs else float("nan")
+    return {"findings/auc_mean": mean} | aucs
+
+
+def _check_findings(y_true, y_score, finding_names) -> None:
+    if y_score.ndim != 2 or y_true.shape != y_score.shape:
+        raise ValueError(
+            f"findings_metrics: findings {y_true.shape} and scores {y_score.shape}, "
+            "expected [n, K] each"
+        )
+    n, num_findings = y_score.shape
+    if n == 0:
+        raise ValueError("findings_metrics: no rows")
+    if len(finding_names) != num_findings or len(set(finding_names)) != num_findings:
+        raise ValueError(
+            f"findings_metrics: {len(finding_names)} finding names, {len(set(finding_names))} of "
+            f"them distinct, for {num_findings} columns of scores"
+        )
+    if not np.issubdtype(y_true.dtype, np.integer):
+        raise ValueError(f"findings_metrics: findings are {y_true.dtype}, expected integers")
+    if num_findings and (y_true.min() < -2 or y_true.max() > 1):
+        raise ValueError(
+            f"findings_metrics: findings from {y_true.min()} to {y_true.max()}, expected -2 to 1"
+        )
+    if np.isnan(y_score).any():
+        raise ValueError("findings_metrics: a score is nan")
+
+
 def case_probabilities(probabilities, case_index) -> tuple[np.ndarray, np.ndarray]:
     """Prediction for a case: the mean of the probabilities of its images.
 
@@ -153,3 +211,34 @@ def case_probabilities(probabilities, case_index) -> tuple[np.ndarray, np.ndarra
     np.add.at(sums, case, probabilities)
     by_appearance = np.argsort(first)
     return (sums / images[:, None])[by_appearance], first[by_appearance]
+
+
+def case_findings(findings, case_index) -> np.ndarray:
+    """Findings of a case whose images share them: per finding, what its first image states.
+
+    Args:
+      findings: int [n, K], one row per image: 1 present, 0 absent, -1 uncertain (which counts as
+        stated), -2 not mentioned.
+      case_index: int or string [n], as for `case_probabilities`.
+
+    Returns:
+      int8 [C, K], one row per case, in the order of `case_probabilities`: the value of the first
+      image of the case that states the finding; -2 if none does.
+
+    Raises:
+      ValueError: lengths differ.
+    """
+    findings = np.asarray(findings, np.int8)
+    case_index = np.asarray(case_index)
+    if findings.ndim != 2 or case_index.shape != findings.shape[:1]:
+        raise ValueError(
+            f"case_findings: findings {findings.shape} and cases {case_index.shape}, "
+            "expected [n, K] and [n]"
+        )
+    _, first, case = np.unique(case_index, return_index=True, return_inverse=True)
+    shared = np.full((len(first), findings.shape[1]), -2, np.int8)
+    rows, columns = np.nonzero(findings != -2)
+    # Of several values for one place, the last one assigned stays: so the first image goes last.
+    rows, columns = rows[::-1], columns[::-1]
+    shared[case[rows], columns] = findings[rows, columns]
+    return shared[np.argsort(first)]
