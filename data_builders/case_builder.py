@@ -17,7 +17,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-UNLABELLED = -1
+UNLABELLED = -1  # a class
+NOT_MENTIONED = -2  # a finding
 SPLITS = ("train", "validation", "test")
 # Shares of the patients that a split takes where none was given: see `choose_split`.
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1
@@ -33,7 +34,7 @@ class CaseImage:
         the case is written.
       view_position: how it was taken ("PA", "close-up", ...); "" if unknown.
       class_label: index of the class, or -1 (`UNLABELLED`).
-      findings: one of 1, 0, -1 (uncertain), -2 (not mentioned) per finding;
+      findings: one of 1, 0, -1 (uncertain), -2 (`NOT_MENTIONED`) per finding;
         empty for a dataset with one class per image.
       source: where it came from, for messages ("cases.csv row 7"); not stored.
     """

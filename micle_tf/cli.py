@@ -23,7 +23,10 @@ from micle_tf.errors import BadInput, Stopped
 
 DONE, STOPPED, BAD_INPUT, PREEMPTED = 0, 1, 2, 75
 RECIPES = pathlib.Path(__file__).resolve().parent.parent / "flags"
-_DATA = ("dataset", "manifest", "image_dir", "columns", "labels_shared_by_case", "max_pixels")
+_DATA = (
+    "dataset", "manifest", "image_dir", "columns", "findings", "findings_column",
+    "labels_shared_by_case", "max_pixels",
+)  # fmt: skip
 
 
 _DISK_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
@@ -135,11 +138,13 @@ def configure(argv):
       BadInput: a flag is unknown, out of range, or contradicts the checkpoint.
     """
     explicit, flagfiles = parse(argv)
-    checked = Config(**explicit)  # a bad value on the line is named before anything is read
+    mode = explicit.pop("mode", Config.mode)
+    # A bad value on the line is named before anything is read.
+    checked = Config.of_mode(mode, **explicit)
     source = _source(checked.checkpoint)
     given = (_inherited(checked, explicit, source) if source else {}) | explicit
-    recipe, origin = _recipe(Config(**given), flagfiles)
-    config = Config(**(recipe | given))
+    recipe, origin = _recipe(Config.of_mode(mode, **given), flagfiles)
+    config = Config.of_mode(mode, **recipe | given)
     if not config.model_dir:
         config = config.replace(model_dir=_default_model_dir(config, source))
     return config, origin
@@ -166,7 +171,7 @@ def parse(argv, where=""):
         near = difflib.get_close_matches(error.flagname, names, 1, 0.5) or near
         hint = f"; did you mean --{near[0]}?" if near else ""
         raise BadInput(f"{where}--{error.flagname}: no such flag{hint}") from None
-    except absl_flags.Error as error:
+    except (absl_flags.Error, ValueError) as error:  # the latter from --nouse_blur=3
         raise BadInput(f"{where}{_wrong_kind(error, fields)}") from None
     if stray:
         raise BadInput(f"{where}{stray[0]}: stray argument; flags look like --name=value")
@@ -248,10 +253,13 @@ def _inherited(config, explicit, source):
     """What a run takes over from the one in --checkpoint: architecture, precision and data."""
     from micle_tf.training import state
 
-    fixed = state.ARCHITECTURE + (state.PROJECTION if config.mode == "pretrain" else ())
+    fixed = state.ARCHITECTURE
+    if config.mode in ("pretrain", "finetune"):
+        fixed += state.PROJECTION
+    free = ("image_size",) if config.mode not in ("evaluate", "export") else ()
     for name in fixed:
         stated = explicit.get(name, getattr(source, name))
-        if stated != getattr(source, name) and name != "image_size":
+        if stated != getattr(source, name) and name not in free:
             raise BadInput(
                 f"--{name}={stated}: --checkpoint={config.checkpoint} was trained with "
                 f"{getattr(source, name)}; leave the flag out"
@@ -269,15 +277,29 @@ def _inherited(config, explicit, source):
 
 
 def _default_model_dir(config, source):
-    """runs/<dataset>-<config>/pretrain-<method>, or RUN/<mode>[-<dataset>] from a checkpoint."""
+    """runs/<dataset>-<config>/pretrain-<method>, or RUN/<mode>[-<dataset>][-<fraction or split>]."""
     from micle_tf.data.names import dataset_and_config
 
     name = "-".join(dataset_and_config(config))
     mode = f"{config.mode}-{config.method}" if config.mode == "pretrain" else config.mode
-    if source:
-        same_data = dataset_and_config(source) == dataset_and_config(config)
-        return os.path.join(config.checkpoint, mode if same_data else f"{mode}-{name}")
-    return os.path.join("runs", name, mode if config.mode == "pretrain" else f"{mode}-random")
+    same_data = source and _same_data(source, config)
+    folder = config.checkpoint or os.path.join("runs", name)
+    if not source and config.mode not in ("pretrain", "evaluate", "export"):
+        mode += "-random"
+    elif source and not same_data and config.mode != "export":
+        mode += f"-{name}"
+    if config.mode in ("linear_eval", "finetune") and config.label_fraction < 1:
+        mode += f"-{config.label_fraction:g}"
+    if config.mode == "evaluate" and config.eval_split != "test":
+        mode += f"-{config.eval_split}"
+    return os.path.join(folder, mode)
+
+
+def _same_data(source, config):
+    from micle_tf.data.names import dataset_and_config
+
+    same_name = dataset_and_config(source) == dataset_and_config(config)
+    return same_name and source.manifest == config.manifest
 
 
 def _run_mode(config):
@@ -294,17 +316,48 @@ def _run_mode(config):
 
         pretrain(config)
         _next("linear_eval", f"--checkpoint={config.model_dir}")
+        _next("finetune", f"--checkpoint={config.model_dir}")
     elif config.mode == "linear_eval":
         from micle_tf.evaluation.linear_eval import linear_eval
-        from micle_tf.training import state
 
         linear_eval(config)
-        names = _DATA + ("data_dir",) + state.ARCHITECTURE
+        _compare(config, "a random encoder")
         if config.checkpoint:
-            console.say("to compare, the same with a random encoder:")
-            _next("linear_eval", *_flags(config, names))
-        else:
-            _next("pretrain", *_flags(config, names))
+            _next("finetune", f"--checkpoint={config.checkpoint}")
+    elif config.mode == "finetune":
+        from micle_tf.evaluation.finetune import finetune
+
+        finetune(config)
+        _compare(config, "supervised training from scratch")
+        _next("evaluate", f"--checkpoint={config.model_dir}", "--eval_split=validation")
+        _next("export", f"--checkpoint={config.model_dir}")
+    elif config.mode == "evaluate":
+        from micle_tf.evaluation.evaluate import evaluate
+
+        evaluate(config)
+        _next("export", f"--checkpoint={config.checkpoint}")
+    elif config.mode == "export":
+        from micle_tf.export import export
+
+        saved = export(config)
+        console.say(f"next: {shlex.join(['saved_model_cli', 'show', '--dir', saved, '--all'])}")
+
+
+def _compare(config, floor):
+    """Says how to run the same without pretraining or, where this was that, how to pretrain."""
+    from micle_tf.training import state
+
+    if config.checkpoint:
+        console.say(f"to compare, the same with {floor}:")
+        names = [
+            field.name
+            for field in dataclasses.fields(config)
+            if not field.metadata["only"] or config.mode in field.metadata["only"]
+        ]
+        left_out = ("mode", "checkpoint", "model_dir", "ft_proj_selector")
+        _next(config.mode, *_flags(config, [name for name in names if name not in left_out]))
+    else:
+        _next("pretrain", *_flags(config, _DATA + ("data_dir",) + state.ARCHITECTURE))
 
 
 def _next(mode, *arguments):
@@ -314,12 +367,12 @@ def _next(mode, *arguments):
 
 def _flags(config, names):
     """--name=value of the fields that differ from their defaults."""
-    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    defaults = Config.of_mode(config.mode)
     shown = {name: getattr(config, name) for name in names}
     return [
         f"--{name}={str(value).lower() if isinstance(value, bool) else value}"
         for name, value in shown.items()
-        if value != defaults[name] or name == "dataset"
+        if value != getattr(defaults, name) or name == "dataset"
     ]
 
 
@@ -334,7 +387,8 @@ def usage():
         choices = field.metadata["choices"]
         accepted = f" [{', '.join(map(str, choices))}]" if choices else ""
         default = str(field.default).lower() if field.type is bool else field.default
-        lines.append(f"  --{field.name}={default}{accepted}\n      {field.metadata['help']}")
+        own = "".join(f" ({mode}: {own})" for mode, own in field.metadata["by_mode"].items())
+        lines.append(f"  --{field.name}={default}{own}{accepted}\n      {field.metadata['help']}")
     return "\n".join(
         lines
         + ["  --flagfile=FILE\n      A recipe: a file with one flag a line."]

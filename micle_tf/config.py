@@ -9,14 +9,17 @@ import difflib
 import json
 import math
 import os
+import re
 
 from micle_tf.errors import BadInput
 
-MODES = ("prepare", "pretrain", "linear_eval")
+MODES = ("prepare", "pretrain", "linear_eval", "finetune", "evaluate", "export")
 RESNET_DEPTHS = (10, 14, 18, 34, 50, 101, 152, 200)
 
 
-def setting(default, text, *, choices=None, low=None, high=None, volatile=False, only=()):
+def setting(
+    default, text, *, choices=None, low=None, high=None, volatile=False, only=(), by_mode=None
+):
     """A field with its help line and what values it takes.
 
     Args:
@@ -27,13 +30,17 @@ def setting(default, text, *, choices=None, low=None, high=None, volatile=False,
       volatile: may differ when a run is resumed, as it cannot change the result.
       only: the modes that read it; empty for all. What a mode does not read is
         not compared when its run is resumed.
+      by_mode: {mode: default} of the modes that have one of their own.
     """
-    metadata = dict(help=text, choices=choices, low=low, high=high, volatile=volatile, only=only)
+    metadata = {"help": text, "choices": choices, "low": low, "high": high, "volatile": volatile}
+    metadata |= {"only": only, "by_mode": by_mode or {}}
     return dataclasses.field(default=default, metadata=metadata)
 
 
-_PRETRAIN = ("pretrain",)
-_LINEAR = ("linear_eval",)
+_PRETRAIN, _FINETUNE, _EXPORT = ("pretrain",), ("finetune",), ("export",)
+_TRAIN = ("pretrain", "finetune")
+_JUDGE = ("linear_eval", "finetune", "evaluate")
+_LABELS = ("linear_eval", "finetune")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +71,16 @@ class Config:
         "Other names of the manifest's columns: image=isic_id,case_id=lesion_id.",
         volatile=True,  # the prepared data is compared instead
     )
+    findings: str = setting(
+        "",
+        "The manifest's columns of findings, several per image: Edema,Effusion (1, 0, -1, blank).",
+        volatile=True,  # the prepared data is compared instead
+    )
+    findings_column: str = setting(
+        "",
+        "The manifest's column that lists an image's findings, separated by |.",
+        volatile=True,  # the prepared data is compared instead
+    )
     labels_shared_by_case: bool = setting(
         True, "The images of a case carry the same label; a contradiction is then an error."
     )
@@ -74,7 +91,7 @@ class Config:
         high=2**31 - 1,
     )
     train_split: str = setting("train", "Split to train on.")
-    eval_split: str = setting("test", "Split to evaluate on.", only=_LINEAR)
+    eval_split: str = setting("test", "Split to evaluate on.", only=_JUDGE)
     image_size: int = setting(224, "Side of the model's input, in pixels.", low=8, high=2048)
 
     # Run.
@@ -85,14 +102,14 @@ class Config:
         "auto",
         "Devices: auto takes all GPUs, or one.",
         choices=("auto", "one_device", "mirrored"),
-        only=_PRETRAIN,
+        only=_TRAIN,
     )
     virtual_devices: int = setting(
         1,
         "Split the CPU into this many devices.",
         low=1,
         high=64,
-        only=_PRETRAIN,
+        only=_TRAIN,
     )
     precision: str = setting(
         "float32",
@@ -100,10 +117,10 @@ class Config:
         choices=("float32", "mixed_bfloat16", "float64"),
     )
     checkpoint_every: str = setting(
-        "5m", "How often to save: 10m, 500s or 1000steps.", volatile=True, only=_PRETRAIN
+        "5m", "How often to save: 10m, 500s or 1000steps.", volatile=True, only=_TRAIN
     )
     keep_checkpoints: int = setting(
-        2, "How many checkpoints to keep.", low=1, high=10_000, volatile=True, only=_PRETRAIN
+        2, "How many checkpoints to keep.", low=1, high=10_000, volatile=True, only=_TRAIN
     )
     log_every: int = setting(
         10,
@@ -111,7 +128,7 @@ class Config:
         low=1,
         high=10**9,
         volatile=True,
-        only=_PRETRAIN,
+        only=_TRAIN,
     )
     tensorflow_log: bool = setting(False, "Show TensorFlow's own messages.", volatile=True)
 
@@ -129,10 +146,10 @@ class Config:
         "Layers of the projection head: 2 as in the paper, 3 as SimCLRv2.",
         low=1,
         high=8,
-        only=_PRETRAIN,
+        only=_TRAIN,
     )
     proj_out_dim: int = setting(
-        128, "Width of the projection head's output.", low=1, high=65_536, only=_PRETRAIN
+        128, "Width of the projection head's output.", low=1, high=65_536, only=_TRAIN
     )
 
     # Pretraining.
@@ -143,35 +160,61 @@ class Config:
         only=_PRETRAIN,
     )
     train_batch_size: int = setting(
-        128, "Positive pairs per step, over all devices.", low=2, high=10**7, only=_PRETRAIN
+        128,
+        "Positive pairs per step, or labelled images, over all devices.",
+        low=2,
+        high=10**7,
+        only=_TRAIN,
+        by_mode={"finetune": 64},
     )
     train_epochs: int = setting(
-        100, "Passes over the images (simclr) or cases (micle).", low=1, high=10**7, only=_PRETRAIN
+        100,
+        "Passes over the images (simclr), cases (micle) or labelled images (finetune).",
+        low=1,
+        high=10**7,
+        only=_TRAIN,
+        by_mode={"finetune": 50},
     )
     train_steps: int = setting(
-        0, "Steps; above 0 it beats train_epochs.", low=0, high=10**12, only=_PRETRAIN
+        0, "Steps; above 0 it beats train_epochs.", low=0, high=10**12, only=_TRAIN
     )
     optimizer: str = setting(
-        "lars", "Optimizer.", choices=("lars", "momentum", "adam"), only=_PRETRAIN
+        "lars",
+        "Optimizer; momentum is SGD, with Nesterov's when fine-tuning.",
+        choices=("lars", "momentum", "adam"),
+        only=_TRAIN,
+        by_mode={"finetune": "momentum"},
     )
     learning_rate: float = setting(
-        0.3, "Base learning rate; see learning_rate_scaling.", low=0, only=_PRETRAIN
+        0.3,
+        "Base learning rate; see learning_rate_scaling.",
+        low=0,
+        only=_TRAIN,
+        by_mode={"finetune": 0.05},
     )
     learning_rate_scaling: str = setting(
         "linear",
         "What the base rate is multiplied by: batch/256, sqrt(batch), or nothing.",
         choices=("linear", "sqrt", "none"),
-        only=_PRETRAIN,
+        only=_TRAIN,
     )
     warmup_epochs: float = setting(
-        10.0, "Epochs of linear warm-up; cut to a tenth of the run.", low=0, only=_PRETRAIN
+        10.0,
+        "Epochs of linear warm-up; cut to a tenth of the run.",
+        low=0,
+        only=_TRAIN,
+        by_mode={"finetune": 0.0},
     )
-    momentum: float = setting(0.9, "Momentum of LARS and SGD.", low=0, high=1, only=_PRETRAIN)
+    momentum: float = setting(0.9, "Momentum of LARS and SGD.", low=0, high=1, only=_TRAIN)
     weight_decay: float = setting(
-        1e-6, "Weight decay; SimCLR on ImageNet and CIFAR: 1e-4.", low=0, only=_PRETRAIN
+        1e-6,
+        "Weight decay; SimCLR on ImageNet and CIFAR: 1e-4.",
+        low=0,
+        only=_TRAIN,
+        by_mode={"finetune": 1e-4},
     )
     temperature: float = setting(
-        0.1, "Temperature of the contrastive loss.", low=1e-3, high=100, only=_PRETRAIN
+        0.1, "Temperature of the contrastive loss.", low=1e-3, high=100, only=_TRAIN
     )
     mask_negatives: str = setting(
         "none",
@@ -182,34 +225,113 @@ class Config:
 
     # Augmentation.
     crop_area_min: float = setting(
-        0.08, "Smallest part of the image that a crop may keep.", low=0.01, high=1, only=_PRETRAIN
+        0.08,
+        "Smallest part of the image that a crop may keep.",
+        low=0.01,
+        high=1,
+        only=_TRAIN,
+        by_mode={"finetune": 0.25},
     )
     color_jitter_strength: float = setting(
         1.0,
         "Strength of the colour jitter; 0.5 for X-rays and small images.",
         low=0,
         high=1.25,
-        only=_PRETRAIN,
+        only=_TRAIN,
+        by_mode={"finetune": 0.5},
     )
     use_blur: bool = setting(
-        True, "Blur half of the views; the paper drops it for X-rays.", only=_PRETRAIN
+        True, "Blur half of the views; the paper drops it for X-rays.", only=_TRAIN
     )
     rotation_degrees: float = setting(
-        0.0, "Rotate by up to this angle either way; X-rays: 45.", low=0, high=180, only=_PRETRAIN
+        0.0,
+        "Rotate by up to this angle either way, in degrees; X-rays: 45.",
+        low=0,
+        high=180,
+        only=_TRAIN,
+        by_mode={"finetune": 30.0},
     )
-    random_flip: bool = setting(True, "Mirror half of the views left to right.", only=_PRETRAIN)
+    random_flip: bool = setting(True, "Mirror half of the views left to right.", only=_TRAIN)
+    vertical_flip: bool = setting(
+        False, "Turn half of the views upside down; for skin, not for X-rays.", only=_TRAIN
+    )
 
-    # Linear evaluation.
+    # Labels.
+    label_fraction: float = setting(
+        1.0,
+        "Share of the labelled training cases to learn from; 0.1 is inside 0.3.",
+        low=1e-4,
+        high=1,
+        only=_LABELS,
+    )
+    top_classes: int = setting(
+        0,
+        "Keep this many classes, the most frequent ones; the rest become Other. 0: all.",
+        low=0,
+        high=10**6,
+        only=_LABELS,
+    )
+
+    # Fine-tuning.
+    class_weights: str = setting(
+        "none",
+        "Weight of a class in the loss; balanced: rare and frequent ones count the same.",
+        choices=("none", "balanced"),
+        only=_FINETUNE,
+    )
+    case_images: str = setting(
+        "all",
+        "Images of a labelled case in an epoch: all, or one drawn anew each time.",
+        choices=("all", "one"),
+        only=_FINETUNE,
+    )
+    ft_proj_selector: int = setting(
+        0,
+        "Layers of the projection head to keep; SimCLRv2 keeps 1 where labels are few.",
+        low=0,
+        high=8,
+        only=_FINETUNE,
+    )
+    fine_tune_after_block: int = setting(
+        -1,
+        "Freeze the stem (0) and the block groups up to this one; -1: none, 4: the whole encoder.",
+        low=-1,
+        high=4,
+        only=_FINETUNE,
+    )
+    best_metric: str = setting(
+        "",
+        "What the best checkpoint is chosen by, as in result.json, or loss; empty: macro AUC.",
+        only=_FINETUNE,
+    )
+    validate_every: str = setting(
+        "1epochs", "How often to validate: 2epochs or 500steps.", only=_FINETUNE
+    )
+    patience: int = setting(
+        0,
+        "Stop after so many validations that were no better than the best; 0: never.",
+        low=0,
+        high=10**6,
+        only=_FINETUNE,
+    )
+
+    # Evaluation.
     eval_batch_size: int = setting(
         256,
-        "Images per step when features are computed.",
+        "Images per step when nothing is trained.",
         low=1,
         high=10**6,
         volatile=True,
-        only=_LINEAR,
+        only=_JUDGE,
     )
     bootstrap_samples: int = setting(
-        1000, "Resamples of patients behind each 95 % interval.", low=10, high=10**7, only=_LINEAR
+        1000, "Resamples of patients behind each 95 % interval.", low=10, high=10**7, only=_JUDGE
+    )
+
+    # Export.
+    export_name: str = setting("model", "Name of the exported model.", only=_EXPORT)
+    export_version: int = setting(
+        1, "Version of the exported model, a folder of its own.", low=1, high=10**15, only=_EXPORT
     )
 
     def __post_init__(self):
@@ -217,6 +339,21 @@ class Config:
         for field in dataclasses.fields(self):
             _check_value(field, getattr(self, field.name))
         parse_interval(self.checkpoint_every)
+        parse_validation_interval(self.validate_every)
+        if not re.fullmatch(r"\w[\w.-]*", self.export_name):
+            raise BadInput(
+                f"--export_name={self.export_name}: letters, digits, dots, dashes and underscores"
+            )
+
+    @classmethod
+    def of_mode(cls, mode, **given):
+        """A config of a mode: what is given, else the mode's own defaults, else the common ones."""
+        own = {
+            field.name: field.metadata["by_mode"][mode]
+            for field in dataclasses.fields(cls)
+            if mode in field.metadata["by_mode"]
+        }
+        return cls(mode=mode, **own | given)
 
     def replace(self, **changes):
         """A copy with some fields changed."""
@@ -276,8 +413,24 @@ def parse_interval(text):
     """
     for unit, seconds in (("steps", None), ("m", 60), ("s", 1)):
         number = text.removesuffix(unit)
-        if number != text and number.isdigit() and int(number) > 0:
+        if number != text and number.isdecimal() and int(number) > 0:
             return (None, int(number)) if seconds is None else (int(number) * seconds, None)
     raise BadInput(
         f"--checkpoint_every={text}: give a time or a number of steps, as 10m, 500s or 1000steps"
     )
+
+
+def parse_validation_interval(text):
+    """Reads --validate_every.
+
+    Returns:
+      (epochs, steps), one of which is None.
+
+    Raises:
+      BadInput: for anything but a positive whole number followed by epochs or steps.
+    """
+    for unit in ("epochs", "steps"):
+        number = text.removesuffix(unit)
+        if number != text and number.isdecimal() and int(number) > 0:
+            return (int(number), None) if unit == "epochs" else (None, int(number))
+    raise BadInput(f"--validate_every={text}: give epochs or steps, as 2epochs or 500steps")

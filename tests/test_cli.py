@@ -25,7 +25,7 @@ def elsewhere(tmp_path, monkeypatch):
     [
         ("--trian_steps=3", "--trian_steps: no such flag; did you mean --train_steps?"),
         ("--zzz=1", "--zzz: no such flag"),
-        ("--mode=pretain", "--mode=pretain: not one of prepare, pretrain, linear_eval; did you mean pretrain?"),
+        ("--mode=pretain", "--mode=pretain: not one of prepare, pretrain, linear_eval, finetune, evaluate, export; did you mean pretrain?"),
         ("--temperature=warm", "--temperature=warm: not a number"),
         ("--train_steps=99999999999999999999", "--train_steps=99999999999999999999: must be at most 1e+12"),
         ("--train_steps=-1", "--train_steps=-1: must be at least 0"),
@@ -35,6 +35,7 @@ def elsewhere(tmp_path, monkeypatch):
         ("--resnet_depth=51", "--resnet_depth=51: not one of 10, 14, 18, 34, 50, 101, 152, 200"),
         ("--train_steps=many", "--train_steps=many: not a whole number"),
         ("--use_blur=perhaps", "--use_blur=perhaps: not true or false"),
+        ("--nouse_blur=3", "--nouse_blur=3 does not take an argument"),
         ("pretrain", "pretrain: stray argument; flags look like --name=value"),
         ("--checkpoint_every=5h", "--checkpoint_every=5h: give a time or a number of steps, as 10m, 500s or 1000steps"),
         ("--dataset=derm", "--dataset=derm: not one of derm_cases"),

@@ -63,15 +63,15 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _info(self):
         config = self.builder_config
         if isinstance(config, ManifestConfig):
-            class_names, notes = config.manifest.class_names, config.manifest.notes
-            shared = config.manifest.labels_shared_by_case
+            class_names, finding_names = config.manifest.class_names, config.manifest.finding_names
+            shared, notes = config.manifest.labels_shared_by_case, config.manifest.notes
         else:
-            class_names, shared = synthetic.CLASS_NAMES, True
+            class_names, finding_names, shared = synthetic.CLASS_NAMES, (), True
             notes = ("synthetic: rendered, not photographed",)
         return self.dataset_info_from_configs(
-            features=case_builder.case_features(class_names),
+            features=case_builder.case_features(class_names, finding_names),
             metadata=case_builder.case_metadata(
-                class_names, labels_shared_by_case=shared, notes=notes
+                class_names, finding_names, labels_shared_by_case=shared, notes=notes
             ),
         )
 

@@ -3,6 +3,7 @@
 import json
 import pathlib
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 from data_builders.derm_cases import derm_cases_dataset_builder as derm_cases
@@ -52,6 +53,26 @@ def test_examples_hold_the_case_as_it_is(tmp_path):
     }
 
 
+def test_findings_take_the_place_of_labels(tmp_path):
+    """The column `label` as names of findings: [n, K] int8, and no `class_label`."""
+    manifest = read_manifest(str(DUMMY_DATA / "cases.csv"), findings_column="label")
+    config = derm_cases.manifest_config(manifest)
+    builder = derm_cases.Builder(data_dir=str(tmp_path), config=config)
+    builder.download_and_prepare()
+    examples = {
+        example["case_id"]: example
+        for split in ("train", "validation", "test")
+        for example in tfds.as_numpy(builder.as_dataset(split=split))
+    }
+    assert all("class_label" not in example for example in examples.values())
+    assert examples[b"c1"]["findings"].dtype == np.int8
+    assert examples[b"c1"]["findings"].tolist() == [[1, 0]] * 3
+    assert examples[b"c2"]["findings"].tolist() == [[0, 1]] * 2
+    assert examples[b"c3"]["findings"].tolist() == [[-2, -2]]
+    assert builder.info.metadata["class_names"] == []
+    assert builder.info.metadata["finding_names"] == ["ring", "spot"]
+
+
 def test_name_of_a_manifest_is_a_hash_of_all_that_goes_into_the_data():
     """Another limit on the pixels is another dataset."""
     manifest = read_manifest(str(DUMMY_DATA / "cases.csv"))
@@ -64,8 +85,11 @@ def test_name_of_a_manifest_is_a_hash_of_all_that_goes_into_the_data():
         derm_cases.manifest_config(
             read_manifest(str(DUMMY_DATA / "cases.csv"), columns="label=age")
         ).name,
+        derm_cases.manifest_config(
+            read_manifest(str(DUMMY_DATA / "cases.csv"), findings_column="label")
+        ).name,
     }
-    assert len(names) == 4
+    assert len(names) == 5
     assert all(len(name) == len("manifest-") + 12 for name in names)
     assert "p1" not in repr(derm_cases.manifest_config(manifest))  # tfds writes it to its log
 

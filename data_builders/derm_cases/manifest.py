@@ -3,15 +3,14 @@
 import collections
 import csv
 import dataclasses
-import functools
 import hashlib
 import io
 import json
 import os
 import pathlib
-import stat
 
 from data_builders.case_builder import (
+    NOT_MENTIONED,
     SPLITS,
     UNLABELLED,
     BadData,
@@ -20,6 +19,8 @@ from data_builders.case_builder import (
     complete_splits,
     patient_key,
 )
+from data_builders.derm_cases.findings import FindingColumns
+from data_builders.derm_cases.image_files import IMAGE_ENDINGS, ImageFile, ImageFolder
 
 KNOWN_COLUMNS = ("image", "case_id", "patient_id", "label", "view", "split")
 _SPLIT_NAMES = {split: split for split in SPLITS} | {
@@ -30,7 +31,6 @@ _SPLIT_NAMES = {split: split for split in SPLITS} | {
     "dev": "validation",
     "testing": "test",
 }
-_IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,8 @@ class Manifest:
 
     Attributes:
       cases: {split: [Case]}, of the splits that have any.
-      class_names: the labels, sorted; empty if nothing is labelled.
+      class_names: the labels, sorted; empty if nothing is labelled, or with findings.
+      finding_names: in the order of the values; empty where each image has one class.
       labels_shared_by_case: the images of a case carry one label.
       notes: one line each on what was decided for the user.
       fingerprint: hash of what the rows say and of the sizes of the images.
@@ -47,18 +48,10 @@ class Manifest:
 
     cases: dict
     class_names: tuple
+    finding_names: tuple
     labels_shared_by_case: bool
     notes: tuple
     fingerprint: str
-
-
-@dataclasses.dataclass(frozen=True)
-class _File:
-    """An image file: its real path, what a message calls it, its size in bytes."""
-
-    path: str
-    shown: str
-    size: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,13 +59,14 @@ class _Row:
     """One image as the manifest states it; blank means absent. `where` names file and row."""
 
     where: str
-    file: _File
+    file: ImageFile
     image: str
     case_id: str
     patient_id: str = ""
     label: str = ""
     view: str = ""
     split: str = ""
+    findings: tuple = ()
     attributes: dict = dataclasses.field(default_factory=dict)
 
     @property
@@ -82,7 +76,14 @@ class _Row:
         return shown if self.where == shown else f"{self.where}: {shown}"
 
 
-def read_manifest(manifest, image_dir="", columns="", labels_shared_by_case=True):
+def read_manifest(
+    manifest,
+    image_dir="",
+    columns="",
+    labels_shared_by_case=True,
+    findings="",
+    findings_column="",
+):
     """Reads a manifest and groups its images by case. No image is opened.
 
     Args:
@@ -91,8 +92,13 @@ def read_manifest(manifest, image_dir="", columns="", labels_shared_by_case=True
       image_dir: folder that the column `image` is relative to; default: the CSV's own.
         The ending .jpg, .jpeg or .png may be missing in the column.
       columns: other column names, as "image=isic_id,case_id=lesion_id".
-      labels_shared_by_case: the labels of a case must agree, and an image of the
-        case without one has the case's.
+      labels_shared_by_case: the labels, or findings, of a case must agree, and an image
+        of the case without one has the case's.
+      findings: columns of findings, "Edema,Pleural Effusion", that hold 1, 0, -1
+        (uncertain) or nothing (not mentioned). There are no classes then.
+      findings_column: a column of names of findings, "Edema|Pleural Effusion", where
+        "No Finding" says that there is none, and blank that nothing is known. `findings`
+        then says which names to keep, in which order; default: all, sorted.
 
     Returns:
       A `Manifest`.
@@ -107,9 +113,11 @@ def read_manifest(manifest, image_dir="", columns="", labels_shared_by_case=True
             raise BadData(f"--manifest={manifest}: no such file or folder")
         notes = []
         if os.path.isdir(path):
-            for flag, value in (("image_dir", image_dir), ("columns", columns)):
+            of_csv = {"image_dir": image_dir, "columns": columns, "findings": findings}
+            for flag, value in (of_csv | {"findings_column": findings_column}).items():
                 if value:
                     raise BadData(f"--{flag}={value}: --manifest={manifest} is a folder, not a CSV")
+            finding_names = ()
             rows, left_out = _folder_rows(path)
             if left_out:
                 notes.append(f"left out, being no JPEG or PNG of a case folder: {left_out:,}")
@@ -117,12 +125,14 @@ def read_manifest(manifest, image_dir="", columns="", labels_shared_by_case=True
             root = os.path.expanduser(image_dir) or os.path.dirname(path)
             if not os.path.isdir(root or "."):
                 raise BadData(f"--image_dir={image_dir}: no such folder")
-            rows = _csv_rows(path, _ImageFolder(root), parse_columns(columns))
+            rows, finding_names = _csv_rows(
+                path, ImageFolder(root), parse_columns(columns), findings, findings_column
+            )
     except OSError as error:
         raise BadData(f"--manifest={manifest}: cannot be read: {error.strerror}") from error
     if not rows:
         raise BadData(f"--manifest={manifest}: no images in it")
-    return _group(rows, labels_shared_by_case, notes)
+    return _group(rows, finding_names, labels_shared_by_case, notes)
 
 
 def parse_columns(text):
@@ -142,52 +152,18 @@ def parse_columns(text):
     return names
 
 
-# ---------------------------------------------------------------- files
-
-
-class _ImageFolder:
-    """Finds images in one folder, and nowhere else."""
-
-    def __init__(self, root):
-        self._root = root
-        self._real_root = os.path.join(os.path.realpath(root), "")
-        self._real_folder = functools.cache(os.path.realpath)  # folders hold many images each
-
-    def find(self, name, where):
-        """The `_File` of a name; raises BadData if it is missing or lies elsewhere."""
-        has_ending = name.lower().endswith(_IMAGE_ENDINGS)
-        for ending in ("",) if has_ending else ("", *_IMAGE_ENDINGS):
-            shown = os.path.join(self._root, name + ending)
-            path = os.path.join(self._real_folder(os.path.dirname(shown)), os.path.basename(shown))
-            if os.path.islink(path):
-                path = os.path.realpath(path)
-            if not path.startswith(self._real_root):
-                raise BadData(f"{where}: {name} lies outside the image folder {self._root or '.'}")
-            try:
-                status = os.stat(path)
-            except OSError:
-                continue
-            if stat.S_ISREG(status.st_mode):
-                return _File(path, shown, status.st_size)
-        raise BadData(f"{where}: no such image: {os.path.join(self._root, name)}")
-
-    def image_id(self, name):
-        """The name, unless it is a local path."""
-        return os.path.relpath(name, self._real_root) if os.path.isabs(name) else name
-
-
 # ---------------------------------------------------------------- rows
 
 
 def _folder_rows(root):
     """([_Row], how many files are no image of a case)."""
-    folder, rows, left_out = _ImageFolder(root), [], 0
+    folder, rows, left_out = ImageFolder(root), [], 0
     for case in _visible(root):
         if not case.is_dir():
             left_out += 1
             continue
         for file in _visible(case.path):
-            if file.name.lower().endswith(_IMAGE_ENDINGS):
+            if file.name.lower().endswith(IMAGE_ENDINGS):
                 found = folder.find(f"{case.name}/{file.name}", file.path)
                 rows.append(_Row(file.path, found, f"{case.name}/{file.name}", case.name))
             else:
@@ -201,22 +177,30 @@ def _visible(folder):
         return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
 
 
-def _csv_rows(manifest, folder, renamed):
+def _csv_rows(manifest, folder, renamed, findings, findings_column):
+    """([_Row], names of the findings)."""
     text = _read_text(manifest)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
     rows, line = [], 1  # the line on which the next record begins
     try:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
         header = [name.strip() for name in next(reader, [])]
         place = _column_places(manifest, header, renamed)
+        finding_columns = None
+        if findings or findings_column:
+            finding_columns = FindingColumns(manifest, header, findings, findings_column)
+            place.pop("label", None)
         line = reader.line_num + 1
         for fields in reader:
             where, line = f"{manifest} row {line}", reader.line_num + 1
             fields = [field.strip() for field in fields]
             if any(fields):
-                rows.append(_csv_row(where, fields, header, place, folder))
+                rows.append(_csv_row(where, fields, header, place, folder, finding_columns))
     except csv.Error as error:
         raise BadData(f"{manifest} row {line}: not valid CSV: {error}") from None
-    return rows
+    if not finding_columns or not rows:
+        return rows, ()
+    names, values = finding_columns.complete([row.findings for row in rows])
+    return [dataclasses.replace(row, findings=v) for row, v in zip(rows, values)], names
 
 
 def _read_text(path):
@@ -264,7 +248,7 @@ def _column_places(manifest, header, renamed):
     return place
 
 
-def _csv_row(where, fields, header, place, folder):
+def _csv_row(where, fields, header, place, folder, finding_columns):
     if len(fields) != len(header):
         raise BadData(f"{where}: {len(fields)} fields, but the header has {len(header)}")
     value = {name: fields[i] for name, i in place.items()}
@@ -280,6 +264,9 @@ def _csv_row(where, fields, header, place, folder):
     file = folder.find(value["image"], where)
     value["image"] = folder.image_id(value["image"])
     ours = set(place.values())
+    if finding_columns:
+        value["findings"] = finding_columns.read(where, fields)
+        ours.update(finding_columns.places.values())
     attributes = {
         header[i]: field for i, field in enumerate(fields) if i not in ours and header[i] and field
     }
@@ -289,10 +276,10 @@ def _csv_row(where, fields, header, place, folder):
 # ---------------------------------------------------------------- cases
 
 
-def _group(rows, labels_shared_by_case, notes):
-    by_case, by_path = collections.defaultdict(list), {}
+def _group(rows, finding_names, labels_shared_by_case, notes):
+    by_case, by_file = collections.defaultdict(list), {}
     for row in rows:
-        first = by_path.setdefault(row.file.path, row)
+        first = by_file.setdefault(row.file.key, row)
         if first is not row:
             same = first.case_id == row.case_id
             again = "is there twice" if same else f"is in case {first.case_id} too"
@@ -303,17 +290,23 @@ def _group(rows, labels_shared_by_case, notes):
 
     cases, first_stated = [], {}
     for case_id, members in by_case.items():
-        patient_id = _agreed(members, "patient_id", "is of patient")
-        label = ""
+        patient_id = _agreed(members, [row.patient_id for row in members], "is of patient")
+        label, findings = "", ()
         if labels_shared_by_case:
             advice = "; if the images of a case may differ, say --labels_shared_by_case=false"
-            label = _agreed(members, "label", "has label", advice)
+            label = _agreed(members, [row.label for row in members], "has label", advice)
+            per_finding = zip(finding_names, zip(*(row.findings for row in members)))
+            findings = tuple(
+                _agreed(members, values, f"has {name}", advice, absent=NOT_MENTIONED)
+                for name, values in per_finding
+            )
         images = tuple(
             CaseImage(
                 image_id=row.image,
                 read=pathlib.Path(row.file.path).read_bytes,
                 view_position=row.view,
                 class_label=class_of[row.label or label],
+                findings=findings or row.findings,
                 source=row.source,
             )
             for row in members
@@ -339,22 +332,24 @@ def _group(rows, labels_shared_by_case, notes):
     return Manifest(
         cases={split: members for split, members in by_split.items() if members},
         class_names=class_names,
+        finding_names=finding_names,
         labels_shared_by_case=labels_shared_by_case,
         notes=tuple(notes + [note] if note else notes),
-        fingerprint=_fingerprint(rows, labels_shared_by_case),
+        fingerprint=_fingerprint(rows, finding_names, labels_shared_by_case),
     )
 
 
-def _agreed(members, field, verb, advice=""):
-    """The one value the rows of a case state, "" if none; raises BadData on a contradiction."""
-    stated = [row for row in members if getattr(row, field)]
-    for row in stated:
-        if getattr(row, field) != getattr(stated[0], field):
+def _agreed(members, values, verb, advice="", absent=""):
+    """The one value the rows of a case state, or `absent`; raises BadData on a contradiction."""
+    stated = [(row, value) for row, value in zip(members, values) if value != absent]
+    for row, value in stated:
+        first, agreed = stated[0]
+        if value != agreed:
             raise BadData(
-                f"{row.where}: case {row.case_id} {verb} {getattr(row, field)}, but "
-                f"{getattr(stated[0], field)} in {stated[0].where}{advice}"
+                f"{row.where}: case {row.case_id} {verb} {value}, but {agreed} in "
+                f"{first.where}{advice}"
             )
-    return getattr(stated[0], field) if stated else ""
+    return stated[0][1] if stated else absent
 
 
 def _case_attributes(members):
@@ -366,10 +361,12 @@ def _case_attributes(members):
     return attributes
 
 
-def _fingerprint(rows, labels_shared_by_case):
+def _fingerprint(rows, finding_names, labels_shared_by_case):
     digest = hashlib.sha256(json.dumps(labels_shared_by_case).encode())
+    if finding_names:
+        digest.update(json.dumps(finding_names).encode())
     for row in rows:
         stated = [row.image, row.case_id, row.patient_id, row.label, row.view, row.split]
-        stated += [row.attributes, row.file.size]
+        stated += [row.attributes, row.file.size, *row.findings]
         digest.update(json.dumps(stated, sort_keys=True).encode())
     return digest.hexdigest()

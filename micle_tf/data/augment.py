@@ -39,6 +39,7 @@ class Augmentation:
       use_blur: blur half of the views.
       rotation_degrees: rotate by up to this angle either way; 0 for never.
       random_flip: mirror half of the views left to right.
+      vertical_flip: turn half of the views upside down.
     """
 
     size: int = 224
@@ -47,9 +48,17 @@ class Augmentation:
     use_blur: bool = True
     rotation_degrees: float = 0.0
     random_flip: bool = True
+    vertical_flip: bool = False
+
+    @classmethod
+    def of(cls, config):
+        """The augmentation that the flags of a `Config` ask for."""
+        return cls(
+            config.image_size, *(getattr(config, f.name) for f in dataclasses.fields(cls)[1:])
+        )
 
 
-def draw_views(seed, step, batch_size, options):
+def draw_views(seed, step, batch_size, options, views=2):
     """Draws all that is random about the views of a batch.
 
     One draw for a batch and not one for a view: small random ops would cost as much
@@ -60,20 +69,21 @@ def draw_views(seed, step, batch_size, options):
       step: scalar int64 tensor.
       batch_size: B.
       options: `Augmentation`. A view's draws do not depend on what is switched on.
+      views: V, views per image; 2 for pairs.
 
     Returns:
-      A dict with an entry per view [B, 2], each with an axis more where noted:
-        crop: [B, 2, 2] int64, the seed of the crop;
+      A dict with an entry per view [B, V], each with an axis more where noted:
+        crop: [B, V, 2] int64, the seed of the crop;
         angle: float32, of the rotation, in radians;
-        flip, jitter, gray, blur: bool, whether to;
-        order: [B, 2, 4] int32, a permutation of 0 ... 3: when which colour is changed;
+        flip, vertical_flip, jitter, gray, blur: bool, whether to;
+        order: [B, V, 4] int32, a permutation of 0 ... 3: when which colour is changed;
         brightness, contrast, saturation: float32 factors; hue: float32, a share of the
           circle;
-        kernel: [B, 2, taps] float32, weights of the blur, see `gaussian_kernel`.
+        kernel: [B, V, taps] float32, weights of the blur, see `gaussian_kernel`.
     """
     strength = options.color_jitter_strength
     key = sampling.stream_key(seed, sampling.VIEWS, step)
-    draws = tf.random.stateless_uniform([batch_size, 2, 14], key)
+    draws = tf.random.stateless_uniform([batch_size, views, 14], key)
     (
         angle, flip, jitter, brightness, contrast, saturation, hue, gray, blur_, sigma,
     ) = tf.unstack(draws[..., :10], axis=-1)  # fmt: skip
@@ -84,11 +94,13 @@ def draw_views(seed, step, batch_size, options):
     factors = max(1 - 0.8 * strength, 0.0), 1 + 0.8 * strength
     return dict(
         crop=tf.random.stateless_uniform(
-            [batch_size, 2, 2], sampling.stream_key(seed, sampling.CROPS, step),
+            [batch_size, views, 2], sampling.stream_key(seed, sampling.CROPS, step),
             minval=None, maxval=None, dtype=tf.int64,
         ),
         angle=between(angle, -1, 1) * math.radians(options.rotation_degrees),
         flip=flip < (_FLIP_PROBABILITY if options.random_flip else 0),
+        # The next binary digit of the same draw, which is independent of the first.
+        vertical_flip=2 * flip % 1 < (_FLIP_PROBABILITY if options.vertical_flip else 0),
         jitter=jitter < (_JITTER_PROBABILITY if strength else 0),
         order=tf.argsort(draws[..., 10:]),
         brightness=between(brightness, *factors),
@@ -166,6 +178,7 @@ def _after_crop(cropped, draws, size):
 
     image = decode.resize(cropped, size)
     image = apply_if(draws["flip"], lambda x: tf.reverse(x, axis=[1]), image)
+    image = apply_if(draws["vertical_flip"], lambda x: tf.reverse(x, axis=[0]), image)
     image = apply_if(draws["jitter"], lambda x: jitter_color(x, draws), image)
     image = apply_if(draws["gray"], to_gray, image)
     # Rounding may carry a mean of ones above 1.

@@ -15,6 +15,7 @@ from data_builders.derm_cases import manifest as manifests
 from micle_tf import console
 from micle_tf.data.names import dataset_and_config
 from micle_tf.data.reader import CaseIndex, CaseReader, build_index
+from micle_tf.data.targets import is_labelled
 from micle_tf.errors import BadInput, Stopped
 
 
@@ -24,7 +25,8 @@ class CaseData:
 
     Attributes:
       name: "derm_cases/synthetic"; for a manifest the hash of its sources is in it.
-      class_names: in the order of the labels; empty if nothing is labelled.
+      class_names: in the order of the labels; empty if nothing is labelled, or with findings.
+      finding_names: of several findings per image; empty where each has one class.
       labels_shared_by_case: the images of a case carry one label.
       notes: one line each on what was decided for the user.
       index: {split: CaseIndex}.
@@ -32,6 +34,7 @@ class CaseData:
 
     name: str
     class_names: tuple
+    finding_names: tuple
     labels_shared_by_case: bool
     notes: tuple
     index: dict
@@ -78,6 +81,7 @@ def open_cases(config):
     return CaseData(
         name=f"{builder.name}/{builder.builder_config.name}",
         class_names=tuple(metadata["class_names"]),
+        finding_names=tuple(metadata["finding_names"]),
         labels_shared_by_case=metadata["labels_shared_by_case"],
         notes=tuple(metadata["notes"]),
         index=index,
@@ -101,8 +105,8 @@ def _describe_split(label, indices):
         console.count(index.num_images, "image"),
         console.count(int((index.images_per_case > 1).sum()), "case") + " with several",
     ]
-    if len(index.class_label):
-        parts.append(f"{console.count(int((index.class_label >= 0).sum()), 'image')} labelled")
+    labels = index.findings if index.findings.size else index.class_label
+    parts.append(f"{console.count(int(is_labelled(labels).sum()), 'image')} labelled")
     return f"{label}: {', '.join(parts)}"
 
 
@@ -115,7 +119,12 @@ def _source(config):
     if name != "manifest":
         return name
     manifest = manifests.read_manifest(
-        config.manifest, config.image_dir, config.columns, config.labels_shared_by_case
+        config.manifest,
+        config.image_dir,
+        config.columns,
+        config.labels_shared_by_case,
+        config.findings,
+        config.findings_column,
     )
     return derm_cases.manifest_config(manifest, config.max_pixels)
 

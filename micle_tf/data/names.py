@@ -32,7 +32,7 @@ def dataset_and_config(config):
             f"--manifest={config.manifest}: goes with --dataset={dataset}/manifest, "
             f"not with {config.dataset}"
         )
-    for flag in ("image_dir", "columns"):
+    for flag in ("image_dir", "columns", "findings", "findings_column"):
         if getattr(config, flag) and not config.manifest:
             raise BadInput(f"--{flag}={getattr(config, flag)}: goes with --manifest=cases.csv")
     return dataset, name

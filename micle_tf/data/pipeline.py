@@ -1,5 +1,6 @@
-"""tf.data pipelines: augmented positive pairs for pretraining, plain images for evaluation."""
+"""tf.data pipelines: positive pairs to pretrain, labelled images to fine-tune, plain ones to judge."""
 
+import numpy as np
 import tensorflow as tf
 
 from micle_tf.data import augment, decode, sampling
@@ -67,6 +68,64 @@ def pair_dataset(
     dataset = dataset.unbatch().map(augmented, num_parallel_calls=tf.data.AUTOTUNE)
     dataset = dataset.batch(replica_batch or batch_size, drop_remainder=True)
     return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def labelled_dataset(
+    reader, images, labels, batch_size, options, seed, steps, one_per_case=False, replica_batch=None
+):  # fmt: skip
+    """Batches of augmented, labelled images.
+
+    Args:
+      reader: `CaseReader`.
+      images: [L] int64, numbers of the labelled images, ascending.
+      labels: [I] or [I, K], the labels of all images of the reader.
+      batch_size: images per step, over all replicas.
+      options: `augment.Augmentation`.
+      seed: int; the batch of a step is a function of (seed, step) alone.
+      steps: range of steps, as (first, end).
+      one_per_case: an epoch has one of the labelled images of each case, drawn anew each
+        time; else all of them.
+      replica_batch: images per element, if the batch is handed out in parts.
+
+    Returns:
+      A dataset of {"image": [b, size, size, 3] float32 in [0, 1], "label": [b, ...]}.
+    """
+    cases, first, count = labelled_units(reader.index, images, one_per_case)
+    first_image = tf.constant(reader.index.first_image[:-1], tf.int64)
+    cases, first, count, images, labels = map(tf.constant, (cases, first, count, images, labels))
+
+    def encoded_images(step, unit):
+        # The stream of MICLe's pairs, which fine-tuning does not draw.
+        drawn = sampling.draw_pairs(seed, step, tf.gather(count, unit))[:, 0]
+        image = tf.gather(images, tf.gather(first, unit) + drawn)
+        case = tf.gather(cases, unit)
+        encoded = tf.gather(reader.read(case), image - tf.gather(first_image, case), batch_dims=1)
+        draws = augment.draw_views(seed, step, batch_size, options, views=1)
+        return encoded, {name: draw[:, 0] for name, draw in draws.items()}, tf.gather(labels, image)
+
+    def augmented(encoded, draws, label):
+        return {"image": augment.augmented_view(encoded, draws, options), "label": label}
+
+    dataset = sampling.unit_batches(seed, steps, batch_size, len(cases))
+    dataset = dataset.map(encoded_images, num_parallel_calls=2).prefetch(2)
+    dataset = dataset.unbatch().map(augmented, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = dataset.batch(replica_batch or batch_size, drop_remainder=True)
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def labelled_units(index, images, one_per_case):
+    """What an epoch of `labelled_dataset` counts: labelled images, or cases that have any.
+
+    Returns:
+      (case, first, count), each [U] int64: unit u draws one of the images
+      `images[first[u]] ... images[first[u] + count[u] - 1]`, all of one case.
+    """
+    case = index.case_of_image[images]
+    if one_per_case:
+        case, first, count = np.unique(case, return_index=True, return_counts=True)
+    else:
+        first, count = np.arange(len(case)), np.ones_like(case)
+    return case.astype(np.int64), first.astype(np.int64), count.astype(np.int64)
 
 
 def image_dataset(reader, batch_size, size):

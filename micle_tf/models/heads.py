@@ -1,4 +1,4 @@
-"""SimCLR's projection head, from pooled features to the embedding that the loss compares."""
+"""What stands on the encoder: SimCLR's projection head, and the classifier of fine-tuning."""
 
 import keras
 from keras import layers, ops
@@ -77,6 +77,22 @@ def select_layers(head, selector):
     else:
         parts = head.layers if selector == -1 else head.layers[: 3 * selector]
     return keras.Sequential(parts, name=head.name)
+
+
+# Path of the variables of `classifier_head`.
+CLASSIFIER_PATH = r"(^|/)logits/"
+
+
+def classifier_head(num_outputs):
+    """The linear classifier of fine-tuning: features `[n, d]` to logits `[n, num_outputs]`.
+
+    Starts as N(0, 0.01), as in google-research/simclr; float32 or, for float64 features, float64.
+    """
+    dtype = "float64" if keras.config.floatx() == "float64" else "float32"
+    logits = layers.Dense(
+        num_outputs, kernel_initializer=_kernel_initializer(), dtype=dtype, name="logits"
+    )
+    return keras.Sequential([logits], name="classifier")
 
 
 @keras.saving.register_keras_serializable("micle_tf")

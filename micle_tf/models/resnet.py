@@ -108,6 +108,20 @@ def resnet_encoder(
     return keras.Model(images, features, name="encoder")
 
 
+def freeze_through(encoder, block):
+    """Freezes the first part of an encoder, batch norm with its statistics included.
+
+    Args:
+        encoder: what `resnet_encoder` returned.
+        block: -1: nothing; 0: the stem; 1 to 4: the stem and the groups up to this one
+            (SimCLR's `fine_tune_after_block`).
+    """
+    frozen = ["initial_"][: block + 1] + [f"block_group{group}_" for group in range(1, block + 1)]
+    for layer in encoder.layers:
+        if layer.name.startswith(tuple(frozen)):
+            layer.trainable = False
+
+
 @dataclasses.dataclass(frozen=True)
 class _Blocks:
     """The parts of one network: functions from tensor to tensor that share its settings."""

@@ -10,6 +10,8 @@ import tensorflow as tf
 from micle_tf import console
 from micle_tf.config import parse_interval
 from micle_tf.errors import Stopped
+from micle_tf.training import state
+from micle_tf.training.best import BestCheckpoint, Validation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Training:
       images_per_step: images that go through the model per step, over all replicas.
       constants: values to log beside the loss, such as what chance would give.
       note: from the logged values to the text beside the progress bar.
+      validation: `Validation`; None for a mode that takes the last checkpoint.
     """
 
     models: Mapping[str, object]
@@ -38,6 +41,7 @@ class Training:
     images_per_step: int
     constants: Mapping[str, float]
     note: Callable
+    validation: Validation | None = None
 
 
 def trainable_variables(models):
@@ -86,25 +90,32 @@ def train(training, config, strategy, run):
 
     Returns:
       The values last logged as {name: float}, with the seconds that all processes of
-      this run together took.
+      this run together took and the number of steps; with a validation, the models are
+      left as they were when they did best, `best_step` and `best_value` say when and how well.
 
     Raises:
       Stopped: the loss is not finite.
     """
     # ------------------------------------------------------------ restore
-    checkpoint = tf.train.Checkpoint(optimizer=training.optimizer, **training.models)
+    validation = training.validation
+    best = BestCheckpoint(validation, training.models, run) if validation else None
+    checkpoint = tf.train.Checkpoint(
+        optimizer=training.optimizer, **training.models, **(best.tracked if best else {})
+    )
     manager = tf.train.CheckpointManager(
         checkpoint, run.file("checkpoints"), config.keep_checkpoints, checkpoint_name="ckpt"
     )
     step = 0
     if manager.latest_checkpoint:
         checkpoint.restore(manager.latest_checkpoint).assert_consumed()
-        step = int(manager.latest_checkpoint.rpartition("-")[2])
+        step = state.step_of(manager.latest_checkpoint)
         if step:
             console.say(f"resumed at step {step}")
     else:  # so that what a run starts from is settled, whatever becomes of where it came from
         manager.save(checkpoint_number=0)
     run.forget_after(step)
+    if best:
+        best.forget_after(step)
     values = run.last_logged()
     earlier_seconds = values.pop("seconds", 0.0)
 
@@ -122,7 +133,7 @@ def train(training, config, strategy, run):
     started = time.monotonic()
 
     with console.Progress("training", training.total_steps, "step", done=step) as progress:
-        while step < training.total_steps:
+        while step < training.total_steps and not (best and best.patience_is_over):
             asked = time.monotonic()
             batch = next(batches)
             waited += time.monotonic() - asked
@@ -132,7 +143,9 @@ def train(training, config, strategy, run):
             last = step == training.total_steps
             due = time.monotonic() - last_saved_at >= save_seconds if save_seconds else False
             save = last or due or (save_steps and step % save_steps == 0)
-            log = step % config.log_every == 0 or step == 1 or last
+            validate = best and (step % validation.every_steps == 0 or last)
+            save = save or validate  # so that there is no doubt about what was best when
+            log = step % config.log_every == 0 or step == 1 or last or validate
             if (log or save) and not math.isfinite(float(result["loss"])):
                 raise Stopped(
                     f"the loss is {float(result['loss'])} at step {step}; the last checkpoint is "
@@ -150,7 +163,11 @@ def train(training, config, strategy, run):
                     spent = time.monotonic() - since
                     rate = (step - since_step) * training.images_per_step / spent
                     values |= {"images_per_second": rate, "input_wait": waited / spent}
-                    waited, since, since_step = 0.0, time.monotonic(), step
+                if validate:
+                    judged = validation.measure()
+                    best.update(step, judged)
+                    values |= {f"validation/{name}": value for name, value in judged.items()}
+                waited, since, since_step = 0.0, time.monotonic(), step
                 seconds = earlier_seconds + time.monotonic() - started
                 run.log(step, values | {"seconds": round(seconds, 1)})
                 with run.summaries.as_default(step=step):
@@ -163,4 +180,5 @@ def train(training, config, strategy, run):
                 manager.save(checkpoint_number=step)
                 last_saved_at, last_saved = time.monotonic(), step
     run.summaries.close()
-    return values | {"seconds": earlier_seconds + time.monotonic() - started}
+    values |= {"seconds": earlier_seconds + time.monotonic() - started, "steps": step}
+    return values | (best.restore() if best else {})

@@ -11,7 +11,7 @@ from micle_tf.data import cases, pipeline, sampling
 from micle_tf.data.augment import Augmentation
 from micle_tf.errors import BadInput
 from micle_tf.losses import nt_xent_and_accuracy
-from micle_tf.models.heads import projection_head
+from micle_tf.models.heads import CLASSIFIER_PATH, projection_head
 from micle_tf.models.resnet import resnet_encoder
 from micle_tf.optimizers import LARS, SGDL2, WarmupCosine, scaled_learning_rate
 from micle_tf.training import loop, state
@@ -149,12 +149,15 @@ def build_encoder(config, norm):
 def make_optimizer(config, schedule):
     """LARS, SGD with momentum and L2, or Adam with decoupled weight decay, as --optimizer says.
 
-    Batch norm's scale and offset are never decayed.
+    Batch norm's scale and offset are never decayed. When fine-tuning, LARS leaves the
+    classifier alone and SGD's momentum is Nesterov's, as in google-research/simclr.
     """
+    finetune = config.mode == "finetune"
+    common = {"momentum": config.momentum, "weight_decay": config.weight_decay}
     if config.optimizer == "lars":
-        return LARS(schedule, momentum=config.momentum, weight_decay=config.weight_decay)
+        return LARS(schedule, exclude=(CLASSIFIER_PATH,) if finetune else (), **common)
     if config.optimizer == "momentum":
-        return SGDL2(schedule, momentum=config.momentum, weight_decay=config.weight_decay)
+        return SGDL2(schedule, nesterov=finetune, **common)
     adam = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
     adam.exclude_from_weight_decay(var_names=["gamma", "beta"])
     return adam
@@ -163,17 +166,9 @@ def make_optimizer(config, schedule):
 def pairs(config, reader, replicas, first_step, end):
     """The pipeline of positive pairs of a config, in parts of one replica."""
     groups = reader.index.patient_number if config.mask_negatives == "patient" else None
-    options = Augmentation(
-        size=config.image_size,
-        crop_area_min=config.crop_area_min,
-        color_jitter_strength=config.color_jitter_strength,
-        use_blur=config.use_blur,
-        rotation_degrees=config.rotation_degrees,
-        random_flip=config.random_flip,
-    )
     return pipeline.pair_dataset(
-        reader, config.method, config.train_batch_size, options, config.seed, (first_step, end),
-        replica_batch=config.train_batch_size // replicas, groups=groups,
+        reader, config.method, config.train_batch_size, Augmentation.of(config), config.seed,
+        (first_step, end), replica_batch=config.train_batch_size // replicas, groups=groups,
     )  # fmt: skip
 
 
@@ -206,7 +201,11 @@ def describe_models(config, models):
         f"ResNet-{config.resnet_depth} x{config.width_multiplier:g} on {config.image_size} px, "
         f"{encoder.count_params() / 1e6:.1f} M parameters, {encoder.output_shape[-1]} features"
     )
-    if "projection_head" in models:
+    if "classifier" in models:
+        text += f"; {models['classifier'].output_shape[-1]} outputs"
+        if config.ft_proj_selector:
+            text += f", on layer {config.ft_proj_selector} of the projection head"
+    elif "projection_head" in models:
         text += f"; projection head of {config.num_proj_layers} layers to {config.proj_out_dim}"
     return text
 

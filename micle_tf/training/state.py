@@ -6,6 +6,7 @@ import json
 import os
 
 import tensorflow as tf
+from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
@@ -57,8 +58,7 @@ class RunDirectory:
         """What `begin` will return, and its errors, without writing anything."""
         if tf.io.gfile.exists(self.file("config.json")):
             self._check_same()
-            finished = tf.io.gfile.exists(self.file("result.json"))
-            return FINISHED if finished else UNFINISHED
+            return FINISHED if is_finished(self.path) else UNFINISHED
         if tf.io.gfile.exists(self.path):
             if not tf.io.gfile.isdir(self.path):
                 raise BadInput(f"--model_dir={self.path}: is a file")
@@ -90,7 +90,7 @@ class RunDirectory:
     def _check_same(self):
         old_config, old_facts = read_config(self.path, "--model_dir")
         changed = [
-            f"{name} ({getattr(old_config, name)} there)"
+            f"{name} ({_shown(getattr(old_config, name))} there)"
             for name in self._config.differences(old_config)
         ]
         changed += [
@@ -105,9 +105,9 @@ class RunDirectory:
             )
 
     def log(self, step, values):
-        """Appends a line to metrics.jsonl."""
+        """Appends a line to metrics.jsonl; a number that is not finite becomes null."""
         with tf.io.gfile.GFile(self.file("metrics.jsonl"), "a") as file:
-            file.write(json.dumps({"step": step} | values) + "\n")
+            file.write(json.dumps(_finite({"step": step} | values), allow_nan=False) + "\n")
 
     def forget_after(self, step):
         """Drops lines of metrics.jsonl that a resumed run will write again."""
@@ -127,6 +127,10 @@ class RunDirectory:
         )  # fmt: skip
         write_json(self.file("result.json"), result)
         return result
+
+
+def _shown(value):
+    return "empty" if value == "" else value
 
 
 def _step_of(line):
@@ -179,29 +183,44 @@ def read_config(run, flag="--checkpoint"):
 
 def describe_weights(run):
     """ "runs/a, step 500" and, if that run was not finished, a word on it."""
-    step = latest_checkpoint(run).rpartition("-")[2]
-    finished = tf.io.gfile.exists(os.path.join(run, "result.json"))
-    return f"{run}, step {int(step):,}" + ("" if finished else " (of an unfinished run)")
+    step = step_of(chosen_checkpoint(run))
+    return f"{run}, step {step:,}" + ("" if is_finished(run) else " (of an unfinished run)")
+
+
+def is_finished(run):
+    """Whether a run has its result.json."""
+    return tf.io.gfile.exists(os.path.join(run, "result.json"))
 
 
 def identify_weights(run):
-    """"ckpt-500 (3f0a91c2)": the newest checkpoint's name and a hash of its tensors' checksums."""
-    path = latest_checkpoint(run)
+    """ "ckpt-500 (3f0a91c2)": a checkpoint's name and a hash of its tensors' checksums."""
+    path = chosen_checkpoint(run)
     with tf.io.gfile.GFile(f"{path}.index", "rb") as file:
         digest = hashlib.sha256(file.read()).hexdigest()[:8]
     return f"{os.path.basename(path)} ({digest})"
 
 
-def latest_checkpoint(run):
-    """Path prefix of the newest checkpoint of a run; raises BadInput if it has none."""
-    path = tf.train.latest_checkpoint(os.path.join(run, "checkpoints"))
+def chosen_checkpoint(run):
+    """Path prefix of a run's best checkpoint, or of its newest where none is the best.
+
+    Raises:
+      BadInput: the run has no checkpoint yet.
+    """
+    folder = os.path.join(run, "checkpoints")
+    best = tf.train.latest_checkpoint(os.path.join(folder, "best"))
+    path = best or tf.train.latest_checkpoint(folder)
     if path is None:
         raise BadInput(f"--checkpoint={run}: holds no checkpoint yet")
     return path
 
 
+def step_of(path):
+    """The step in the name of a checkpoint: 500 of "runs/a/checkpoints/ckpt-500"."""
+    return int(path.rpartition("-")[2])
+
+
 def restore_models(run, **models):
-    """Fills models, by name, with the weights of a run's newest checkpoint.
+    """Fills models, by name, with the weights of a run's chosen checkpoint.
 
     Args:
       run: run directory.
@@ -210,14 +229,42 @@ def restore_models(run, **models):
     Raises:
       BadInput: the checkpoint has no weights for a variable, or others than the model's.
     """
-    path = latest_checkpoint(run)
+    path = chosen_checkpoint(run)
     try:
         status = tf.train.Checkpoint(**models).restore(path)
         status.assert_existing_objects_matched()
         status.expect_partial()
     except (AssertionError, ValueError, tf.errors.InvalidArgumentError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
+        reason = _misfits(path, models) or str(error).strip().splitlines()[0][:200]
         raise BadInput(f"--checkpoint={run}: weights of another model: {reason}") from None
+    except (tf.errors.OpError, IndexError) as error:  # IndexError: a file that ends too early
+        reason = getattr(error, "message", str(error)).splitlines()[0][:200]
+        raise BadInput(
+            f"--checkpoint={run}: {os.path.basename(path)} is damaged: {reason}"
+        ) from None
+
+
+def _misfits(path, models, shown=3):
+    """Names the tensors of the models that a checkpoint lacks, or has in another shape."""
+    reader = tf.train.load_checkpoint(path)
+    graph = trackable_object_graph_pb2.TrackableObjectGraph()
+    graph.ParseFromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
+    shapes = reader.get_variable_to_shape_map()
+    there = {
+        attribute.full_name: tuple(shapes[attribute.checkpoint_key])
+        for node in graph.nodes
+        for attribute in node.attributes
+        if attribute.checkpoint_key in shapes
+    }
+    misfits = []
+    for variable in (variable for model in models.values() for variable in model.variables):
+        name, shape = variable.value.name.partition(":")[0], tuple(variable.shape)
+        if name not in there:
+            misfits.append(f"{variable.path} is not there")
+        elif there[name] != shape:
+            misfits.append(f"{variable.path} is {list(there[name])} there, {list(shape)} here")
+    more = f" and {len(misfits) - shown:,} more tensors" if len(misfits) > shown else ""
+    return ", ".join(misfits[:shown]) + more
 
 
 def read_result(run):

@@ -67,6 +67,14 @@ def set_precision(precision):
     keras.config.set_dtype_policy(precision)
 
 
+def mean_over_replicas(x):
+    """The mean of a scalar over all replicas, for losses that divide by a global count."""
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:
+        return x
+    return context.all_reduce(tf.distribute.ReduceOp.MEAN, x)
+
+
 def gather_replicas(x):
     """Puts the x of all replicas one under the other; for `nt_xent(gather=...)`.
 

@@ -199,13 +199,33 @@ def test_laws_of_the_draws(strength):
 
 
 def test_draws_are_independent():
-    draws = draws_of(Augmentation(rotation_degrees=10.0))
-    columns = [draws[name] for name in ("angle", "flip", "jitter", "gray", "blur", *CHANGES)]
+    draws = draws_of(Augmentation(rotation_degrees=10.0, vertical_flip=True))
+    names = ("angle", "flip", "vertical_flip", "jitter", "gray", "blur", *CHANGES)
+    columns = [draws[name] for name in names]
     columns += [draws["order"][:, 0], draws["kernel"].max(axis=-1)]
     columns += [np.roll(column, 1) for column in columns]  # the other view of the pair, or the next
     correlation = np.corrcoef(np.stack(columns).astype("float64")) - np.eye(len(columns))
     assert np.abs(correlation).max() < 4.5 / 100
     assert len(np.unique(draws["crop"], axis=0)) == 10_000
+
+
+def test_flips_of_both_kinds_are_independent():
+    draws = draws_of(Augmentation(vertical_flip=True))
+    counts = np.bincount(2 * draws["flip"] + draws["vertical_flip"], minlength=4)
+    assert 1e-3 < stats.chisquare(counts).pvalue < 0.999
+    alone = draws_of(Augmentation(vertical_flip=True, random_flip=False))
+    np.testing.assert_array_equal(alone["vertical_flip"], draws["vertical_flip"])
+    assert not alone["flip"].any()
+    assert not draws_of(Augmentation())["vertical_flip"].any()
+
+
+def test_views_of_one_and_of_two():
+    options, step = Augmentation(vertical_flip=True), tf.constant(2, tf.int64)
+    pairs = augment.draw_views(0, step, 6, options)
+    single = augment.draw_views(0, step, 6, options, views=1)
+    assert single.keys() == pairs.keys()
+    for name, value in single.items():
+        assert value.shape == (6, 1, *pairs[name].shape[2:]) and value.dtype == pairs[name].dtype
 
 
 def test_brightness_is_never_negative():
@@ -232,11 +252,12 @@ def test_draws_are_a_function_of_seed_and_step():
         ({"color_jitter_strength": 0.0}, ["jitter", "gray"]),
         ({"use_blur": False}, ["blur"]),
         ({"random_flip": False}, ["flip"]),
+        ({"vertical_flip": False}, ["vertical_flip"]),
         ({"rotation_degrees": 0.0}, ["angle"]),
     ],
 )
 def test_switching_off(off, names):
-    everything = Augmentation(rotation_degrees=30.0)
+    everything = Augmentation(rotation_degrees=30.0, vertical_flip=True)
     draws = draws_of(everything, 400)
     fewer = draws_of(dataclasses.replace(everything, **off), 400)
     for name, value in draws.items():
@@ -296,6 +317,8 @@ def expected_view(pixels, draws, options):
     view = decode.resize(pixels[y : y + h, x : x + w], options.size).numpy()
     if draws["flip"]:
         view = view[:, ::-1]
+    if draws["vertical_flip"]:
+        view = view[::-1]
     if draws["jitter"]:
         for which in draws["order"].numpy():
             view = adjust(CHANGES[which], view, float(draws[CHANGES[which]]))
@@ -309,9 +332,9 @@ def expected_view(pixels, draws, options):
 
 @pytest.mark.parametrize("degrees", [0.0, 45.0])
 def test_a_view_is_made_of_the_operations_in_order(degrees):
-    options = Augmentation(size=40, rotation_degrees=degrees)
+    options = Augmentation(size=40, rotation_degrees=degrees, vertical_flip=True)
     draws = draws_of(options, 32)
-    for name in ("flip", "jitter", "gray", "blur"):
+    for name in ("flip", "vertical_flip", "jitter", "gray", "blur"):
         assert 0 < draws[name].sum() < 32
     content = png(50, 70, seed=1)
     pixels = decode.decode(content)

@@ -181,7 +181,11 @@ def test_parts_of_replicas_are_the_batch_cut_in_order(reader, method):
 
 def test_every_ordered_pair_is_equally_likely():
     for images in (2, 3, 6):
-        draw = tf.function(lambda step, n=images: sampling.draw_pairs(0, step, tf.fill([600], tf.constant(n, tf.int64))))
+        draw = tf.function(
+            lambda step, n=images: sampling.draw_pairs(
+                0, step, tf.fill([600], tf.constant(n, tf.int64))
+            )
+        )
         pairs = np.concatenate([draw(tf.constant(s, tf.int64)) for s in range(20)])
         assert (pairs[:, 0] != pairs[:, 1]).all()
         counts = np.bincount(pairs[:, 0] * images + pairs[:, 1], minlength=images**2)

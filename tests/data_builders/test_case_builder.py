@@ -1,14 +1,16 @@
 import hashlib
+import io
 import os
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from PIL import Image
 
 from data_builders import case_builder
 from data_builders.case_builder import BadData, Case, CaseImage, choose_split, complete_splits
+from tests.data_builders.manifests import GIF
 from tests.pictures import jpeg, png
-
-GIF = bytes.fromhex("47494638396101000100800000000000ffffff2c00000000010001000002024401003b")
 
 
 def case_of(case_id, *contents, patient_id="", **image):
@@ -68,12 +70,66 @@ def test_content_that_is_no_image(content, message):
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize("content", [jpeg(40, 40), jpeg(40, 40, channels=1), png(40, 40)])
-@pytest.mark.parametrize("kept", [0.6, 0.9, 0.99])
+def pillow(mode, encoding, **options):
+    """(bytes of a smooth picture in another mode, what Pillow makes of it in RGB)."""
+    y, x = np.mgrid[:40, :50] * 4
+    picture = Image.fromarray(np.stack([y, x, 200 - y], -1).astype(np.uint8)).convert(mode)
+    content = io.BytesIO()
+    picture.save(content, encoding, **options)
+    return content.getvalue(), np.asarray(Image.open(content).convert("RGB"), np.int32)
+
+
+@pytest.mark.parametrize(
+    "mode, encoding, tolerance",
+    [
+        ("1", "PNG", 0),
+        ("L", "PNG", 0),
+        ("LA", "PNG", 0),
+        ("P", "PNG", 0),
+        ("RGBA", "PNG", 0),
+        ("CMYK", "JPEG", 4),  # lossy, and rounded twice on the way to RGB
+        ("L", "JPEG", 4),
+        ("RGB", "JPEG", 12),  # decoders differ in how they enlarge the halved colour planes
+    ],
+)
+def test_modes_of_images(mode, encoding, tolerance):
+    content, wanted = pillow(mode, encoding)
+    case_builder.check_image(content, "here", max_pixels=2000)
+    decoded = tf.io.decode_image(content, channels=3, expand_animations=False).numpy()
+    assert decoded.dtype == np.uint8
+    assert np.abs(decoded - wanted).max() <= tolerance
+
+
+def test_sixteen_bits_are_read_as_eight():
+    content = png(7, 9, channels=3, dtype=np.uint16)
+    wide = tf.io.decode_png(content, dtype=tf.uint16).numpy()
+    decoded = tf.io.decode_image(content, channels=3, expand_animations=False).numpy()
+    np.testing.assert_array_equal(decoded, wide >> 8)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        jpeg(40, 40),
+        jpeg(40, 40, channels=1),
+        png(40, 40),
+        pillow("RGB", "JPEG", progressive=True)[0],
+        pillow("CMYK", "JPEG")[0],
+        pillow("P", "PNG")[0],
+    ],
+)
+@pytest.mark.parametrize("kept", [0.5, 0.6, 0.9, 0.99])
 def test_images_that_are_cut_short(content, kept):
     with pytest.raises(BadData) as caught:
-        case_builder.check_image(content[: int(kept * len(content))], "here", max_pixels=1600)
+        case_builder.check_image(content[: int(kept * len(content))], "here", max_pixels=2000)
     assert str(caught.value) == "here: the image is damaged or cut short"
+
+
+def test_an_image_without_its_last_byte_is_cut_short():
+    for content in (jpeg(40, 40), png(40, 40)):
+        with pytest.raises(BadData) as caught:
+            case_builder.check_image(content[:-1], "here", max_pixels=1600)
+        assert str(caught.value) == "here: the image is damaged or cut short"
 
 
 def test_a_damaged_png_is_noticed():
@@ -84,14 +140,17 @@ def test_a_damaged_png_is_noticed():
     assert str(caught.value) == "here: the image is damaged or cut short"
 
 
-def test_an_image_is_not_decoded_to_find_that_it_is_too_large():
+@pytest.mark.parametrize("side", [100_000, 2**31 - 1])
+def test_an_image_is_not_decoded_to_find_that_it_is_too_large(side, monkeypatch):
+    monkeypatch.setattr(tf.io, "decode_image", None)
     header = bytearray(png())
-    header[16:24] = (2**31 - 1).to_bytes(4, "big") * 2
+    header[16:24] = side.to_bytes(4, "big") * 2
     with pytest.raises(BadData) as caught:
         case_builder.check_image(bytes(header), "here", max_pixels=100)
-    assert (
-        str(caught.value) == "here: 2147483647 x 2147483647 pixels are more than --max_pixels=100"
-    )
+    assert str(caught.value) == f"here: {side} x {side} pixels are more than --max_pixels=100"
+    with pytest.raises(BadData) as caught:
+        case_builder.check_image(jpeg(11, 12), "here", max_pixels=131)
+    assert str(caught.value) == "here: 12 x 11 pixels are more than --max_pixels=131"
 
 
 # ---------------------------------------------------------------- examples

@@ -5,9 +5,10 @@ import os
 
 import pytest
 
-from data_builders.case_builder import BadData
+from data_builders.case_builder import BadData, case_examples
 from data_builders.derm_cases.manifest import read_manifest
-from tests.data_builders.manifests import cases_of, expect_fault, read, split_of
+from tests.data_builders.manifests import GIF, cases_of, expect_fault, read, split_of
+from tests.pictures import jpeg, png
 
 pytestmark = pytest.mark.usefixtures("image_folder")
 
@@ -40,6 +41,27 @@ def test_image_that_is_missing(image_folder, name):
     expect_fault(f"image,case_id\na.png,c1\n{name},c1\n", f"cases.csv row 3: no such image: {name}")
 
 
+@pytest.mark.parametrize("case, message", [("c1", "is there twice"), ("c2", "is in case c1 too")])
+@pytest.mark.parametrize("kind", ["hard", "symbolic", "folder", "absolute"])
+def test_one_file_by_two_paths(image_folder, kind, case, message):
+    if kind == "hard":
+        again = "again.png"
+        os.link("a.png", again)
+    elif kind == "symbolic":
+        again = "again.png"
+        os.symlink("a.png", again)
+    elif kind == "folder":
+        again = "here/a.png"
+        os.symlink(".", "here")
+    else:
+        again = f"{image_folder}/a.png"
+    shown = "a.png" if kind == "absolute" else again
+    expect_fault(
+        f"image,case_id\na.png,c1\nb.png,c1\n{again},{case}\n",
+        f"cases.csv row 4: image {shown} {message} (cases.csv row 2)",
+    )
+
+
 def test_images_lie_in_their_folder(image_folder):
     outside = image_folder / "outside"
     outside.mkdir()
@@ -70,13 +92,22 @@ def test_absolute_path_inside_the_folder_is_no_image_id(image_folder):
     assert case.images[0].image_id == str(image_folder / "a.png").removeprefix("/")
 
 
+def test_absolute_path_by_a_link_to_the_folder_is_no_image_id(image_folder):
+    outside = image_folder.parent / "link"
+    outside.symlink_to(image_folder)
+    case = cases_of(read(f"image,case_id\n{outside}/a.png,c1\n{outside}/b,c1\n"))["c1"]
+    assert [image.image_id for image in case.images] == ["a.png", "b"]
+
+
 def test_folder_of_the_images(image_folder):
     (image_folder / "photos" / "deep").mkdir(parents=True)
     (image_folder / "photos" / "deep" / "é 1.JPG").write_bytes(b"photo")
     image = cases_of(read("image,case_id\ndeep/é 1.JPG,c1\n", image_dir="photos"))["c1"].images[0]
     assert (image.image_id, image.read()) == ("deep/é 1.JPG", b"photo")
     assert image.source == "cases.csv row 2: photos/deep/é 1.JPG"
-    expect_fault("image,case_id\na,c1\n", "--image_dir=pictures: no such folder", image_dir="pictures")
+    expect_fault(
+        "image,case_id\na,c1\n", "--image_dir=pictures: no such folder", image_dir="pictures"
+    )
 
 
 def test_images_lie_beside_the_manifest_by_default(image_folder, monkeypatch):
@@ -92,6 +123,42 @@ def test_images_lie_beside_the_manifest_by_default(image_folder, monkeypatch):
         }
     monkeypatch.setenv("HOME", str(image_folder))
     assert len(cases_of(read_manifest("~/cases.csv"))) == 3
+
+
+# ---------------------------------------------------------------- what is in an image file
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("x.jpg", b"", "the file is empty"),
+        ("x.jpg", b"a text\n", "not a JPEG or PNG image"),
+        ("x.dcm", b"\0" * 128 + b"DICM", "not a JPEG or PNG image"),
+        ("x.jpg", GIF, "not a JPEG or PNG image"),
+        ("x.jpg", b"BM" + bytes(60), "not a JPEG or PNG image"),
+        ("x.jpg", jpeg(40, 50)[:-200], "the image is damaged or cut short"),
+        ("x.png", png(40, 50)[:-200], "the image is damaged or cut short"),
+        ("x.jpg", jpeg(61, 60), "60 x 61 pixels are more than --max_pixels=3600"),
+        ("x.png", png(60, 61), "61 x 60 pixels are more than --max_pixels=3600"),
+    ],
+)
+def test_content_that_is_wrong_names_the_row(image_folder, name, content, message):
+    (image_folder / "a.png").write_bytes(png(60, 60))
+    (image_folder / name).write_bytes(content)
+    case = cases_of(read(f"image,case_id\na.png,c1\n{name},c1\n"))["c1"]
+    with pytest.raises(BadData) as caught:
+        list(case_examples([case], max_pixels=3600))
+    assert str(caught.value) == f"cases.csv row 3: {name}: {message}"
+
+
+def test_image_that_goes_while_it_is_prepared(image_folder):
+    case = cases_of(read("image,case_id\na.png,c1\n"))["c1"]
+    (image_folder / "a.png").unlink()
+    with pytest.raises(BadData) as caught:
+        list(case_examples([case], max_pixels=3600))
+    assert str(caught.value) == (
+        "cases.csv row 2: a.png: cannot be read: No such file or directory"
+    )
 
 
 # ---------------------------------------------------------------- the file
@@ -121,6 +188,21 @@ def test_no_such_manifest():
         (
             'image,case_id\na.png,c1\n"b.png,c1\nc.png,c2\n',
             "cases.csv row 3: not valid CSV: unexpected end of data",
+        ),
+        (
+            'image,case_id,"label\na.png,c1,x\n',
+            "cases.csv row 1: not valid CSV: unexpected end of data",
+        ),
+        (b"image,case_id,\xe9\na.png,c1,x\n", "cases.csv row 1: not UTF-8 text"),
+        ("\0image,case_id\n", "cases.csv row 1: a zero byte: this is not a text file"),
+        ("image,case_id", "--manifest=cases.csv: no images in it"),
+        (
+            "{" + 200_000 * "x" + "}",
+            "cases.csv row 1: not valid CSV: field larger than field limit (131072)",
+        ),
+        (
+            "image,case_id\na.png," + 200_000 * "x",
+            "cases.csv row 2: not valid CSV: field larger than field limit (131072)",
         ),
         (
             'image,case_id\n"a.png"x,c1\n',
@@ -213,6 +295,13 @@ def test_a_folder_with_links_to_elsewhere(image_folder):
     with pytest.raises(BadData) as caught:
         read_manifest("cases")
     assert str(caught.value) == "cases/c1/1.png: c1/1.png lies outside the image folder cases"
+    (image_folder / "cases" / "c1" / "1.png").unlink()
+    (image_folder / "elsewhere").mkdir()
+    (image_folder / "elsewhere" / "2.png").write_bytes(b"x")
+    (image_folder / "cases" / "c2").symlink_to(image_folder / "elsewhere")
+    with pytest.raises(BadData) as caught:
+        read_manifest("cases")
+    assert str(caught.value) == "cases/c2/2.png: c2/2.png lies outside the image folder cases"
 
 
 # ---------------------------------------------------------------- fingerprint

@@ -160,6 +160,17 @@ def test_patient_in_two_splits():
     )
 
 
+def test_blanks_around_a_patient_id_are_not_part_of_it():
+    expect_fault(
+        "image,case_id,patient_id,split\na.png,c1, p1,train\nb.png,c2,p1\t ,test\n",
+        "cases.csv row 3: patient p1 is in test, but in train in cases.csv row 2; "
+        "a patient must stay in one split",
+    )
+    manifest = read("image,case_id,patient_id\na.png,c1,p1 \nb.png, c1 , p1\n")
+    ((case,),) = manifest.cases.values()
+    assert (case.case_id, case.patient_id, len(case.images)) == ("c1", "p1", 2)
+
+
 def test_case_in_two_splits():
     expect_fault(
         "image,case_id,split\na.png,c1,train\nb.png,c1,val\n",

@@ -76,7 +76,8 @@ def test_attributes_of_a_patient_agree(full):
 
 def test_pictures_are_a_function_of_the_seed():
     first, again, other = (
-        _read_all(synthetic_cases(seed, patients_per_split=SMALL)["test"]) for seed in (5, 5, 6))
+        _read_all(synthetic_cases(seed, patients_per_split=SMALL)["test"]) for seed in (5, 5, 6)
+    )
     assert first == again
     assert not set(first.values()) & set(other.values())
 
@@ -120,7 +121,8 @@ def test_shuffled_case_ids_deal_the_same_photos_to_cases_of_the_same_sizes():
     plain = synthetic_cases(2, patients_per_split=SMALL)
     dealt = synthetic_cases(2, shuffle_case_ids=True, patients_per_split=SMALL)
     assert [(c.case_id, c.patient_id, len(c.images)) for c in dealt["train"]] == [
-        (c.case_id, c.patient_id, len(c.images)) for c in plain["train"]]
+        (c.case_id, c.patient_id, len(c.images)) for c in plain["train"]
+    ]
 
     def photos(cases):
         return {i.image_id: (i.class_label, i.view_position, i.read()) for i in _images(cases)}

@@ -3,6 +3,7 @@
 import csv
 import json
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,6 +11,7 @@ from sklearn import metrics as sklearn_metrics
 
 from micle_tf import cli
 from micle_tf.evaluation import bootstrap_interval
+from micle_tf.evaluation.linear_probe import L2_GRID
 from tests.generated_cases import TINY, write_cases
 
 CLASSES = ("bar", "oval", "ring", "star")
@@ -136,14 +138,14 @@ def test_labels_that_differ_inside_a_case_have_no_case_level(folder, tmp_path):
     ]
     assert cli.main(["--mode=linear_eval", *data, *TINY[:3], *more]) == 0
     metrics = json.loads((tmp_path / "out/result.json").read_text())["metrics"]
-    assert {name.split("/")[0] for name in metrics} == {"image"}
+    assert {name.split("/")[0] for name in metrics} == {"image", "validation"}
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--eval_split=train"], "--eval_split=train: the head is trained on it"),
-        (["--train_split=train+validation"], "--train_split=train+validation: the L2 is chosen on validation"),
+        (["--eval_split=train"], "--eval_split=train: the classifier is trained on it\n"),
+        (["--train_split=train+validation"], "--train_split=train+validation: validation chooses the model\n"),
         (["--eval_split=dev"], "--eval_split=dev: derm_cases/manifest-"),
     ],
 )  # fmt: skip
@@ -165,3 +167,79 @@ def test_no_labels_at_all(folder, tmp_path, capsys):
         cli.main(["--mode=linear_eval", *data, *TINY[:3], f"--model_dir={tmp_path / 'out'}"]) == 2
     )
     assert "has no labels" in capsys.readouterr().err
+
+
+FINDINGS = ("Edema", "Mass", "Nodule")
+
+
+@pytest.fixture(scope="module")
+def findings_run(folder):
+    """A linear evaluation of findings that are partly unknown, on a random encoder."""
+    rng = np.random.default_rng(0)
+    stated = rng.choice(["1", "0", "-1", ""], (160, 3), p=(0.3, 0.4, 0.1, 0.2))
+    lines = (folder / "photos/cases.csv").read_text().splitlines()
+    place = lines[0].split(",").index("label")
+    rows = [lines[0].split(",")[:place] + lines[0].split(",")[place + 1 :] + list(FINDINGS)]
+    for line in lines[1:]:
+        fields = line.split(",")
+        rows.append([*fields[:place], *fields[place + 1 :], *stated[int(fields[0][1:])]])
+    (folder / "photos/findings.csv").write_text("\n".join(map(",".join, rows)))
+    data = [f"--manifest={folder / 'photos/findings.csv'}", f"--findings={','.join(FINDINGS)}"]
+    more = [f"--data_dir={folder}", "--bootstrap_samples=40", f"--model_dir={folder / 'findings'}"]
+    assert cli.main(["--mode=linear_eval", *data, *TINY[:3], *more]) == 0
+    return folder / "findings"
+
+
+@pytest.mark.parametrize("level, prefix", [("image", ""), ("case", "case/")])
+def test_findings_are_judged_where_they_are_known(findings_run, level, prefix):
+    result = json.loads((findings_run / "result.json").read_text())
+    with open(findings_run / "predictions.csv", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["level"] == level]
+    areas = []
+    for name in FINDINGS:
+        known = [row for row in rows if int(row[f"label_{name}"]) >= 0]
+        assert 0 < len(known) < len(rows)
+        labels = [int(row[f"label_{name}"]) for row in known]
+        areas.append(sklearn_metrics.roc_auc_score(labels, [float(r[f"p_{name}"]) for r in known]))
+        found = result["metrics"][f"{prefix}findings/auc/{name}"]
+        assert found == pytest.approx(areas[-1], abs=1e-12)
+        low, high = result["intervals"][f"{prefix}findings/auc/{name}"]
+        assert 0 <= low < high <= 1
+    mean = result["metrics"][f"{prefix}findings/auc_mean"]
+    assert mean == pytest.approx(np.mean(areas), abs=1e-12)
+
+
+def test_findings_are_fitted_by_independent_logistic_regressions(findings_run):
+    from sklearn.linear_model import LogisticRegression
+
+    from micle_tf.config import Config
+    from micle_tf.data import cases
+
+    config = Config.from_json((findings_run / "config.json").read_text())
+    index = cases.open_cases(config).index
+    x, y = np.load(findings_run / "features-train.npy").astype(float), index["train"].findings
+    labelled = (y >= 0).any(axis=1)
+    mean, std = x[labelled].mean(axis=0), x[labelled].std(axis=0)
+    std[std < 1e-6] = 1
+    x_test = (np.load(findings_run / "features-test.npy") - mean) / std
+    head = keras.models.load_model(findings_run / "head.keras")
+    scores = head.predict(np.load(findings_run / "features-test.npy"), verbose=0)
+    differences = []
+    for l2 in L2_GRID:
+        columns = []
+        for k in range(3):
+            known = y[:, k] >= 0
+            model = LogisticRegression(C=1 / (l2 * known.sum()), solver="newton-cholesky")
+            model.fit((x[known] - mean) / std, y[known, k])
+            columns.append(model.predict_proba(x_test)[:, 1])
+        differences.append(np.abs(np.stack(columns, axis=1) - scores).max())
+    assert min(differences) < 0.01 < np.median(differences)
+
+
+def test_a_finished_run_of_findings_says_so(findings_run, capsys):
+    config = json.loads((findings_run / "config.json").read_text())
+    names = ("manifest", "findings", "data_dir", "model_dir", "bootstrap_samples")
+    flags = [f"--{name}={config[name]}" for name in names]
+    assert cli.main(["--mode=linear_eval", *TINY[:3], *flags]) == 0
+    shown = capsys.readouterr().out
+    assert "finished before" in shown and "case/findings/auc_mean" in shown

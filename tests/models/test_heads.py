@@ -1,10 +1,17 @@
 import functools
+import re
 
 import keras
 import numpy as np
 import pytest
 
-from micle_tf.models.heads import SquareDense, projection_head, select_layers
+from micle_tf.models.heads import (
+    CLASSIFIER_PATH,
+    SquareDense,
+    classifier_head,
+    projection_head,
+    select_layers,
+)
 
 
 def randomise(head, seed=0):
@@ -137,3 +144,26 @@ def test_refuses_nonsense(arguments):
 def test_refuses_layers_that_do_not_exist(selector):
     with pytest.raises(ValueError, match="selector must be one of -1 to 2"):
         select_layers(projection_head(2), selector)
+
+
+def test_classifier_is_one_affine_map_with_small_kernel_and_no_bias_at_first():
+    head = classifier_head(3)
+    head.build((None, 4096))
+    kernel, bias = head.weights
+    assert [v.path for v in head.weights] == ["classifier/logits/kernel", "classifier/logits/bias"]
+    assert all(re.search(CLASSIFIER_PATH, v.path) for v in head.weights)
+    np.testing.assert_allclose(kernel.numpy().std(), 0.01, rtol=0.03)
+    assert not bias.numpy().any()
+    randomise(head)
+    h = np.random.default_rng(1).normal(size=(5, 4096)).astype("float32")
+    expected = h.astype("float64") @ kernel.numpy() + bias.numpy()
+    np.testing.assert_allclose(head(h), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "float64"])
+def test_logits_are_never_of_half_precision(precision):
+    keras.config.set_floatx("float64" if precision == "float64" else "float32")
+    keras.config.set_dtype_policy(precision)
+    logits = classifier_head(3)(np.ones((2, 8), "float32"))
+    wanted = "float64" if precision == "float64" else "float32"
+    assert keras.backend.standardize_dtype(logits.dtype) == wanted

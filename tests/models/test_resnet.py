@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
-from micle_tf.models.resnet import BranchSum, resnet_encoder
+from micle_tf.models.resnet import BranchSum, freeze_through, resnet_encoder
 
 NARROW = 1 / 16  # 4 channels where SimCLR has 64
 
@@ -324,3 +324,33 @@ def test_branch_sum_weights_by_softmax():
 def test_refuses_values_out_of_range(arguments, message):
     with pytest.raises(ValueError, match=message):
         resnet_encoder(**({"depth": 10} | arguments))
+
+
+def parts_of(paths):
+    """The parts of the network that variables lie in: "initial", "block_group1", ..."""
+    return {re.match(r"(initial|block_group\d)_", path.split("/")[-2])[1] for path in paths}
+
+
+@pytest.mark.parametrize("block", range(-1, 5))
+@pytest.mark.parametrize("changes", [{}, {"sk_ratio": 0.0625, "se_ratio": 0.25}])
+def test_freeze_through(block, changes):
+    encoder = resnet_encoder(14, NARROW, input_shape=(33, 33, 3), **changes)
+    total, statistics = len(encoder.weights), len(encoder.non_trainable_variables)
+    freeze_through(encoder, block)
+    groups = ["initial", *(f"block_group{g}" for g in (1, 2, 3, 4))]
+    trained = {v.path for v in encoder.trainable_variables}
+    assert parts_of(trained) == set(groups[block + 1 :])
+    frozen = {v.path for v in encoder.weights} - trained
+    assert parts_of(frozen) == set(groups)  # moving statistics are never trained
+    assert len(encoder.weights) == total
+    assert (block >= 0) == (len(encoder.non_trainable_variables) > statistics)
+    before = {v.path: v.numpy() for v in encoder.weights}
+    encoder(np.random.default_rng(0).random((4, 33, 33, 3), "float32"), training=True)
+    moved = [v.path for v in encoder.weights if (v.numpy() != before[v.path]).any()]
+    assert parts_of(moved) == set(groups[block + 1 :]) and not set(moved) & trained
+
+
+def test_freezing_is_of_this_model_alone():
+    frozen, free = (resnet_encoder(10, NARROW, input_shape=(16, 16, 3)) for _ in range(2))
+    freeze_through(frozen, 4)
+    assert frozen.trainable_variables == [] and len(free.trainable_variables) > 30

@@ -78,6 +78,15 @@ def test_log_forgets_what_comes_after_the_checkpoint_and_what_was_cut_off(tmp_pa
         ]  # fmt: skip
 
 
+def test_log_is_json_where_a_metric_is_not_defined(tmp_path):
+    run = make_run(tmp_path / "run")
+    run.begin()
+    run.log(3, {"loss": 0.5, "validation/image/auc_macro": float("nan")})
+    with open(run.file("metrics.jsonl"), encoding="utf-8") as file:
+        assert file.read() == '{"step": 3, "loss": 0.5, "validation/image/auc_macro": null}\n'
+    assert run.last_logged() == {"step": 3, "loss": 0.5, "validation/image/auc_macro": None}
+
+
 def test_config_survives_json():
     config = Config(seed=7, width_multiplier=0.375, columns="image=a", use_blur=False)
     assert Config.from_json(config.to_json()) == config
@@ -112,3 +121,77 @@ def test_restore_refuses_other_shapes(tmp_path):
             state.restore_models(str(tmp_path), encoder=other)
     with pytest.raises(BadInput, match="holds no checkpoint yet"):
         state.restore_models(str(tmp_path / "none"), encoder=same)
+
+
+def save_model(path, **models):
+    import tensorflow as tf
+
+    checkpoint = tf.train.Checkpoint(**models)
+    tf.train.CheckpointManager(
+        checkpoint, str(path / "checkpoints"), 1, checkpoint_name="ckpt"
+    ).save(7)  # fmt: skip
+
+
+def dense(*widths, names=None):
+    names = names or [f"layer{number}" for number in range(len(widths))]
+    layers = [keras.layers.Dense(w, name=name) for w, name in zip(widths, names)]
+    return keras.Sequential([keras.Input((3,)), *layers], name="encoder")
+
+
+@pytest.mark.parametrize(
+    "model, reason",
+    [
+        (dense(4, 5), "encoder/layer1/kernel is [4, 2] there, [4, 5] here, "
+                      "encoder/layer1/bias is [2] there, [5] here"),
+        (dense(6, 5, 3), "encoder/layer0/kernel is [3, 4] there, [3, 6] here, "
+                         "encoder/layer0/bias is [4] there, [6] here, "
+                         "encoder/layer1/kernel is [4, 2] there, [6, 5] here and 3 more tensors"),
+        (dense(4, 2, 3), "encoder/layer2/kernel is not there, encoder/layer2/bias is not there"),
+    ],
+)  # fmt: skip
+def test_tensors_that_do_not_fit_are_named(tmp_path, model, reason):
+    save_model(tmp_path, encoder=dense(4, 2))
+    with pytest.raises(BadInput) as error:
+        state.restore_models(str(tmp_path), encoder=model)
+    assert str(error.value) == f"--checkpoint={tmp_path}: weights of another model: {reason}"
+
+
+def test_a_model_that_was_not_saved_is_named(tmp_path):
+    save_model(tmp_path, encoder=dense(4, 2))
+    head = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, name="logits")], name="head")
+    with pytest.raises(BadInput, match="weights of another model: head/logits/kernel is not there"):
+        state.restore_models(str(tmp_path), encoder=dense(4, 2), classifier=head)
+
+
+def test_more_may_be_saved_than_is_asked_for(tmp_path):
+    encoder, head = dense(4, 2), dense(1)
+    save_model(tmp_path, encoder=encoder, projection_head=head)
+    found = dense(4, 2)
+    state.restore_models(str(tmp_path), encoder=found)
+    for ours, theirs in zip(found.weights, encoder.weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("suffix", [".index", ".data-00000-of-00001"])
+@pytest.mark.parametrize("left", [0, 40, -40])
+def test_a_truncated_checkpoint_is_damaged(tmp_path, suffix, left):
+    save_model(tmp_path, encoder=dense(400, 2))
+    path = tmp_path / f"checkpoints/ckpt-7{suffix}"
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(BadInput) as error:
+        state.restore_models(str(tmp_path), encoder=dense(400, 2))
+    assert str(error.value).startswith(f"--checkpoint={tmp_path}: ckpt-7 is damaged: ")
+    assert "\n" not in str(error.value)
+
+
+def test_the_best_checkpoint_is_the_chosen_one(tmp_path):
+    save_model(tmp_path, encoder=dense(1))
+    assert state.chosen_checkpoint(str(tmp_path)) == str(tmp_path / "checkpoints/ckpt-7")
+    (tmp_path / "checkpoints/best").mkdir()
+    save_model(tmp_path / "checkpoints/best", encoder=dense(1))
+    (tmp_path / "checkpoints/best/checkpoints").rename(tmp_path / "best")
+    (tmp_path / "checkpoints/best").rmdir()
+    (tmp_path / "best").rename(tmp_path / "checkpoints/best")
+    best = str(tmp_path / "checkpoints/best/ckpt-7")
+    assert state.chosen_checkpoint(str(tmp_path)) == best
+    assert state.describe_weights(str(tmp_path)) == f"{tmp_path}, step 7 (of an unfinished run)"

@@ -1,0 +1,116 @@
+"""Findings in a manifest: several labels per image, each of which may be unknown.
+
+They are written in one of two ways, as in the public sets of chest X-rays: in a column per
+finding that holds 1, 0, -1 (uncertain) or nothing (CheXpert, Irvin et al., 2019), or as names
+separated by "|" in one column (ChestX-ray14, Wang et al., 2017).
+"""
+
+import difflib
+
+from data_builders.case_builder import NOT_MENTIONED, BadData
+
+_VALUES = {"": NOT_MENTIONED}
+_VALUES |= {text: int(float(text)) for text in ("1", "0", "-1", "1.0", "0.0", "-1.0")}
+
+
+def parse_findings(text):
+    """Reads --findings into names, () if it is empty; raises BadData."""
+    names = tuple(name.strip() for name in text.split(",")) if text else ()
+    for name in names:
+        if not name:
+            raise BadData(f"--findings={text}: an empty name")
+        if names.count(name) > 1:
+            raise BadData(f"--findings={text}: {name} is named twice")
+    return names
+
+
+class FindingColumns:
+    """The columns of a CSV that state findings.
+
+    Args:
+      manifest: the CSV, for messages.
+      header: the names of its columns.
+      findings: names of columns of values; or which names of `findings_column` to keep,
+        in which order.
+      findings_column: the column of names; default: none.
+
+    Raises:
+      BadData: a name is empty or there twice, or there is no such column.
+
+    Attributes:
+      places: {column: position}.
+    """
+
+    def __init__(self, manifest, header, findings="", findings_column=""):
+        self._manifest, self._column = manifest, findings_column.strip()
+        self._names = parse_findings(findings)
+        self._flag = self._column_flag = f"--findings={findings}"
+        wanted = self._names
+        if findings_column:
+            wanted, self._column_flag = (self._column,), f"--findings_column={findings_column}"
+        present = [name for name in header if name]
+        for name in wanted:
+            if name not in present:
+                raise BadData(
+                    f"{self._column_flag}: {manifest} has no column {name}; "
+                    f"it has {_one_of(name, present)}"
+                )
+        self.places = {name: header.index(name) for name in wanted}
+
+    def read(self, where, fields):
+        """What a row states, for `complete`; raises BadData."""
+        if self._column:
+            return self._read_names(where, fields[self.places[self._column]])
+        values = {}
+        for name, place in self.places.items():
+            if fields[place] not in _VALUES:
+                raise BadData(
+                    f"{where}: column {name} holds {fields[place]}, expected 1, 0, -1 or blank"
+                )
+            values[name] = _VALUES[fields[place]]
+        return values, NOT_MENTIONED
+
+    def _read_names(self, where, cell):
+        """({name: 1}, value of all other findings)."""
+        named = {" ".join(name.split()) for name in cell.split("|")} - {""}
+        present = {name for name in named if name.lower() != "no finding"}
+        if present and present != named:
+            raise BadData(
+                f"{where}: column {self._column} holds {cell}, but No Finding stands alone"
+            )
+        return dict.fromkeys(present, 1), 0 if named else NOT_MENTIONED
+
+    def complete(self, stated):
+        """Gives every row a value for every finding.
+
+        Args:
+          stated: what `read` returned, per row.
+
+        Returns:
+          (K names, a tuple of K values per row): 1, 0, -1 or -2 (not mentioned).
+
+        Raises:
+          BadData: a name occurs nowhere, or no row states any finding.
+        """
+        names = self._names
+        if self._column:
+            known = sorted(set().union(*(values for values, _ in stated)))
+            if not known:
+                raise BadData(f"{self._column_flag}: no row of {self._manifest} names a finding")
+            for name in names:
+                if name not in known:
+                    raise BadData(
+                        f"{self._flag}: column {self._column} of {self._manifest} has no finding "
+                        f"{name}; it has {_one_of(name, known)}"
+                    )
+            names = names or tuple(known)
+        rows = [tuple(values.get(name, others) for name in names) for values, others in stated]
+        if all(value == NOT_MENTIONED for row in rows for value in row):
+            raise BadData(f"{self._flag}: no row of {self._manifest} states any of them")
+        return names, rows
+
+
+def _one_of(name, names):
+    """The names, with a hint if one of them is near."""
+    near = difflib.get_close_matches(name, names, 1)
+    return ", ".join(names) + (f"; did you mean {near[0]}?" if near else "")

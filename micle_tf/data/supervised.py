@@ -1,0 +1,81 @@
+"""The labelled splits of a run that trains a classifier: to train, to choose, to judge."""
+
+import dataclasses
+
+import numpy as np
+
+from micle_tf import console
+from micle_tf.data.reader import CaseReader
+from micle_tf.data.targets import choose_labelled, is_labelled
+from micle_tf.errors import BadInput
+
+SELECTION_SPLIT = "validation"
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledSplit:
+    """A split with its labels.
+
+    Attributes:
+      name: of the split.
+      reader: `CaseReader`.
+      labels: [I] classes or [I, K] findings, see `Targets.labels`.
+      images: [L] int64, numbers of the labelled images to use, ascending.
+    """
+
+    name: str
+    reader: CaseReader
+    labels: np.ndarray
+    images: np.ndarray
+
+
+def labelled_splits(config, data, targets):
+    """Opens the three splits.
+
+    Args:
+      config: reads `train_split`, `eval_split`, `label_fraction`, `seed` and `mode`.
+      data: `CaseData`.
+      targets: `Targets`.
+
+    Returns:
+      {"train", "selection", "evaluation": `LabelledSplit`}; the label fraction is that of
+      "train", the others have all their labels.
+
+    Raises:
+      BadInput: splits that overlap, or one without labels to work on.
+    """
+    train, judged = config.train_split.split("+"), config.eval_split.split("+")
+    if SELECTION_SPLIT in train:
+        raise BadInput(f"--train_split={config.train_split}: {SELECTION_SPLIT} chooses the model")
+    if set(judged) & set(train):
+        raise BadInput(f"--eval_split={config.eval_split}: the classifier is trained on it")
+    splits = {
+        "train": _open(config, data, targets, config.train_split, config.label_fraction),
+        "selection": _open(config, data, targets, SELECTION_SPLIT),
+        "evaluation": _open(config, data, targets, config.eval_split, flag="--eval_split"),
+    }
+    if SELECTION_SPLIT in judged:
+        console.say(f"warning: {SELECTION_SPLIT} chooses the model, which flatters it")
+    if not targets.multilabel:
+        known = [set(split.labels[split.images].tolist()) for split in list(splits.values())[:2]]
+        if not known[0] & known[1]:
+            raise BadInput(
+                f"--mode={config.mode}: {SELECTION_SPLIT} and {config.train_split} of {data.name} "
+                "have no class in common"
+            )
+    train = splits["train"]
+    cases = len(np.unique(train.reader.index.case_of_image[train.images]))
+    console.say(
+        f"labels: {console.count(len(train.images), 'image')} of {console.count(cases, 'case')} "
+        f"to learn {len(targets.names)} {'findings' if targets.multilabel else 'classes'}"
+    )
+    return splits
+
+
+def _open(config, data, targets, name, fraction=1.0, flag="--train_split"):
+    reader = data.open(name, flag)
+    labels = targets.labels(data, reader.index)
+    if not is_labelled(labels).any():
+        raise BadInput(f"--mode={config.mode}: no image of {name} in {data.name} is labelled")
+    images = choose_labelled(labels, reader.index, fraction, config.seed)
+    return LabelledSplit(name, reader, labels, images)

@@ -1,0 +1,166 @@
+"""What a classifier predicts: one class of an image, or several findings; and who is labelled."""
+
+import collections
+import dataclasses
+import hashlib
+
+import numpy as np
+
+from micle_tf.errors import BadInput
+
+OTHER = "Other"
+UNCERTAIN, NOT_MENTIONED = -1, -2
+
+
+@dataclasses.dataclass(frozen=True)
+class Targets:
+    """The outputs of a classifier.
+
+    Attributes:
+      names: of the classes or findings, in the order of the outputs.
+      multilabel: False: each image has one class (softmax); True: any number of findings
+        (sigmoid), each of which may be unknown.
+    """
+
+    names: tuple
+    multilabel: bool
+
+    def to_json(self):
+        """As plain JSON; `Targets(**...)` is the inverse."""
+        return {"names": list(self.names), "multilabel": self.multilabel}
+
+    def __post_init__(self):
+        object.__setattr__(self, "names", tuple(self.names))
+
+    @classmethod
+    def of(cls, data, top_classes=0, split="train"):
+        """The targets of a dataset.
+
+        Args:
+          data: `CaseData`.
+          top_classes: above 0, only so many classes are kept, those with the most labelled
+            images in `split`; all others become "Other". Those kept stay in their order.
+          split: where the classes are counted.
+
+        Raises:
+          BadInput: nothing is labelled, or top_classes does not fit.
+        """
+        if data.finding_names:
+            if top_classes:
+                raise BadInput(f"--top_classes={top_classes}: {data.name} has findings, no classes")
+            return cls(data.finding_names, True)
+        if not data.class_names:
+            raise BadInput(f"--dataset: {data.name} has no labels")
+        if top_classes >= len(data.class_names):
+            raise BadInput(
+                f"--top_classes={top_classes}: {data.name} has only {len(data.class_names)} classes"
+            )
+        if not top_classes:
+            return cls(data.class_names, False)
+        labels = data.open(split).index.class_label
+        count = np.bincount(labels[labels >= 0], minlength=len(data.class_names))
+        kept = sorted(np.argsort(-count, kind="stable")[:top_classes])
+        names = [data.class_names[k] for k in kept if data.class_names[k] != OTHER]
+        return cls((*names, OTHER), False)
+
+    def labels(self, data, index, flag="--dataset"):
+        """The labels of a split, in the order of these targets.
+
+        Args:
+          data: `CaseData`; its classes or findings may stand in another order, and classes
+            may be missing.
+          index: `CaseIndex` of a split of it.
+          flag: what to name in errors.
+
+        Returns:
+          [I] int64 classes, -1 if unlabelled; or [I, K] int8 findings: 1, 0, -1 uncertain,
+          -2 not mentioned, also where the dataset lacks a finding.
+
+        Raises:
+          BadInput: the dataset has labels of the other kind, a class that is not among the
+            names (unless "Other" is), or no finding that is.
+        """
+        if self.multilabel and data.class_names:
+            raise BadInput(
+                f"{flag}: {data.name} has one class per image, and the classifier predicts "
+                "findings; name a manifest's with --findings or --findings_column"
+            )
+        if data.finding_names and not self.multilabel:
+            raise BadInput(
+                f"{flag}: {data.name} has findings, and the classifier predicts one class per image"
+            )
+        if self.multilabel and not data.finding_names:  # nothing is labelled
+            return np.full((index.num_images, len(self.names)), NOT_MENTIONED, np.int8)
+        if self.multilabel:
+            shared = [name for name in self.names if name in data.finding_names]
+            if not shared:
+                raise BadInput(f"{flag}: {data.name} has none of {', '.join(self.names)}")
+            labels = np.full((index.num_images, len(self.names)), NOT_MENTIONED, np.int8)
+            for name in shared:
+                column = data.finding_names.index(name)
+                labels[:, self.names.index(name)] = index.findings[:, column]
+            return labels
+        unknown = [name for name in data.class_names if name not in self.names]
+        if unknown and OTHER not in self.names:
+            raise BadInput(
+                f"{flag}: {data.name} has the class {unknown[0]}, which the classifier does not "
+                f"know; it knows {', '.join(self.names)}"
+            )
+        number = {name: k for k, name in enumerate(self.names)}
+        new = [number.get(name, number.get(OTHER, -1)) for name in data.class_names] + [-1]
+        return np.array(new, np.int64)[index.class_label]
+
+
+def is_labelled(labels):
+    """[I] bool: which of [I] classes or [I, K] findings say anything."""
+    return labels >= 0 if labels.ndim == 1 else (labels >= 0).any(axis=1)
+
+
+def choose_labelled(labels, index, fraction, seed):
+    """The images whose labels a run may learn from.
+
+    Whole cases are chosen, class by class, those first whose id has the lowest hash: with
+    one seed a smaller fraction is a part of a larger one, every class keeps its share, and
+    at least one case. A case counts for the class of its first labelled image; with
+    findings, for its rarest finding that is present, or for none.
+
+    Args:
+      labels: [I] classes or [I, K] findings.
+      index: `CaseIndex`.
+      fraction: share of the labelled cases, above 0 to 1.
+      seed: another seed, other cases.
+
+    Returns:
+      [L] int64, numbers of labelled images, ascending.
+    """
+    labelled, case = is_labelled(labels), index.case_of_image
+    if fraction == 1:
+        return np.flatnonzero(labelled)
+    members = collections.defaultdict(list)
+    for stratum, number in _strata(labels, labelled, case):
+        members[stratum].append(number)
+    chosen = np.zeros(index.num_cases, bool)
+    for cases in members.values():
+        by_hash = sorted(cases, key=lambda c: _hash(f"{seed} {index.case_id[c]}"))
+        chosen[by_hash[: max(1, round(fraction * len(cases)))]] = True
+    return np.flatnonzero(labelled & chosen[case])
+
+
+def _strata(labels, labelled, case):
+    """(stratum, case) of every case with a label."""
+    images = np.flatnonzero(labelled)
+    if labels.ndim == 1:
+        cases, first = np.unique(case[images], return_index=True)
+        return list(zip(labels[images[first]].tolist(), cases.tolist()))
+    cases = np.unique(case[images])
+    present = np.zeros((case.max() + 1, labels.shape[1]), bool)
+    np.logical_or.at(present, case, labels == 1)
+    present = present[cases]
+    frequency = present.sum(axis=0)
+    by_rarity = np.argsort(frequency, kind="stable")
+    rarest = [next((int(k) for k in by_rarity if row[k]), -1) for row in present]
+    return list(zip(rarest, cases.tolist()))
+
+
+def _hash(text):
+    return hashlib.sha256(text.encode()).digest()

@@ -1,0 +1,132 @@
+"""A trained classifier, put together again from its run directory."""
+
+import dataclasses
+
+import keras
+
+from micle_tf.config import Config
+from micle_tf.data.targets import Targets
+from micle_tf.errors import BadInput
+from micle_tf.evaluation.linear_probe import linear_head
+from micle_tf.models.heads import classifier_head, projection_head, select_layers
+from micle_tf.training import state
+from micle_tf.training import strategy as strategies
+from micle_tf.training.pretrain import build_encoder
+
+
+@dataclasses.dataclass(frozen=True)
+class Classifier:
+    """A run's model, ready to predict.
+
+    Attributes:
+      run: its run directory.
+      config: `Config` of the run.
+      weights: one line on which weights these are.
+      encoder: images [n, s, s, 3] in [0, 1] -> features [n, d]; Keras's own batch norm.
+      head: features -> probabilities [n, K]; None for a pretraining.
+      targets: `Targets`; None for a pretraining.
+      result: content of the run's result.json; None if it is not finished.
+      data: name of the prepared dataset that it was trained on.
+    """
+
+    run: str
+    config: Config
+    weights: str
+    encoder: keras.Model
+    head: keras.Model | None
+    targets: Targets | None
+    result: dict | None
+    data: str
+
+    @property
+    def names(self):
+        """The K classes or findings; () without a head."""
+        return self.targets.names if self.targets else ()
+
+    @property
+    def multilabel(self):
+        """Whether the K outputs are findings."""
+        return bool(self.targets and self.targets.multilabel)
+
+    def probabilities(self, images):
+        """[n, s, s, 3] in [0, 1] -> [n, K]."""
+        return self.head(self.encoder(images, training=False), training=False)
+
+
+def open_classifier(run):
+    """Builds the model of a run of mode pretrain, linear_eval or finetune, with its weights.
+
+    Sets Keras's arithmetic to the run's.
+
+    Raises:
+      BadInput: no such run, one without a model, or one whose weights do not fit.
+    """
+    config, facts = state.read_config(run)
+    if config.mode not in ("pretrain", "linear_eval", "finetune"):
+        raise BadInput(f"--checkpoint={run}: a run of --mode={config.mode} holds no model")
+    strategies.set_precision(config.precision)
+    targets = Targets(**facts["targets"]) if "targets" in facts else None
+    if config.mode == "pretrain":
+        models, head = {"encoder": build_encoder(config, None)}, None
+    elif config.mode == "linear_eval":
+        encoder = build_encoder(config, None)
+        head = linear_head(encoder.output_shape[-1], len(targets.names), targets.multilabel)
+        models = {"encoder": encoder, "classifier": head}
+    else:
+        models = build_models(config, targets, None)
+        parts = [model for name, model in models.items() if name != "encoder"]
+        features = keras.Input(models["encoder"].output_shape[1:])
+        outputs = features
+        for part in parts:
+            outputs = part(outputs)
+        head = keras.Model(features, activation(targets)(outputs), name="head")
+    state.restore_models(run, **models)
+    return Classifier(
+        run=run,
+        config=config,
+        weights=state.describe_weights(run),
+        encoder=models["encoder"],
+        head=head,
+        targets=targets,
+        result=state.read_result(run) if state.is_finished(run) else None,
+        data=facts.get("data", config.dataset),
+    )
+
+
+def build_models(config, targets, norm):
+    """The models of a fine-tuning: {"encoder", perhaps "projection_head", "classifier"}.
+
+    The projection head is there if `ft_proj_selector` keeps layers of it.
+
+    Raises:
+      BadInput: more layers are to be kept than there are.
+    """
+    models = {"encoder": build_encoder(config, norm)}
+    shape = models["encoder"].output_shape
+    if config.ft_proj_selector:
+        if config.ft_proj_selector > config.num_proj_layers:
+            raise BadInput(
+                f"--ft_proj_selector={config.ft_proj_selector}: the projection head has "
+                f"{config.num_proj_layers} layers"
+            )
+        head = projection_head(config.num_proj_layers, config.proj_out_dim, norm)
+        head.build(shape)
+        models["projection_head"] = select_layers(head, config.ft_proj_selector)
+        models["projection_head"].build(shape)
+        shape = models["projection_head"].output_shape
+    models["classifier"] = classifier_head(len(targets.names))
+    models["classifier"].build(shape)
+    return models
+
+
+def logits_of(models, images, training):
+    """Applies the models of `build_models` one after the other: [n, s, s, 3] -> [n, K]."""
+    x = images
+    for model in models.values():
+        x = model(x, training=training)
+    return x
+
+
+def activation(targets):
+    """From logits to probabilities: softmax over classes, sigmoid for findings."""
+    return keras.ops.sigmoid if targets.multilabel else keras.ops.softmax

@@ -1,0 +1,63 @@
+"""--mode=evaluate: what a finished classifier says of a split, of its own or of other data."""
+
+import time
+
+from micle_tf import console
+from micle_tf.data import cases
+from micle_tf.errors import BadInput
+from micle_tf.evaluation import predictions
+from micle_tf.evaluation.classifier import open_classifier
+from micle_tf.training import state
+
+
+def evaluate(config):
+    """Predicts every image of `eval_split` and, where it is labelled, judges the predictions.
+
+    Args:
+      config: `Config` with every field decided.
+
+    Returns:
+      The content of result.json.
+
+    Raises:
+      BadInput: the checkpoint is no classifier, or the data has a class that it does not know.
+    """
+    if not config.checkpoint:
+        raise BadInput("--mode=evaluate: name a linear_eval or finetune run with --checkpoint=RUN")
+    started = time.monotonic()
+    classifier = open_classifier(config.checkpoint)
+    if classifier.head is None:
+        raise BadInput(
+            f"--checkpoint={config.checkpoint}: a pretraining has no classifier; train one with "
+            "--mode=finetune or --mode=linear_eval"
+        )
+    data = cases.open_cases(config)
+    for line in cases.describe(data):
+        console.say(line)
+    reader = data.open(config.eval_split, "--eval_split")
+    labels = classifier.targets.labels(data, reader.index)
+    learned = set(classifier.config.train_split.split("+")) & set(config.eval_split.split("+"))
+    if learned and data.name == classifier.data:
+        console.say(f"warning: the classifier was trained on {'+'.join(sorted(learned))}")
+    console.say(f"weights: {classifier.weights}")
+    facts = {
+        "data": data.name,
+        "targets": classifier.targets.to_json(),
+        "weights": state.identify_weights(config.checkpoint),
+    }
+    run = state.RunDirectory(config.model_dir, config, facts)
+    if run.begin() == state.FINISHED:
+        console.say(f"finished before: {run.path}")
+        result = state.read_result(run.path)
+        predictions.say_result(result)
+        return result
+    console.say(f"run: {run.path}")
+    scores = predictions.predict_images(
+        classifier.probabilities, reader, config, f"predicting {config.eval_split}"
+    )
+    levels = predictions.prediction_levels(reader.index, labels, scores, data.labels_shared_by_case)
+    trained = classifier.result or {"method": classifier.config.mode, "steps": 0}
+    return predictions.finish(
+        run, config, data, classifier.targets, levels,
+        method=trained["method"], steps=trained["steps"], seconds=time.monotonic() - started,
+    )  # fmt: skip

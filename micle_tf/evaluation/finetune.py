@@ -1,0 +1,271 @@
+"""--mode=finetune: encoder and classifier trained end to end on few labels, and judged."""
+
+import functools
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from micle_tf import console
+from micle_tf.class_weights import balanced_class_weights, balanced_finding_weights
+from micle_tf.config import parse_validation_interval
+from micle_tf.data import cases, pipeline, sampling
+from micle_tf.data.augment import Augmentation
+from micle_tf.data.supervised import SELECTION_SPLIT, labelled_splits
+from micle_tf.data.targets import Targets, is_labelled
+from micle_tf.errors import BadInput
+from micle_tf.evaluation import predictions
+from micle_tf.evaluation.classifier import activation, build_models, logits_of
+from micle_tf.losses import masked_sigmoid_cross_entropy, softmax_cross_entropy
+from micle_tf.models.resnet import freeze_through
+from micle_tf.optimizers import WarmupCosine, scaled_learning_rate
+from micle_tf.training import loop, state
+from micle_tf.training import strategy as strategies
+from micle_tf.training.best import Validation
+from micle_tf.training.normalization import batch_norm
+from micle_tf.training.pretrain import describe_models, make_optimizer
+
+
+def finetune(config):
+    """Runs or resumes a fine-tuning; without `checkpoint` it is the supervised baseline.
+
+    The checkpoint that does best on validation is the one that is judged on `eval_split`,
+    kept in checkpoints/best, and taken by `evaluate` and `export`.
+
+    Args:
+      config: `Config` with every field decided, `model_dir` too.
+
+    Returns:
+      The content of result.json.
+
+    Raises:
+      BadInput: the data, the labels, the checkpoint, the batch, the devices or the run
+        directory do not fit.
+    """
+    if config.ft_proj_selector and not config.checkpoint:
+        raise BadInput(
+            f"--ft_proj_selector={config.ft_proj_selector}: the layers of a projection head come "
+            "from a pretraining; name one with --checkpoint=RUN"
+        )
+    # ------------------------------------------------------------ data and devices
+    strategies.set_precision(config.precision)
+    strategy = strategies.make_strategy(config)
+    replicas = strategy.num_replicas_in_sync
+    data = cases.open_cases(config)
+    for line in cases.describe(data):
+        console.say(line)
+    targets = Targets.of(data, config.top_classes, config.train_split)
+    splits = labelled_splits(config, data, targets)
+    units = _check_batch(config, splits["train"], replicas)
+
+    # ------------------------------------------------------------ model and run directory
+    models, optimizer, schedule, total_steps = _build(config, units, targets, strategy)
+    console.say(f"devices: {strategies.describe(strategy)}, {config.precision}")
+    console.say(f"model: {describe_models(config, models)}")
+    facts = {"replicas": replicas, "data": data.name, "targets": targets.to_json()}
+    run = state.RunDirectory(config.model_dir, config, facts)
+    unstarted = run.status() != state.FINISHED and not run.has_checkpoint()
+    if config.checkpoint and unstarted:
+        _restore(config, models, strategy)
+        console.say(f"weights: {state.describe_weights(config.checkpoint)}")
+    elif not config.checkpoint:
+        console.say(f"weights: random, seed {config.seed}: the supervised baseline")
+    training = _training(
+        config, data, targets, splits, models, optimizer, schedule, total_steps, units, replicas
+    )
+    if run.begin() == state.FINISHED:
+        console.say(f"finished before: {run.path}")
+        result = state.read_result(run.path)
+        predictions.say_result(result)
+        return result
+    console.say(
+        f"run: {run.path}, up to {total_steps:,} steps of {config.train_batch_size} images; best "
+        f"{training.validation.metric} on {SELECTION_SPLIT}, every "
+        f"{training.validation.every_steps:,} steps"
+    )
+
+    # ------------------------------------------------------------ train and judge
+    values = loop.train(training, config, strategy, run)
+    console.say(f"best: step {values['best_step']:,} of {values['steps']:,}")
+    split = splits["evaluation"]
+    scores = predictions.predict_images(
+        _probabilities(models, targets), split.reader, config, f"predicting {split.name}"
+    )
+    levels = predictions.prediction_levels(
+        split.reader.index, split.labels, scores, data.labels_shared_by_case
+    )
+    name = f"validation/{training.validation.metric}"
+    return predictions.finish(
+        run, config, data, targets, levels,
+        method="finetune" if config.checkpoint else "supervised",
+        steps=values["steps"], seconds=values["seconds"], metrics={name: values["best_value"]},
+    )  # fmt: skip
+
+
+def _check_batch(config, split, replicas):
+    """The number of units of an epoch; raises BadInput if no batch can be made of them."""
+    units = len(
+        pipeline.labelled_units(split.reader.index, split.images, config.case_images == "one")[0]
+    )
+    batch = config.train_batch_size
+    if batch > units:
+        noun = "labelled case" if config.case_images == "one" else "labelled image"
+        raise BadInput(
+            f"--train_batch_size={batch}: --train_split={config.train_split} has only "
+            f"{console.count(units, noun)}"
+            + (f" at --label_fraction={config.label_fraction:g}" * (config.label_fraction < 1))
+        )
+    if batch % replicas:
+        raise BadInput(
+            f"--train_batch_size={batch}: needs the same number of images on each of "
+            f"{replicas} devices"
+        )
+    return units
+
+
+def _build(config, units, targets, strategy):
+    """Builds the models and the optimizer under a strategy."""
+    per_epoch = sampling.steps_per_epoch(units, config.train_batch_size)
+    total_steps = config.train_steps or config.train_epochs * per_epoch
+    warmup_steps = min(round(config.warmup_epochs * per_epoch), total_steps // 10)
+    rate = scaled_learning_rate(
+        config.learning_rate, config.train_batch_size, config.learning_rate_scaling
+    )
+    schedule = WarmupCosine(rate, warmup_steps, total_steps)
+    with strategy.scope():
+        keras.utils.set_random_seed(config.seed)
+        norm = batch_norm(strategy.num_replicas_in_sync, config.precision)
+        models = build_models(config, targets, norm)
+        freeze_through(models["encoder"], config.fine_tune_after_block)
+        optimizer = make_optimizer(config, schedule)
+        optimizer.build(loop.trainable_variables(models))
+    return models, optimizer, schedule, total_steps
+
+
+def _restore(config, models, strategy):
+    """Takes the encoder, and the kept part of the projection head, from --checkpoint."""
+    parts = {name: model for name, model in models.items() if name != "classifier"}
+    with strategy.scope():
+        state.restore_models(config.checkpoint, **parts)
+
+
+def _training(
+    config, data, targets, splits, models, optimizer, schedule, total_steps, units, replicas
+):
+    """What the loop is handed."""
+    train, selection = splits["train"], splits["selection"]
+
+    def dataset(first_step, end):
+        return pipeline.labelled_dataset(
+            train.reader, train.images, train.labels, config.train_batch_size,
+            Augmentation.of(config), config.seed, (first_step, end), config.case_images == "one",
+            config.train_batch_size // replicas,
+        )  # fmt: skip
+
+    probabilities = _probabilities(models, targets)
+
+    def measure():
+        scores = predictions.predict_images(probabilities, selection.reader, config)
+        return _judge_selection(selection, scores, targets, data.labels_shared_by_case)
+
+    epochs, steps = parse_validation_interval(config.validate_every)
+    per_epoch = sampling.steps_per_epoch(units, config.train_batch_size)
+    metric = _check_metric(config, data, targets, selection)
+    return loop.Training(
+        models=models,
+        optimizer=optimizer,
+        schedule=schedule,
+        dataset=dataset,
+        loss=functools.partial(_loss, models, targets, _weights(config, train, targets)),
+        total_steps=total_steps,
+        images_per_step=config.train_batch_size,
+        constants={},
+        note=functools.partial(_note, metric),
+        validation=Validation(measure, metric, steps or epochs * per_epoch, config.patience),
+    )
+
+
+def _probabilities(models, targets):
+    activate = activation(targets)
+    return lambda images: activate(logits_of(models, images, training=False))
+
+
+def _weights(config, split, targets):
+    """Weights in the loss, from the labels that are learned from; None for none."""
+    if config.class_weights == "none":
+        return None
+    labels = split.labels[split.images]
+    if targets.multilabel:
+        return balanced_finding_weights(labels)
+    return balanced_class_weights(labels, len(targets.names))
+
+
+def _loss(models, targets, weights, batch):
+    """The loss of one replica's images.
+
+    Returns:
+      (loss, {"accuracy"}), the latter for classes only.
+    """
+    logits = logits_of(models, batch["image"], training=True)
+    labels = batch["label"]
+    if targets.multilabel:
+        loss = masked_sigmoid_cross_entropy(
+            logits, labels, weights=weights, mean_over_replicas=strategies.mean_over_replicas
+        )
+        return loss, {}
+    hits = tf.cast(tf.argmax(logits, axis=-1) == labels, logits.dtype)
+    loss = softmax_cross_entropy(logits, labels, class_weights=weights)
+    return loss, {"accuracy": tf.reduce_mean(hits)}
+
+
+def _judge_selection(split, probabilities, targets, labels_shared_by_case):
+    """Metrics and the mean cross-entropy of the labelled images of a split."""
+    levels = predictions.prediction_levels(
+        split.reader.index, split.labels, probabilities, labels_shared_by_case
+    )
+    known = is_labelled(split.labels)
+    labels, scores = split.labels[known], np.clip(probabilities[known], 1e-7, 1 - 1e-7)
+    if targets.multilabel:
+        terms = -np.log(np.where(labels == 1, scores, 1 - scores))[labels >= 0]
+    else:
+        terms = -np.log(scores[np.arange(len(labels)), labels])
+    return {"loss": float(terms.mean())} | predictions.point_metrics(levels, targets)
+
+
+def _check_metric(config, data, targets, split):
+    """The name of the metric to choose by; raises BadInput unless validation defines it."""
+    if config.best_metric:
+        metric = config.best_metric
+    else:
+        level = "case/" if data.labels_shared_by_case else ""
+        metric = f"{level}findings/auc_mean"
+        if not targets.multilabel:
+            metric = f"{level or 'image/'}auc_macro"
+    shape = (len(split.labels), len(targets.names))
+    guess = np.random.default_rng(0).dirichlet(np.ones(shape[1]), shape[0])
+    defined = _judge_selection(split, guess, targets, data.labels_shared_by_case)
+    if metric not in defined:
+        names = ", ".join(name for name in defined if "/auc/" not in name)
+        raise BadInput(f"--best_metric={metric}: not one of {names}")
+    if defined[metric] != defined[metric] and not config.best_metric:
+        console.say(
+            f"note: {metric} is not defined on {split.name}, so that the lowest loss counts"
+        )
+        return "loss"
+    if defined[metric] != defined[metric]:
+        raise BadInput(
+            f"--best_metric={metric}: not defined on {split.name}, where there is only one class; "
+            "--best_metric=loss is"
+        )
+    return metric
+
+
+def _note(metric, values):
+    text = f"loss {values['loss']:.2f}"
+    if "accuracy" in values:
+        text += f" acc {values['accuracy']:.0%}"
+    if f"validation/{metric}" in values:
+        text += f" validation {metric} {values[f'validation/{metric}']:.3f}"
+    elif "images_per_second" in values:
+        text += f" {values['images_per_second']:,.0f}/s wait {values['input_wait']:.0%}"
+    return text

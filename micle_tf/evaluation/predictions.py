@@ -1,0 +1,191 @@
+"""What a classifier says of every image and case: predictions.csv, metrics, intervals."""
+
+import csv
+import io
+
+import numpy as np
+import tensorflow as tf
+
+from micle_tf import console
+from micle_tf.data import pipeline
+from micle_tf.data.targets import is_labelled
+from micle_tf.evaluation.intervals import bootstrap_intervals
+from micle_tf.evaluation.metrics import (
+    case_findings,
+    case_probabilities,
+    classification_metrics,
+    findings_metrics,
+)
+from micle_tf.training import state
+
+_IDS = ("case_id", "patient_id", "image_id")
+
+
+def predict_images(forward, reader, config, label=""):
+    """Applies a function to the central view of every image of a reader.
+
+    Args:
+      forward: from images [b, size, size, 3] float32 in [0, 1] to [b, ...].
+      reader: `CaseReader`.
+      config: reads `eval_batch_size` and `image_size`.
+      label: what to write beside the progress bar; no bar without.
+
+    Returns:
+      [I, ...] float32, in the order of the index.
+    """
+    dataset = pipeline.image_dataset(reader, config.eval_batch_size, config.image_size)
+    forward, parts = tf.function(forward, reduce_retracing=True), []
+    if not label:
+        return np.concatenate([_float32(forward(images)) for images in dataset])
+    with console.Progress(label, reader.index.num_images, "image") as progress:
+        for images in dataset:
+            parts.append(_float32(forward(images)))
+            progress.update(len(parts[-1]))
+    return np.concatenate(parts)
+
+
+def _float32(tensor):
+    return tf.cast(tensor, tf.float32).numpy()
+
+
+def prediction_levels(index, labels, probabilities, labels_shared_by_case):
+    """The rows of predictions.csv by level.
+
+    Args:
+      index: `CaseIndex` of the split.
+      labels: [I] classes, -1 if unlabelled, or [I, K] findings.
+      probabilities: [I, K], a row per image.
+      labels_shared_by_case: whether cases have labels; without, there is no case level.
+
+    Returns:
+      {"image", "case": dict of arrays with one entry per row: case_id, patient_id,
+      patient (a number), image_id, label, probabilities}. A case's probabilities are the
+      mean of its images'.
+    """
+    case = index.case_of_image
+    levels = {
+        "image": {
+            "case_id": index.case_id[case],
+            "patient_id": index.patient_id[case],
+            "patient": index.patient_number[case],
+            "image_id": index.image_id,
+            "label": labels,
+            "probabilities": probabilities,
+        }
+    }
+    if labels_shared_by_case:
+        means, first = case_probabilities(probabilities, case)
+        levels["case"] = {name: values[first] for name, values in levels["image"].items()}
+        levels["case"]["image_id"] = np.full(len(first), "")
+        levels["case"]["probabilities"] = means
+        if labels.ndim == 2:
+            levels["case"]["label"] = case_findings(labels, case)
+    return levels
+
+
+def predictions_csv(levels, targets):
+    """The text of predictions.csv: level, ids, label, p_<name> with 9 digits.
+
+    The label is the class, blank if unlabelled; with findings there is a column
+    label_<finding> for each: 1, 0, -1 uncertain, -2 not mentioned.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    stated = [f"label_{name}" for name in targets.names] if targets.multilabel else ["label"]
+    writer.writerow(["level", *_IDS, *stated, *(f"p_{name}" for name in targets.names)])
+    names = np.array([*targets.names, ""])
+    for level, rows in levels.items():
+        shown = rows["label"] if targets.multilabel else names[rows["label"]][:, None]
+        for *ids, label, scores in zip(
+            *(rows[name] for name in _IDS), shown, rows["probabilities"]
+        ):
+            writer.writerow([level, *ids, *label, *(f"{score:.9g}" for score in scores)])
+    return text.getvalue()
+
+
+def metrics_of(level, targets):
+    """The metrics of a level as a function of (labels, probabilities) -> {name: value}.
+
+    Names are those of result.json: "case/top1"; of findings "findings/auc_mean" for images
+    and "case/findings/auc_mean" for cases.
+    """
+    if targets.multilabel:
+        prefix = "" if level == "image" else f"{level}/"
+        found = lambda y_true, y_score: findings_metrics(y_true, y_score, targets.names)
+    else:
+        prefix = f"{level}/"
+        found = lambda y_true, y_score: classification_metrics(y_true, y_score, targets.names)
+    return lambda y_true, y_score: {
+        prefix + name: value for name, value in found(y_true, y_score).items()
+    }
+
+
+def point_metrics(levels, targets):
+    """Metrics of all levels that have labels, without intervals."""
+    metrics = {}
+    for level, rows in levels.items():
+        known = is_labelled(rows["label"])
+        if known.any():
+            measure = metrics_of(level, targets)
+            metrics |= measure(rows["label"][known], rows["probabilities"][known])
+    return metrics
+
+
+def judge(levels, targets, samples, seed):
+    """Metrics and 95 % intervals of all levels that have labels, patients resampled.
+
+    Returns:
+      ({"case/top1": ..., ...}, {"case/top1": [low, high], ...}).
+    """
+    metrics, intervals = point_metrics(levels, targets), {}
+    for level, rows in levels.items():
+        known = is_labelled(rows["label"])
+        if known.any():
+            with console.Progress(f"intervals of {level}s", samples, "resample") as progress:
+                intervals |= bootstrap_intervals(
+                    metrics_of(level, targets), rows["label"][known], rows["probabilities"][known],
+                    rows["patient"][known], samples, seed, progress=progress.at,
+                )  # fmt: skip
+    return metrics, {name: list(ends) for name, ends in intervals.items()}
+
+
+def finish(run, config, data, targets, levels, **result):
+    """Writes predictions.csv, judges them, and finishes the run.
+
+    Args:
+      run: `RunDirectory`.
+      config: reads `mode`, `bootstrap_samples` and `seed`.
+      data: `CaseData` that the levels are of.
+      targets: `Targets`.
+      levels: of `prediction_levels`.
+      **result: method, steps, seconds, and `metrics` to put before the others.
+
+    Returns:
+      The content of result.json.
+    """
+    state.write_text(run.file("predictions.csv"), predictions_csv(levels, targets))
+    metrics, intervals = judge(levels, targets, config.bootstrap_samples, config.seed)
+    if not metrics:
+        console.say("no labels: predictions only, no metrics")
+    metrics = result.pop("metrics", {}) | metrics
+    result = run.finish(
+        mode=config.mode, dataset=data.name, metrics=metrics, intervals=intervals, **result
+    )
+    say_result(result)
+    return result
+
+
+def say_result(result):
+    """A small table: the main metrics per level, and the AUC of each finding, with intervals."""
+    for name, value in result["metrics"].items():
+        if "/auc/" not in name or "findings/" in name:
+            console.say(f"  {name:28s} {shown_value(value, result['intervals'].get(name))}")
+
+
+def shown_value(value, interval=None):
+    """ "0.812 [0.790, 0.833]"; "n/a" for what the split does not define."""
+    if value is None or value != value:
+        return "n/a"
+    if interval is None or None in interval:
+        return f"{value:.3f}"
+    return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"

@@ -1,0 +1,315 @@
+"""--mode=export: a run's model for others: a SavedModel, a .keras file and a model card.
+
+The SavedModel needs TensorFlow alone, and stands in TensorFlow Serving's layout:
+
+    FOLDER/NAME/VERSION/    SavedModel, with decoding and cropping inside
+    FOLDER/NAME.keras       the encoder, for Keras users to fine-tune
+    FOLDER/MODEL_CARD.md    what it is, what it was trained on, how good it is
+"""
+
+import os
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from micle_tf import console
+from micle_tf.data import cases
+from micle_tf.data.decode import evaluation_view, resize
+from micle_tf.data.targets import Targets, choose_labelled, is_labelled
+from micle_tf.errors import BadInput, Stopped
+from micle_tf.model_card import model_card, signature_rows
+from micle_tf.training import state
+
+_DECODED_AT_ONCE = 16  # images of a request, over the cores
+# How far the export may be from the Keras models; the features of half precision carry 3 digits.
+_TOLERANCE = {"float32": 1e-5, "float64": 1e-5, "mixed_bfloat16": 2e-2}
+
+
+def export(config):
+    """Exports the model of a finished or unfinished run.
+
+    Args:
+      config: `Config` with every field decided; reads `checkpoint` (the run), `model_dir`
+        (where to), `export_name`, `export_version`, and the fields that say where the run's
+        data is, for the counts in the model card.
+
+    Returns:
+      The path of the SavedModel.
+
+    Raises:
+      BadInput: there is no such run, or such a version is there already.
+      Stopped: the SavedModel, loaded back, does not give what the run's model gives.
+    """
+    from micle_tf.evaluation.classifier import open_classifier
+
+    if not config.checkpoint:
+        raise BadInput("--mode=export: name a run with --checkpoint=RUN")
+    classifier = open_classifier(config.checkpoint)
+    console.say(f"weights: {classifier.weights}")
+    facts = {"lineage": lineage(classifier.config)} | data_facts(config, classifier)
+    if "splits" not in facts:
+        console.say(f"note: {classifier.data} is not at hand; the model card goes without counts")
+    path = write_export(
+        classifier, config.model_dir, config.export_name, config.export_version, facts
+    )
+    console.say(f"SavedModel: {path} (loaded back: same outputs)")
+    for name, inputs, outputs in signature_rows(classifier):
+        console.say(f"  {name:16s} {inputs} -> {outputs}")
+    console.say(f"encoder: {os.path.join(config.model_dir, config.export_name)}.keras")
+    console.say(f"model card: {os.path.join(config.model_dir, 'MODEL_CARD.md')}")
+    return path
+
+
+def write_export(classifier, folder, name, version, facts):
+    """Writes FOLDER/NAME/VERSION/, FOLDER/NAME.keras and FOLDER/MODEL_CARD.md.
+
+    In a local folder the SavedModel gets its place last and in one go, when everything
+    else is there and it was loaded back and compared with the Keras models. Object stores
+    cannot rename folders: there the model card, written last, says that all is whole.
+
+    Args:
+      classifier: `Classifier`; without a head the signatures give features.
+      folder: local, or a path of `tf.io.gfile`; made if it is not there.
+      name, version: string and positive integer.
+      facts: see `model_card`.
+
+    Returns:
+      The path of the SavedModel.
+
+    Raises:
+      BadInput: the version is there already, or the folder cannot be made. Nothing is
+        written then.
+      Stopped: the SavedModel, loaded back, does not give what the Keras models give.
+    """
+    place = os.path.join(folder, name, str(version))
+    if tf.io.gfile.exists(place):
+        raise BadInput(f"--export_version={version}: {place} is there already; choose another")
+    try:
+        tf.io.gfile.makedirs(folder)
+    except tf.errors.OpError as error:
+        reason = error.message.rpartition("; ")[2]
+        raise BadInput(f"--model_dir={folder}: cannot be written: {reason}") from None
+    remote = "://" in folder
+    with tempfile.TemporaryDirectory(
+        prefix="incomplete-", dir=None if remote else folder
+    ) as unfinished:
+        saved = place if remote else os.path.join(unfinished, str(version))
+        servable, signatures = _servable(classifier)
+        tf.saved_model.save(servable, saved, signatures)
+        _check_saved(saved, classifier)
+        encoder_file = os.path.join(unfinished, f"{name}.keras")
+        classifier.encoder.save(encoder_file)
+        if remote:
+            encoder_place = os.path.join(folder, f"{name}.keras")
+            tf.io.gfile.copy(encoder_file, encoder_place, overwrite=True)
+        else:
+            os.replace(encoder_file, os.path.join(folder, f"{name}.keras"))
+        card = model_card(classifier, facts, name, version)
+        state.write_text(os.path.join(folder, "MODEL_CARD.md"), card)
+        if not remote:
+            os.makedirs(os.path.join(folder, name), exist_ok=True)
+            os.rename(saved, place)
+    return place
+
+
+# ---------------------------------------------------------------- the SavedModel
+
+
+def _servable(classifier):
+    """(object to save, {name: signature}).
+
+    The object has, for fine-tuning after `tf.saved_model.load`, `features(images,
+    training=False)` from float32 [n, s, s, 3] in [0, 1] to float32 [n, d], and the lists
+    `variables` and `trainable_variables` of the encoder.
+    """
+    encoder, head, size = classifier.encoder, classifier.head, classifier.config.image_size
+    root = tf.train.Checkpoint()  # keeps what is set on it; tf.Module has properties of these names
+    root.variables = [weight.value for weight in encoder.weights]
+    root.trainable_variables = [weight.value for weight in encoder.trainable_weights]
+    root.head_variables = [weight.value for weight in head.weights] if head else []
+
+    @tf.function(autograph=False)
+    def features(images, training=False):
+        images = tf.cast(images, encoder.inputs[0].dtype)
+        return tf.cast(encoder(images, training=training), tf.float32)
+
+    views = tf.TensorSpec([None, size, size, 3], tf.float32, name="images")
+    for training in (False, True):
+        features.get_concrete_function(views, training=training)
+    root.features = features
+
+    def embedded(views):
+        # Without it the failure speaks of the shapes inside the network.
+        tf.debugging.assert_positive(tf.shape(views)[0], "at least one image expected")
+        return root.features(views)
+
+    def predicted(views):
+        """The outputs that are one row per image."""
+        found = embedded(views)
+        if head is None:
+            return {"features": found}
+        return {"probabilities": tf.cast(head(found, training=False), tf.float32)}
+
+    def finished(outputs):
+        """With the names beside each row, since servers want equal first dimensions."""
+        if head is None:
+            return outputs
+        rows = tf.shape(outputs["probabilities"])[0]
+        return outputs | {"class_names": tf.tile([list(classifier.names)], [rows, 1])}
+
+    def decoded(image_bytes):
+        return tf.map_fn(
+            lambda content: evaluation_view(content, size),
+            image_bytes,
+            parallel_iterations=_DECODED_AT_ONCE,
+            fn_output_signature=tf.TensorSpec([size, size, 3], tf.float32),
+        )
+
+    def serving_default(image_bytes):
+        return finished(predicted(decoded(image_bytes)))
+
+    def images(images):
+        return finished(predicted(view_of_floats(images, size)))
+
+    def images_uint8(images):
+        return finished(predicted(view_of_pixels(images, size)))
+
+    def embed(image_bytes):
+        return {"features": embedded(decoded(image_bytes))}
+
+    def case(image_bytes):
+        photos = predicted(decoded(image_bytes))
+        return finished({k: tf.reduce_mean(v, axis=0, keepdims=True) for k, v in photos.items()})
+
+    content = tf.TensorSpec([None], tf.string, name="image_bytes")
+    floats = tf.TensorSpec([None, None, None, 3], tf.float32, name="images")
+    pixels = tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")
+    inputs = {serving_default: content, images: floats, images_uint8: pixels}
+    inputs |= {embed: content, case: content}
+    return root, {
+        function.__name__: tf.function(function, autograph=False).get_concrete_function(spec)
+        for function, spec in inputs.items()
+    }
+
+
+def view_of_pixels(images, size):
+    """`evaluation_view` of images that are decoded already.
+
+    Args:
+      images: [n, h, w, 3] uint8, or float32 of that range, h and w at least 1.
+      size: side of the result, in pixels.
+
+    Returns:
+      [n, size, size, 3] float32 in [0, 1].
+    """
+    if size > 32:  # as evaluation_view: smaller models see the whole image
+        shape = tf.shape(images)[1:3]
+        side = tf.cast(tf.round(0.875 * tf.cast(tf.reduce_min(shape), tf.float32)), tf.int32)
+        side = tf.maximum(side, 1)
+        y, x = tf.unstack((shape - side + 1) // 2)
+        images = images[:, y : y + side, x : x + side]
+    return resize(images, size)
+
+
+def view_of_floats(images, size):
+    """`view_of_pixels` of [n, h, w, 3] float32 in [0, 1]; another range fails, nan too."""
+    tf.debugging.Assert(
+        tf.reduce_all((images >= 0) & (images <= 1)),
+        [
+            "images: floats in [0, 1] expected; these are between",
+            tf.reduce_min(images),
+            tf.reduce_max(images),
+            "(for pixels of 0 to 255 there is the signature images_uint8)",
+        ],
+    )
+    return view_of_pixels(images * 255, size)
+
+
+def _check_saved(path, classifier):
+    """Loads a SavedModel and compares it with the Keras models on two images of noise."""
+    size, tolerance = classifier.config.image_size, _TOLERANCE[classifier.config.precision]
+    images = np.random.default_rng(0).random((2, size + 5, size + 9, 3), np.float32)
+
+    @tf.function(autograph=False)
+    def expected(images):
+        views = tf.cast(view_of_floats(images, size), classifier.encoder.inputs[0].dtype)
+        features = classifier.encoder(views, training=False)
+        return features if classifier.head is None else classifier.head(features, training=False)
+
+    with tf.device("CPU:0"):  # the arithmetic that can be repeated
+        loaded = tf.saved_model.load(path).signatures["images"](images=tf.constant(images))
+        wanted = tf.cast(expected(images), tf.float32).numpy()
+    found = loaded["features" if classifier.head is None else "probabilities"].numpy()
+    off = np.abs(found - wanted).max() / max(1.0, np.abs(wanted).max())
+    if not off <= tolerance:  # nan too
+        raise Stopped(f"the exported model is off by {off:.2g} from {classifier.weights}: {path}")
+
+
+# ---------------------------------------------------------------- facts for the model card
+
+
+def lineage(config):
+    """How the weights of a run came about: ["random weights", "pretrain (micle)", "finetune"].
+
+    Follows `checkpoint` from run to run, as far as the run directories are still there.
+    """
+    steps = []
+    while len(steps) < 100:  # directories that name each other
+        steps.append(
+            f"{config.mode} ({config.method})" if config.mode == "pretrain" else config.mode
+        )
+        if not config.checkpoint:
+            return ["random weights", *reversed(steps)]
+        try:
+            config, _ = state.read_config(config.checkpoint)
+        except BadInput:
+            break
+    return ["weights of an earlier run", *reversed(steps)]
+
+
+def data_facts(config, classifier):
+    """Counts of the data that a run was trained on; {} if that is not there any more.
+
+    Returns:
+      {"splits": {split: {"patients" (None if not known), "cases", "images", "labelled"}},
+      "labels": {name: count}}: the training images of each class, or with each finding,
+      that the head learnt from; without a head there are no "labels".
+    """
+    folder = os.path.expanduser(config.data_dir) or tfds.core.constants.DATA_DIR
+    if not os.path.isdir(os.path.join(folder, classifier.data)):
+        return {}
+    try:
+        data = cases.open_cases(config)
+        if data.name != classifier.data:
+            return {}
+        facts = {"splits": {split: _counts(index) for split, index in data.index.items()}}
+        if classifier.head is not None:
+            facts["labels"] = _label_counts(classifier, data)
+        return facts
+    except BadInput:
+        return {}
+
+
+def _counts(index):
+    known = index.patient_id[index.patient_id != ""]
+    labels = index.findings if index.findings.size else index.class_label
+    return {
+        "patients": len(np.unique(known)) if len(known) else None,
+        "cases": index.num_cases,
+        "images": index.num_images,
+        "labelled": int(is_labelled(labels).sum()),
+    }
+
+
+def _label_counts(classifier, data):
+    run, targets = classifier.config, Targets(classifier.names, classifier.multilabel)
+    index = data.open(run.train_split).index
+    labels = targets.labels(data, index)
+    used = labels[choose_labelled(labels, index, run.label_fraction, run.seed)]
+    if classifier.multilabel:
+        counts = (used == 1).sum(axis=0)
+    else:
+        counts = np.bincount(used, minlength=len(targets.names))
+    return dict(zip(targets.names, counts.tolist()))

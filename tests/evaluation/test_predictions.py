@@ -1,0 +1,172 @@
+"""Rows of predictions.csv, and the metrics and intervals that are read off them."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+
+from micle_tf.config import Config
+from micle_tf.data import cases, decode
+from micle_tf.data.targets import Targets
+from micle_tf.evaluation import bootstrap_interval, predictions
+from tests.data.test_targets import make_index
+from tests.generated_cases import write_cases
+
+CLASSES, FINDINGS = Targets(("a", "b", "c"), False), Targets(("e", "f"), True)
+PER_CASE = [1, 3, 2, 1, 2, 2, 3, 1]
+
+
+def example(targets, shared=True, seed=0):
+    """(index, labels, levels); cases 2 and 5 are unlabelled, and two patients have two cases."""
+    index = make_index(PER_CASE)
+    patients = index.patient_id.copy()
+    patients[[1, 6]] = patients[0], patients[4]
+    index = type(index)(**vars(index) | {"patient_id": patients})
+    rng = np.random.default_rng(seed)
+    if targets.multilabel:
+        of_case = rng.choice([1, 0, -1, -2], (8, 2)).astype(np.int8)
+        of_case[[2, 5]] = -2
+        of_case[:2], of_case[6:] = (1, 0), (0, 1)
+    else:
+        of_case = np.array([0, 1, -1, 2, 1, -1, 0, 1])
+    labels = np.repeat(of_case, PER_CASE, axis=0)
+    scores = rng.dirichlet(np.ones(len(targets.names)), len(labels)).astype(np.float32)
+    return index, labels, predictions.prediction_levels(index, labels, scores, shared)
+
+
+def test_levels_of_classes():
+    index, labels, levels = example(CLASSES)
+    assert list(levels) == ["image", "case"]
+    image, case = levels["image"], levels["case"]
+    np.testing.assert_array_equal(image["label"], labels)
+    assert case["label"].tolist() == [0, 1, -1, 2, 1, -1, 0, 1]
+    assert case["case_id"].tolist() == index.case_id.tolist()
+    assert case["patient_id"].tolist() == ["p0", "p0", "p2", "p3", "p4", "p5", "p4", "p7"]
+    assert set(case["image_id"]) == {""} and len(set(image["image_id"])) == 15
+    first = 0
+    for number, count in enumerate(PER_CASE):
+        own = slice(first, first + count)
+        mean = image["probabilities"][own].astype(np.float64).mean(0)
+        np.testing.assert_allclose(case["probabilities"][number], mean, atol=1e-15)
+        assert set(image["case_id"][own]) == {f"c{number}"}
+        assert len({*image["patient"][own], case["patient"][number]}) == 1
+        first += count
+
+
+def test_without_shared_labels_there_is_no_case_level():
+    for targets in (CLASSES, FINDINGS):
+        assert list(example(targets, shared=False)[2]) == ["image"]
+
+
+def test_a_case_states_what_any_of_its_images_states():
+    index = make_index([2, 1])
+    labels = np.array([[-2, 1], [0, 0], [-1, -2]], np.int8)
+    levels = predictions.prediction_levels(index, labels, np.ones((3, 2)) / 2, True)
+    assert levels["case"]["label"].tolist() == [[0, 1], [-1, -2]]
+
+
+def test_csv_of_classes():
+    _, labels, levels = example(CLASSES)
+    text = predictions.predictions_csv(levels, CLASSES)
+    assert text.splitlines()[0] == "level,case_id,patient_id,image_id,label,p_a,p_b,p_c"
+    assert text.endswith("\n") and "\r" not in text
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["level"] for row in rows] == ["image"] * 15 + ["case"] * 8
+    assert [row["label"] for row in rows[:15]] == ["abc"[k] if k >= 0 else "" for k in labels]
+    for level in levels:
+        found = [[row[f"p_{n}"] for n in "abc"] for row in rows if row["level"] == level]
+        np.testing.assert_allclose(
+            np.array(found, float), levels[level]["probabilities"], rtol=5e-9
+        )
+        assert max(len(p.replace("0.", "").lstrip("0")) for row in found for p in row) == 9
+
+
+def test_csv_of_findings_and_of_names_with_commas():
+    _, labels, levels = example(Targets(("e, mild", 'f "x"'), True))
+    text = predictions.predictions_csv(levels, Targets(("e, mild", 'f "x"'), True))
+    rows = list(csv.reader(io.StringIO(text)))
+    stated = ["label_e, mild", 'label_f "x"', "p_e, mild", 'p_f "x"']
+    assert rows[0] == ["level", "case_id", "patient_id", "image_id", *stated]
+    assert [[int(v) for v in row[4:6]] for row in rows[1:16]] == labels.tolist()
+
+
+def test_metrics_are_of_labelled_rows_alone():
+    for targets, names in (
+        (CLASSES, {"image/top1", "case/top1", "image/auc_macro", "case/auc/b"}),
+        (FINDINGS, {"findings/auc_mean", "case/findings/auc_mean", "case/findings/auc/f"}),
+    ):
+        _, labels, levels = example(targets)
+        before = predictions.point_metrics(levels, targets)
+        assert names <= before.keys()
+        for rows in levels.values():
+            unlabelled = (rows["label"] < 0).reshape(len(rows["label"]), -1).all(1)
+            assert unlabelled.sum() >= 2
+            rows["probabilities"][unlabelled] = 1 / len(targets.names)
+        assert predictions.point_metrics(levels, targets) == before
+
+
+def test_top1_by_hand():
+    index = make_index([1, 2])
+    scores = np.array([[0.6, 0.4], [0.2, 0.8], [0.7, 0.3]])
+    levels = predictions.prediction_levels(index, np.array([0, 1, 1]), scores, True)
+    metrics = predictions.point_metrics(levels, Targets(("a", "b"), False))
+    assert metrics["image/top1"] == pytest.approx(2 / 3) and metrics["case/top1"] == 1
+    assert metrics["image/auc_macro"] == 0.5  # of two pairs, one is won
+
+
+def test_intervals_are_by_patient():
+    _, labels, levels = example(CLASSES)
+    metrics, intervals = predictions.judge(levels, CLASSES, 200, 3)
+    assert metrics.keys() == intervals.keys()
+    rows = levels["image"]
+    known = labels >= 0
+    top1 = lambda y, p: float((p.argmax(1) == y).mean())
+    expected = bootstrap_interval(
+        top1, labels[known], rows["probabilities"][known], rows["patient_id"][known], 200, 3
+    )
+    assert intervals["image/top1"] == list(expected)
+
+
+def test_nothing_labelled_nothing_judged():
+    for targets in (CLASSES, FINDINGS):
+        index = make_index([2, 1])
+        labels = np.full((3, 2) if targets.multilabel else 3, -1)
+        scores = np.full((3, len(targets.names)), 0.5)
+        levels = predictions.prediction_levels(index, labels, scores, True)
+        assert predictions.judge(levels, targets, 10, 0) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    "value, interval, shown",
+    [
+        (0.8124, None, "0.812"),
+        (0.8124, [0.7896, 0.8334], "0.812 [0.790, 0.833]"),
+        (0.8124, [None, None], "0.812"),
+        (None, [0.1, 0.2], "n/a"),
+        (float("nan"), None, "n/a"),
+    ],
+)
+def test_shown_value(value, interval, shown):
+    assert predictions.shown_value(value, interval) == shown
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("predict")
+    manifest = write_cases(folder / "photos", num_cases=30)
+    return Config(manifest=str(manifest), data_dir=str(folder), image_size=12)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 256])
+@pytest.mark.parametrize("label", ["", "predicting"])
+def test_every_image_is_predicted_in_order(config, batch, label):
+    config = config.replace(eval_batch_size=batch)
+    reader = cases.open_cases(config).open("test")
+    forward = lambda images: images[:, 3, 4]
+    found = predictions.predict_images(forward, reader, config, label)
+    stored = [c for images in reader.read(np.arange(reader.index.num_cases)) for c in images]
+    expected = np.stack([decode.evaluation_view(content, 12)[3, 4] for content in stored])
+    np.testing.assert_array_equal(found, expected)
+    assert found.dtype == np.float32 and found.shape == (reader.index.num_images, 3)
+    assert len(found) > 7

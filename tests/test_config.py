@@ -1,0 +1,101 @@
+"""Settings: defaults by mode, bounds, and which of them a resumed run may change."""
+
+import dataclasses
+import json
+
+import pytest
+
+from micle_tf.config import Config, parse_interval, parse_validation_interval
+from micle_tf.errors import BadInput
+
+
+def test_a_mode_has_defaults_of_its_own_that_what_is_given_beats():
+    pretrain, finetune = Config.of_mode("pretrain"), Config.of_mode("finetune")
+    assert pretrain == Config()
+    changed = {
+        name: (a, b)
+        for (name, a), b in zip(vars(pretrain).items(), vars(finetune).values())
+        if a != b
+    }
+    assert changed == {
+        "mode": ("pretrain", "finetune"),
+        "train_batch_size": (128, 64),
+        "train_epochs": (100, 50),
+        "optimizer": ("lars", "momentum"),
+        "learning_rate": (0.3, 0.05),
+        "warmup_epochs": (10.0, 0.0),
+        "weight_decay": (1e-6, 1e-4),
+        "crop_area_min": (0.08, 0.25),
+        "color_jitter_strength": (1.0, 0.5),
+        "rotation_degrees": (0.0, 30.0),
+    }
+    assert Config.of_mode("finetune", learning_rate=0.3).learning_rate == 0.3
+
+
+def test_json_round_trip_of_every_field():
+    config = Config.of_mode("finetune", best_metric="loss", validate_every="7steps", patience=3)
+    stated = json.loads(config.to_json())
+    assert list(stated) == [field.name for field in dataclasses.fields(Config)]
+    assert Config.from_json(config.to_json()) == config
+
+
+@pytest.mark.parametrize(
+    "mode, changes, expected",
+    [
+        ("finetune", {"patience": 2, "best_metric": "loss"}, ["best_metric", "patience"]),
+        ("finetune", {"label_fraction": 0.5, "case_images": "one"}, ["label_fraction", "case_images"]),
+        ("finetune", {"eval_batch_size": 8, "keep_checkpoints": 9, "manifest": "m.csv"}, []),
+        ("finetune", {"method": "simclr", "mask_negatives": "case"}, []),
+        ("pretrain", {"patience": 2, "class_weights": "balanced"}, []),
+        ("evaluate", {"train_batch_size": 8, "fine_tune_after_block": 2}, []),
+        ("evaluate", {"eval_split": "validation"}, ["eval_split"]),
+        ("linear_eval", {"top_classes": 2, "model_dir": "elsewhere"}, ["top_classes"]),
+        ("finetune", {"checkpoint": "runs//a/"}, []),
+    ],
+)  # fmt: skip
+def test_what_a_resumed_run_may_change(mode, changes, expected):
+    config = Config.of_mode(mode, checkpoint="runs/a")
+    found = config.replace(**changes).differences(config)
+    assert sorted(found) == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"label_fraction": 0.0}, "--label_fraction=0.0: must be at least 0.0001"),
+        ({"label_fraction": 1.5}, "--label_fraction=1.5: must be at most 1"),
+        ({"fine_tune_after_block": 5}, "--fine_tune_after_block=5: must be at most 4"),
+        ({"ft_proj_selector": -1}, "--ft_proj_selector=-1: must be at least 0"),
+        ({"top_classes": -1}, "--top_classes=-1: must be at least 0"),
+        ({"class_weights": "balance"},
+         "--class_weights=balance: not one of none, balanced; did you mean balanced?"),
+        ({"case_images": "two"}, "--case_images=two: not one of all, one"),
+        ({"validate_every": "5m"}, "--validate_every=5m: give epochs or steps, as 2epochs or 500steps"),
+        ({"checkpoint_every": "2epochs"},
+         "--checkpoint_every=2epochs: give a time or a number of steps, as 10m, 500s or 1000steps"),
+        ({"bootstrap_samples": 9}, "--bootstrap_samples=9: must be at least 10"),
+    ],
+)  # fmt: skip
+def test_values_that_no_run_could_use(changes, message):
+    with pytest.raises(BadInput) as error:
+        Config.of_mode("finetune", **changes)
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    "text, expected", [("1epochs", (1, None)), ("12epochs", (12, None)), ("500steps", (None, 500))]
+)
+def test_validation_intervals(text, expected):
+    assert parse_validation_interval(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "0epochs", "-1steps", "1.5epochs", "epochs", "7", "3m", "²steps"])  # fmt: skip
+def test_validation_intervals_that_are_none(text):
+    with pytest.raises(BadInput, match="--validate_every="):
+        parse_validation_interval(text)
+
+
+def test_intervals_of_checkpoints():
+    assert parse_interval("10m") == (600, None)
+    assert parse_interval("30s") == (30, None)
+    assert parse_interval("1000steps") == (None, 1000)
