@@ -62,7 +62,7 @@ def main(argv):
         config, origin = configure(argv)
         if not config.tensorflow_log:
             quiet_loggers()
-        console.say(f"micle-tf: {config.mode}, {origin}")
+        console.say(f"micle-tf: {config.mode}{origin and ', '}{origin}")
         _run_mode(config)
 
     return guarded(command)
@@ -213,7 +213,8 @@ def _recipe(config, flagfiles):
         names = [f"{config.mode}_{config.method}.flags", f"{config.mode}.flags"]
         paths = [folder / name for name in names if (folder / name).exists()][:1]
         if not paths:
-            return {}, "no recipe: the defaults of --help"
+            usual = config.mode in ("prepare", "evaluate", "export")
+            return {}, "" if usual else "no recipe: the defaults of --help"
     else:
         paths = [pathlib.Path(name) for name in flagfiles]
     values = {}

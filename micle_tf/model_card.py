@@ -160,7 +160,8 @@ def _metrics(classifier):
             f"Measured on the split `{_cell(config.eval_split)}` of `{_cell(result['dataset'])}`. "
             "Losses apart, fractions between 0 and 1; `validation/` marks what was measured on the "
             "validation split. 95 % intervals from "
-            f"{config.bootstrap_samples:,} bootstrap samples of patients."
+            f"{config.bootstrap_samples:,} bootstrap samples of patients (of cases, where the patient "
+            "is not known)."
         )
     intervals = result.get("intervals") or {}
     rows = [

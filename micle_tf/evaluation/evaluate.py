@@ -4,6 +4,7 @@ import time
 
 from micle_tf import console
 from micle_tf.data import cases
+from micle_tf.data.supervised import SELECTION_SPLIT
 from micle_tf.errors import BadInput
 from micle_tf.evaluation import predictions
 from micle_tf.evaluation.classifier import open_classifier
@@ -37,8 +38,11 @@ def evaluate(config):
     reader = data.open(config.eval_split, "--eval_split")
     labels = classifier.targets.labels(data, reader.index)
     learned = set(classifier.config.train_split.split("+")) & set(config.eval_split.split("+"))
-    if learned and data.name == classifier.data:
-        console.say(f"warning: the classifier was trained on {'+'.join(sorted(learned))}")
+    if data.name == classifier.data:
+        if learned:
+            console.say(f"warning: the classifier was trained on {'+'.join(sorted(learned))}")
+        if SELECTION_SPLIT in config.eval_split.split("+"):
+            console.say(f"warning: {SELECTION_SPLIT} chose the model, which flatters it")
     console.say(f"weights: {classifier.weights}")
     facts = {
         "data": data.name,

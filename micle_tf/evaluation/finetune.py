@@ -254,7 +254,7 @@ def _check_metric(config, data, targets, split):
         return "loss"
     if defined[metric] != defined[metric]:
         raise BadInput(
-            f"--best_metric={metric}: not defined on {split.name}, where there is only one class; "
+            f"--best_metric={metric}: not defined on {split.name}, whose labels are all alike; "
             "--best_metric=loss is"
         )
     return metric
