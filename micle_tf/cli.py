@@ -7,7 +7,6 @@ recipe, a flagfile; from the default in `config.py`.
 
 import dataclasses
 import difflib
-import errno
 import faulthandler
 import os
 import pathlib
@@ -19,17 +18,14 @@ from absl import flags as absl_flags
 
 from micle_tf import console
 from micle_tf.config import Config
-from micle_tf.errors import BadInput, Stopped
+from micle_tf.errors import BadInput
+from micle_tf.exits import DONE, guarded
 
-DONE, STOPPED, BAD_INPUT, PREEMPTED = 0, 1, 2, 75
 RECIPES = pathlib.Path(__file__).resolve().parent.parent / "flags"
 _DATA = (
     "dataset", "manifest", "image_dir", "columns", "findings", "findings_column",
     "labels_shared_by_case", "max_pixels",
 )  # fmt: skip
-
-
-_DISK_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 _DEFINE = {
     bool: absl_flags.DEFINE_bool,
     int: absl_flags.DEFINE_integer,
@@ -68,44 +64,6 @@ def main(argv):
     return guarded(command)
 
 
-def guarded(command):
-    """Calls a function; returns how it ended as an exit code, with a line on stderr if badly."""
-    try:
-        command()
-        return DONE
-    except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except Stopped as error:
-        print(f"stopped: {error}", file=sys.stderr)
-        return STOPPED
-    except KeyboardInterrupt:
-        print("interrupted: the same command goes on from the last checkpoint", file=sys.stderr)
-        return PREEMPTED
-    except Exception as error:
-        reason = _outside(error)
-        if reason is None:
-            raise
-        print(f"stopped: {reason}", file=sys.stderr)
-        return STOPPED
-
-
-def _outside(error):
-    """One line on a failure of the disk or the memory; None if it is a fault of ours."""
-    if isinstance(error, OSError) and error.errno in _DISK_FAILURES:
-        return " ".join(str(error).split())
-    if isinstance(error, MemoryError):
-        return "out of memory"
-    if "tensorflow" in sys.modules:
-        import tensorflow as tf
-
-        if isinstance(error, tf.errors.ResourceExhaustedError):
-            return f"out of memory or disk: {error.message.splitlines()[0][:200]}"
-        if isinstance(error, (tf.errors.PermissionDeniedError, tf.errors.FailedPreconditionError)):
-            return error.message.splitlines()[0][:200]
-    return None
-
-
 def hide_native_messages():
     """Points descriptor 2, to which native code writes, to nowhere; Python's stderr stays."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -139,6 +97,9 @@ def configure(argv):
     """
     explicit, flagfiles = parse(argv)
     mode = explicit.pop("mode", Config.mode)
+    for field in dataclasses.fields(Config):
+        if field.name in explicit and mode not in (field.metadata["only"] or (mode,)):
+            console.say(f"note: --{field.name} does nothing in --mode={mode}")
     # A bad value on the line is named before anything is read.
     checked = Config.of_mode(mode, **explicit)
     source = _source(checked.checkpoint)
@@ -257,7 +218,9 @@ def _inherited(config, explicit, source):
     fixed = state.ARCHITECTURE
     if config.mode in ("pretrain", "finetune"):
         fixed += state.PROJECTION
-    free = ("image_size",) if config.mode not in ("evaluate", "export") else ()
+    free = ("image_size",)
+    if config.mode in ("evaluate", "export"):
+        fixed, free = fixed + ("precision",), ()
     for name in fixed:
         stated = explicit.get(name, getattr(source, name))
         if stated != getattr(source, name) and name not in free:
@@ -283,8 +246,10 @@ def _default_model_dir(config, source):
 
     name = "-".join(dataset_and_config(config))
     mode = f"{config.mode}-{config.method}" if config.mode == "pretrain" else config.mode
+    if config.manifest:
+        name += "-" + os.path.splitext(os.path.basename(os.path.normpath(config.manifest)))[0]
     same_data = source and _same_data(source, config)
-    folder = config.checkpoint or os.path.join("runs", name)
+    folder = config.checkpoint or os.path.join("runs", "-".join(dataset_and_config(config)))
     if not source and config.mode not in ("pretrain", "evaluate", "export"):
         mode += "-random"
     elif source and not same_data and config.mode != "export":
@@ -300,7 +265,7 @@ def _same_data(source, config):
     from micle_tf.data.names import dataset_and_config
 
     same_name = dataset_and_config(source) == dataset_and_config(config)
-    return same_name and source.manifest == config.manifest
+    return same_name and all(getattr(source, name) == getattr(config, name) for name in _DATA[1:])
 
 
 def _run_mode(config):

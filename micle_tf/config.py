@@ -90,7 +90,9 @@ class Config:
         low=1,
         high=2**31 - 1,
     )
-    train_split: str = setting("train", "Split to train on.")
+    train_split: str = setting(
+        "train", "Split to train on.", only=("pretrain", "linear_eval", "finetune")
+    )
     eval_split: str = setting("test", "Split to evaluate on.", only=_JUDGE)
     image_size: int = setting(224, "Side of the model's input, in pixels.", low=8, high=2048)
 
@@ -138,7 +140,10 @@ class Config:
         1.0, "Width of the ResNet; fractions too.", low=1 / 64, high=16
     )
     sk_ratio: float = setting(
-        0.0, "Selective-kernel reduction, 0 for none; SimCLRv2: 0.0625.", low=0, high=1
+        0.0,
+        "Selective-kernel ratio of depths 14 and 50 to 200, 0 for none; SimCLRv2: 0.0625.",
+        low=0,
+        high=1,
     )
     se_ratio: float = setting(0.0, "Squeeze-and-excitation ratio, 0 for none.", low=0, high=1)
     num_proj_layers: int = setting(
@@ -389,6 +394,9 @@ def _comparable(name, config):
 
 def _check_value(field, value):
     flag, meta = f"--{field.name}={value}", field.metadata
+    accepted = (int, float) if field.type is float else field.type
+    if not isinstance(value, accepted) or (isinstance(value, bool) and field.type is not bool):
+        raise BadInput(f"{flag}: not of type {field.type.__name__}")
     if meta["choices"] and value not in meta["choices"]:
         near = difflib.get_close_matches(str(value), [str(c) for c in meta["choices"]], 1)
         hint = f"; did you mean {near[0]}?" if near else ""

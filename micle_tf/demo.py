@@ -18,6 +18,7 @@ import time
 from micle_tf import cli, console
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
+from micle_tf.exits import guarded
 
 ARMS = ("random", "simclr", "micle")
 # S: long enough for the effect, short enough for ten minutes on two cores.
@@ -48,7 +49,7 @@ def main(argv):
         cli.quiet_loggers()
         demo(**arguments)
 
-    return cli.guarded(command)
+    return guarded(command)
 
 
 def _bad_usage(message):

@@ -5,10 +5,14 @@ The SavedModel needs TensorFlow alone, and stands in TensorFlow Serving's layout
     FOLDER/NAME/VERSION/    SavedModel, with decoding and cropping inside
     FOLDER/NAME.keras       the encoder, for Keras users to fine-tune
     FOLDER/MODEL_CARD.md    what it is, what it was trained on, how good it is
+
+Where an earlier export into the folder has one of the two files, the later one's is called
+NAME-VERSION.keras or MODEL_CARD-NAME-VERSION.md: no export touches what another one left.
 """
 
 import os
 import tempfile
+import typing
 
 import numpy as np
 import tensorflow as tf
@@ -27,6 +31,14 @@ _DECODED_AT_ONCE = 16  # images of a request, over the cores
 _TOLERANCE = {"float32": 1e-5, "float64": 1e-5, "mixed_bfloat16": 2e-2}
 
 
+class Exported(typing.NamedTuple):
+    """The paths of what an export writes."""
+
+    saved_model: str
+    encoder: str
+    model_card: str
+
+
 def export(config):
     """Exports the model of a finished or unfinished run.
 
@@ -39,7 +51,7 @@ def export(config):
       The path of the SavedModel.
 
     Raises:
-      BadInput: there is no such run, or such a version is there already.
+      BadInput: there is no such run, or the export has no place; see `write_export`.
       Stopped: the SavedModel, loaded back, does not give what the run's model gives.
     """
     from micle_tf.evaluation.classifier import open_classifier
@@ -51,19 +63,19 @@ def export(config):
     facts = {"lineage": lineage(classifier.config)} | data_facts(config, classifier)
     if "splits" not in facts:
         console.say(f"note: {classifier.data} is not at hand; the model card goes without counts")
-    path = write_export(
+    exported = write_export(
         classifier, config.model_dir, config.export_name, config.export_version, facts
     )
-    console.say(f"SavedModel: {path} (loaded back: same outputs)")
+    console.say(f"SavedModel: {exported.saved_model} (loaded back: same outputs)")
     for name, inputs, outputs in signature_rows(classifier):
         console.say(f"  {name:16s} {inputs} -> {outputs}")
-    console.say(f"encoder: {os.path.join(config.model_dir, config.export_name)}.keras")
-    console.say(f"model card: {os.path.join(config.model_dir, 'MODEL_CARD.md')}")
-    return path
+    console.say(f"encoder: {exported.encoder}")
+    console.say(f"model card: {exported.model_card}")
+    return exported.saved_model
 
 
 def write_export(classifier, folder, name, version, facts):
-    """Writes FOLDER/NAME/VERSION/, FOLDER/NAME.keras and FOLDER/MODEL_CARD.md.
+    """Writes a SavedModel, and an encoder and a model card beside it; see above for the names.
 
     In a local folder the SavedModel gets its place last and in one go, when everything
     else is there and it was loaded back and compared with the Keras models. Object stores
@@ -76,16 +88,15 @@ def write_export(classifier, folder, name, version, facts):
       facts: see `model_card`.
 
     Returns:
-      The path of the SavedModel.
+      `Exported`.
 
     Raises:
-      BadInput: the version is there already, or the folder cannot be made. Nothing is
-        written then.
+      BadInput: the name is one of a file, the version is there already, or the folder cannot
+        be made. Nothing is written then.
       Stopped: the SavedModel, loaded back, does not give what the Keras models give.
     """
-    place = os.path.join(folder, name, str(version))
-    if tf.io.gfile.exists(place):
-        raise BadInput(f"--export_version={version}: {place} is there already; choose another")
+    exported = _places(folder, name, version)
+    card = model_card(classifier, facts, name, version)
     try:
         tf.io.gfile.makedirs(folder)
     except tf.errors.OpError as error:
@@ -95,23 +106,47 @@ def write_export(classifier, folder, name, version, facts):
     with tempfile.TemporaryDirectory(
         prefix="incomplete-", dir=None if remote else folder
     ) as unfinished:
-        saved = place if remote else os.path.join(unfinished, str(version))
+        saved = exported.saved_model if remote else os.path.join(unfinished, str(version))
         servable, signatures = _servable(classifier)
         tf.saved_model.save(servable, saved, signatures)
         _check_saved(saved, classifier)
         encoder_file = os.path.join(unfinished, f"{name}.keras")
         classifier.encoder.save(encoder_file)
         if remote:
-            encoder_place = os.path.join(folder, f"{name}.keras")
-            tf.io.gfile.copy(encoder_file, encoder_place, overwrite=True)
+            tf.io.gfile.copy(encoder_file, exported.encoder)
         else:
-            os.replace(encoder_file, os.path.join(folder, f"{name}.keras"))
-        card = model_card(classifier, facts, name, version)
-        state.write_text(os.path.join(folder, "MODEL_CARD.md"), card)
-        if not remote:
             os.makedirs(os.path.join(folder, name), exist_ok=True)
-            os.rename(saved, place)
-    return place
+            os.rename(encoder_file, exported.encoder)
+        state.write_text(exported.model_card, card)
+        if not remote:
+            os.rename(saved, exported.saved_model)
+    return exported
+
+
+def _places(folder, name, version):
+    """`Exported`, of paths where nothing is yet; raises BadInput if there are none."""
+    if name.lower().endswith((".md", ".keras")):
+        raise BadInput(f"--export_name={name}: .md and .keras are endings of the files beside it")
+    models = os.path.join(folder, name)
+    if tf.io.gfile.exists(models) and not tf.io.gfile.isdir(models):
+        raise BadInput(f"--export_name={name}: {models} is a file; choose another")
+    saved_model = os.path.join(models, str(version))
+    if tf.io.gfile.exists(saved_model):
+        raise BadInput(
+            f"--export_version={version}: {saved_model} is there already; choose another"
+        )
+    beside = []
+    for short, long in (
+        (f"{name}.keras", f"{name}-{version}.keras"),
+        ("MODEL_CARD.md", f"MODEL_CARD-{name}-{version}.md"),
+    ):
+        path = os.path.join(folder, short)
+        if tf.io.gfile.exists(path):
+            path = os.path.join(folder, long)
+        if tf.io.gfile.exists(path):
+            raise BadInput(f"--export_version={version}: {path} is there already; choose another")
+        beside.append(path)
+    return Exported(saved_model, *beside)
 
 
 # ---------------------------------------------------------------- the SavedModel

@@ -42,7 +42,7 @@ def model_card(classifier, facts, name="model", version=1):
         sections.append(f"## What it predicts\n\n{_labels(classifier, facts.get('labels', {}))}")
     sections += [
         f"## How good it is\n\n{_metrics(classifier)}",
-        f"## Input\n\n{_preprocessing(classifier.config.image_size)}",
+        f"## Input\n\n{_preprocessing(classifier)}",
         "## Signatures\n\n" + _table(("signature", "input", "output"), _signatures(classifier)),
         f"## Settings\n\n{_settings(classifier.config)}",
         f"## Limitations\n\n{_limitations(classifier)}",
@@ -154,10 +154,13 @@ def _metrics(classifier):
     config, result = classifier.config, classifier.result
     if not result:
         return "The run was not finished: nothing was measured."
+    if not result.get("metrics"):
+        return "The run left no metrics."
     text = "Values of the end of the pretraining run."
     if config.mode != "pretrain":
+        dataset = f" of `{_cell(result['dataset'])}`" if result.get("dataset") else ""
         text = (
-            f"Measured on the split `{_cell(config.eval_split)}` of `{_cell(result['dataset'])}`. "
+            f"Measured on the split `{_cell(config.eval_split)}`{dataset}. "
             "Losses apart, fractions between 0 and 1; `validation/` marks what was measured on the "
             "validation split. 95 % intervals from "
             f"{config.bootstrap_samples:,} bootstrap samples of patients (of cases, where the patient "
@@ -179,16 +182,23 @@ def _interval(ends):
     return "n/a" if ends is None or None in ends else f"{ends[0]:.3f} to {ends[1]:.3f}"
 
 
-def _preprocessing(size):
+def _preprocessing(classifier):
+    size = classifier.config.image_size
     crop = "the whole image is" if size <= 32 else (
         "the central square with 7/8 of the shorter side is cut out and"
     )  # fmt: skip
-    return (
+    text = (
         f"All of it is inside the SavedModel, and images may be of any size: {crop} resized to "
         f"{size} x {size} pixels (bicubic, without antialiasing) and scaled to [0, 1]. Grey images "
         "become RGB, an alpha channel is dropped. The `.keras` file has no preprocessing: it takes "
         f"float images [n, {size}, {size}, 3] in [0, 1]."
     )
+    dtype = classifier.encoder.outputs[0].dtype
+    if dtype != "float32":
+        text += (
+            f" Its features are {dtype}, as the run computed them; the SavedModel's are float32."
+        )
+    return text
 
 
 def _signatures(classifier):

@@ -136,3 +136,25 @@ def test_batch_that_does_not_fit_is_named(tmp_path, capsys):
 
 def test_simclrs_name_of_mode():
     assert cli.configure(["--train_mode=pretrain"])[0].mode == "pretrain"
+
+
+def test_a_flag_that_the_mode_does_not_read_is_named(tmp_path, capsys):
+    (tmp_path / "config.json").write_text(Config(mode="finetune").to_json())
+    cli.configure(["--mode=evaluate", f"--checkpoint={tmp_path}", "--patience=3", "--seed=1"])
+    assert capsys.readouterr().out == "note: --patience does nothing in --mode=evaluate\n"
+
+
+def test_evaluations_on_several_manifests_have_directories_of_their_own(tmp_path):
+    source = Config(mode="finetune", manifest="a.csv")
+    (tmp_path / "config.json").write_text(source.to_json())
+    name = lambda *argv: cli.configure(["--mode=evaluate", f"--checkpoint={tmp_path}", *argv])[
+        0
+    ].model_dir.removeprefix(f"{tmp_path}/")
+    assert name() == "evaluate"
+    assert name("--eval_split=validation") == "evaluate-validation"
+    assert name("--manifest=sets/b.csv") == "evaluate-derm_cases-manifest-b"
+    assert name("--manifest=c") == "evaluate-derm_cases-manifest-c"
+    with pytest.raises(BadInput, match="--precision=float64: --checkpoint=.* was trained "):
+        name("--precision=float64")
+    with pytest.raises(BadInput, match="--precision=mixed_bfloat16: --checkpoint=.* was trained "):
+        name("--precision=mixed_bfloat16")

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from data_builders.derm_cases import synthetic
-from micle_tf import cli, demo
+from micle_tf import cli, demo, exits
 
 PATIENTS = {"train": 90, "validation": 25, "test": 40}
 
@@ -26,7 +26,7 @@ def test_demo_leaves_table_picture_and_result(small_data, tmp_path, capsys, cont
     (place / "DEMO.txt").write_text("mark")
     (place / "old.txt").write_text("of an earlier demo")
     arguments = ["--steps=2", f"--control={control}", f"--model_dir={place}"]
-    assert demo.main([*arguments, f"--data_dir={small_data}", "--seed=3"]) == cli.DONE
+    assert demo.main([*arguments, f"--data_dir={small_data}", "--seed=3"]) == exits.DONE
     assert not (place / "old.txt").exists()
     result = json.loads((place / "result.json").read_text())
     assert result["mode"] == "demo" and result["steps"] == 4
@@ -48,14 +48,14 @@ def test_demo_leaves_table_picture_and_result(small_data, tmp_path, capsys, cont
 @pytest.mark.parametrize("argument", ["--control=none_such", "--seed=-1", "--steps=0", "--sede=1"])
 def test_bad_arguments_end_with_2_and_touch_nothing(tmp_path, capsys, argument):
     (tmp_path / "thesis.txt").write_text("mine")
-    assert demo.main([argument, f"--model_dir={tmp_path}"]) == cli.BAD_INPUT
+    assert demo.main([argument, f"--model_dir={tmp_path}"]) == exits.BAD_INPUT
     assert capsys.readouterr().err.count("\n") == 1
     assert (tmp_path / "thesis.txt").exists()
 
 
 def test_what_is_no_demo_is_not_replaced(tmp_path, capsys):
     (tmp_path / "thesis.txt").write_text("mine")
-    assert demo.main([f"--model_dir={tmp_path}"]) == cli.BAD_INPUT
+    assert demo.main([f"--model_dir={tmp_path}"]) == exits.BAD_INPUT
     assert capsys.readouterr().err == f"error: --model_dir={tmp_path}: is there, and is no demo\n"
     assert (tmp_path / "thesis.txt").exists()
 

@@ -72,7 +72,7 @@ def answers(classifier, views):
 def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
     classifier = classifier_of()
-    path = exports.write_export(classifier, str(folder), "skin", 3, {})
+    path = exports.write_export(classifier, str(folder), "skin", 3, {}).saved_model
     return types.SimpleNamespace(
         classifier=classifier,
         folder=folder,
@@ -185,7 +185,7 @@ def test_encoder_without_a_head(selective):
 def test_findings_in_an_object_store(precision):
     classifier = classifier_of(32, "sigmoid", precision)
     folder = f"ram://export-{precision}"
-    path = exports.write_export(classifier, folder, "chest", 1, {})
+    path = exports.write_export(classifier, folder, "chest", 1, {}).saved_model
     assert set(tf.io.gfile.listdir(folder)) == {"chest", "chest.keras", "MODEL_CARD.md"}
     found = tf.saved_model.load(path).signatures["serving_default"](image_bytes=PHOTOS)
     views = tf.stack([evaluation_view(photo, 32) for photo in PHOTOS])
@@ -306,6 +306,62 @@ def test_a_version_is_not_overwritten(exported):
     assert state() == before
 
 
+def test_exports_into_one_folder_leave_each_other_alone(tmp_path):
+    folder, written = str(tmp_path / "out"), {}
+    for name, version, encoder, card in (
+        ("skin", 1, "skin.keras", "MODEL_CARD.md"),
+        ("skin", 2, "skin-2.keras", "MODEL_CARD-skin-2.md"),
+        ("mole", 2, "mole.keras", "MODEL_CARD-mole-2.md"),
+    ):
+        classifier = classifier_of(32)
+        classifier.encoder.weights[0].assign(classifier.encoder.weights[0] * (len(written) + 1))
+        found = exports.write_export(classifier, folder, name, version, {})
+        places = (f"{name}/{version}", encoder, card)
+        assert found == tuple(os.path.join(folder, place) for place in places)
+        written[found] = (f"# {name}, version {version}", classifier.encoder.weights[0].numpy())
+    for (_, encoder, card), (title, kernel) in written.items():
+        assert pathlib.Path(card).read_text().startswith(f"{title}\n")
+        kept = keras.saving.load_model(encoder).weights[0].numpy()
+        np.testing.assert_array_equal(kept, kernel)
+    files = {place.name for place in pathlib.Path(folder).iterdir()}
+    assert files == {"skin", "mole"} | {
+        os.path.basename(path) for places in written for path in places[1:]
+    }
+    # Where the longer name is taken too, nothing is overwritten either.
+    (tmp_path / "out/MODEL_CARD-skin-2-1.md").write_text("mine")
+    with pytest.raises(BadInput) as failure:
+        exports.write_export(classifier, folder, "skin-2", 1, {})
+    assert str(failure.value) == (
+        f"--export_version=1: {folder}/MODEL_CARD-skin-2-1.md is there already; choose another"
+    )
+    assert not (tmp_path / "out/skin-2").exists()
+
+
+@pytest.mark.parametrize("name", ["MODEL_CARD.md", "skin.keras", "a.MD", "b.Keras"])
+def test_names_of_the_files_beside_it_are_refused(tmp_path, name):
+    with pytest.raises(BadInput) as failure:
+        exports.write_export(classifier_of(32), str(tmp_path / "out"), name, 1, {})
+    assert str(failure.value) == (
+        f"--export_name={name}: .md and .keras are endings of the files beside it"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "skin").write_text("mine")
+    with pytest.raises(BadInput) as failure:
+        exports.write_export(classifier_of(32), str(tmp_path), "skin", 1, {})
+    assert str(failure.value) == f"--export_name=skin: {tmp_path}/skin is a file; choose another"
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_card_that_cannot_be_written_leaves_nothing(tmp_path):
+    facts = {"splits": {"train": {}}}  # without counts
+    with pytest.raises(KeyError):
+        exports.write_export(classifier_of(32), str(tmp_path / "out"), "skin", 1, facts)
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_export_that_answers_otherwise_is_not_kept(tmp_path, monkeypatch):
     classifier = classifier_of(32)
     save = tf.saved_model.save
@@ -341,6 +397,8 @@ def test_mode_export(tmp_path, monkeypatch, capsys):
     assert os.path.exists(os.path.join(path, "saved_model.pb"))
     said = capsys.readouterr().out
     assert f"SavedModel: {path}" in said and "goes without counts" in said
+    assert f"\nencoder: {tmp_path}/out/m-1.keras\n" in said
+    assert f"\nmodel card: {tmp_path}/out/MODEL_CARD.md\n" in said
     for name in tf.saved_model.load(path).signatures:
         assert f"\n  {name} " in said
     assert "case" in said and "probabilities float32 [1, 3]" in said

@@ -4,10 +4,12 @@ import itertools
 import types
 
 import keras
+import pytest
 
 from micle_tf.config import Config
 from micle_tf.model_card import model_card, signature_rows
 from micle_tf.models import resnet_encoder
+from micle_tf.training.strategy import set_precision
 
 PLACES = {
     "manifest": "/home/anna/cases.csv",
@@ -109,6 +111,15 @@ def test_what_is_not_known_is_said():
     assert "| naevus | n/a |" in unfinished
 
 
+def test_result_that_says_less():
+    card = model_card(classifier_of(result={"metrics": {"case/top1": 0.5}}), {})
+    good = section(card, "How good it is")
+    assert good.startswith("Measured on the split `test`. Losses apart")
+    assert "| case/top1 | 0.500 | n/a |" in good
+    empty = model_card(classifier_of(result={"dataset": "d"}), {})
+    assert section(empty, "How good it is").strip() == "The run left no metrics."
+
+
 def test_findings():
     card = model_card(classifier_of(multilabel=True), FACTS)
     labels = section(card, "What it predicts")
@@ -127,6 +138,23 @@ def test_encoder_without_a_head():
     outputs = {name: output for name, _, output in signature_rows(encoder)}
     assert outputs["serving_default"] == outputs["embed"] == "features float32 [n, 32]"
     assert outputs["case"] == "features float32 [1, 32]"
+
+
+@pytest.mark.parametrize(
+    "precision, dtype",
+    [("float32", None), ("mixed_bfloat16", "bfloat16"), ("float64", "float64")],
+)
+def test_dtype_of_the_encoder_is_said(precision, dtype):
+    set_precision(precision)
+    try:
+        classifier = classifier_of()
+        features = classifier.encoder(keras.ops.zeros((1, 40, 40, 3)), training=False)
+    finally:
+        set_precision("float32")
+    assert keras.backend.standardize_dtype(features.dtype) == (dtype or "float32")
+    text = section(model_card(classifier, {}), "Input").strip()
+    said = f" Its features are {dtype}, as the run computed them; the SavedModel's are float32."
+    assert text.endswith("float images [n, 40, 40, 3] in [0, 1]." + (said if dtype else ""))
 
 
 def test_preprocessing_follows_the_size_of_the_input():

@@ -9,9 +9,6 @@ import difflib
 
 from data_builders.case_builder import NOT_MENTIONED, BadData
 
-_VALUES = {"": NOT_MENTIONED}
-_VALUES |= {text: int(float(text)) for text in ("1", "0", "-1", "1.0", "0.0", "-1.0")}
-
 
 def parse_findings(text):
     """Reads --findings into names, () if it is empty; raises BadData."""
@@ -21,6 +18,7 @@ def parse_findings(text):
             raise BadData(f"--findings={text}: an empty name")
         if names.count(name) > 1:
             raise BadData(f"--findings={text}: {name} is named twice")
+        _refuse_twins(name, names, f"--findings={text}: it")
     return names
 
 
@@ -33,15 +31,16 @@ class FindingColumns:
       findings: names of columns of values; or which names of `findings_column` to keep,
         in which order.
       findings_column: the column of names; default: none.
+      taken: {column: what else it is, such as "image"}.
 
     Raises:
-      BadData: a name is empty or there twice, or there is no such column.
+      BadData: a name is empty or there twice, or there is no such column, or it is taken.
 
     Attributes:
       places: {column: position}.
     """
 
-    def __init__(self, manifest, header, findings="", findings_column=""):
+    def __init__(self, manifest, header, findings="", findings_column="", taken=None):
         self._manifest, self._column = manifest, findings_column.strip()
         self._names = parse_findings(findings)
         self._flag = self._column_flag = f"--findings={findings}"
@@ -55,6 +54,8 @@ class FindingColumns:
                     f"{self._column_flag}: {manifest} has no column {name}; "
                     f"it has {_one_of(name, present)}"
                 )
+            if taken and name in taken:
+                raise BadData(f"{self._column_flag}: column {name} is the {taken[name]} already")
         self.places = {name: header.index(name) for name in wanted}
 
     def read(self, where, fields):
@@ -63,11 +64,11 @@ class FindingColumns:
             return self._read_names(where, fields[self.places[self._column]])
         values = {}
         for name, place in self.places.items():
-            if fields[place] not in _VALUES:
+            values[name] = _value(fields[place])
+            if values[name] is None:
                 raise BadData(
                     f"{where}: column {name} holds {fields[place]}, expected 1, 0, -1 or blank"
                 )
-            values[name] = _VALUES[fields[place]]
         return values, NOT_MENTIONED
 
     def _read_names(self, where, cell):
@@ -90,7 +91,8 @@ class FindingColumns:
           (K names, a tuple of K values per row): 1, 0, -1 or -2 (not mentioned).
 
         Raises:
-          BadData: a name occurs nowhere, or no row states any finding.
+          BadData: a name occurs nowhere, or in two spellings that differ by case, or no row
+            states any finding.
         """
         names = self._names
         if self._column:
@@ -104,10 +106,32 @@ class FindingColumns:
                         f"{name}; it has {_one_of(name, known)}"
                     )
             names = names or tuple(known)
+            for name in names:
+                _refuse_twins(
+                    name, known, f"{self._column_flag}: column {self._column} of {self._manifest}"
+                )
         rows = [tuple(values.get(name, others) for name in names) for values, others in stated]
         if all(value == NOT_MENTIONED for row in rows for value in row):
             raise BadData(f"{self._flag}: no row of {self._manifest} states any of them")
         return names, rows
+
+
+def _value(text):
+    """1, 0 or -1 in any spelling, NOT_MENTIONED if blank; None if it is none of them."""
+    if not text:
+        return NOT_MENTIONED
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return int(value) if value in (1, 0, -1) else None
+
+
+def _refuse_twins(name, names, owner):
+    """Raises BadData if `names` has another spelling of `name` that differs only by case."""
+    twins = [other for other in names if other.casefold() == name.casefold()]
+    if len(twins) > 1:
+        raise BadData(f"{owner} has both {twins[0]} and {twins[1]}, which differ only by case")
 
 
 def _one_of(name, names):

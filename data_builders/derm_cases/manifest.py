@@ -187,8 +187,9 @@ def _csv_rows(manifest, folder, renamed, findings, findings_column):
         place = _column_places(manifest, header, renamed)
         finding_columns = None
         if findings or findings_column:
-            finding_columns = FindingColumns(manifest, header, findings, findings_column)
-            place.pop("label", None)
+            place.pop("label", None)  # beside findings a column like any other
+            taken = {header[i]: name for name, i in place.items()}
+            finding_columns = FindingColumns(manifest, header, findings, findings_column, taken)
         line = reader.line_num + 1
         for fields in reader:
             where, line = f"{manifest} row {line}", reader.line_num + 1

@@ -20,14 +20,16 @@ class Targets:
       names: of the classes or findings, in the order of the outputs.
       multilabel: False: each image has one class (softmax); True: any number of findings
         (sigmoid), each of which may be unknown.
+      has_rest: the last class is "Other", which stands for all that are not named.
     """
 
     names: tuple
     multilabel: bool
+    has_rest: bool = False
 
     def to_json(self):
         """As plain JSON; `Targets(**...)` is the inverse."""
-        return {"names": list(self.names), "multilabel": self.multilabel}
+        return dataclasses.asdict(self) | {"names": list(self.names)}
 
     def __post_init__(self):
         object.__setattr__(self, "names", tuple(self.names))
@@ -39,7 +41,8 @@ class Targets:
         Args:
           data: `CaseData`.
           top_classes: above 0, only so many classes are kept, those with the most labelled
-            images in `split`; all others become "Other". Those kept stay in their order.
+            images in `split`; all others become "Other", one of that name too. Those kept stay
+            in their order.
           split: where the classes are counted.
 
         Raises:
@@ -55,13 +58,18 @@ class Targets:
             raise BadInput(
                 f"--top_classes={top_classes}: {data.name} has only {len(data.class_names)} classes"
             )
+        if len(data.class_names) == 1:
+            raise BadInput(
+                f"--dataset: {data.name} has one class, {data.class_names[0]}: there is nothing to "
+                "tell apart"
+            )
         if not top_classes:
             return cls(data.class_names, False)
         labels = data.open(split).index.class_label
         count = np.bincount(labels[labels >= 0], minlength=len(data.class_names))
-        kept = sorted(np.argsort(-count, kind="stable")[:top_classes])
-        names = [data.class_names[k] for k in kept if data.class_names[k] != OTHER]
-        return cls((*names, OTHER), False)
+        frequent = [k for k in np.argsort(-count, kind="stable") if data.class_names[k] != OTHER]
+        names = [data.class_names[k] for k in sorted(frequent[:top_classes])]
+        return cls((*names, OTHER), False, has_rest=True)
 
     def labels(self, data, index, flag="--dataset"):
         """The labels of a split, in the order of these targets.
@@ -78,7 +86,7 @@ class Targets:
 
         Raises:
           BadInput: the dataset has labels of the other kind, a class that is not among the
-            names (unless "Other" is), or no finding that is.
+            names (unless they have a rest), or no finding that is.
         """
         if self.multilabel and data.class_names:
             raise BadInput(
@@ -94,21 +102,26 @@ class Targets:
         if self.multilabel:
             shared = [name for name in self.names if name in data.finding_names]
             if not shared:
-                raise BadInput(f"{flag}: {data.name} has none of {', '.join(self.names)}")
+                raise BadInput(f"{flag}: {data.name} has none of {_listed(self.names)}")
             labels = np.full((index.num_images, len(self.names)), NOT_MENTIONED, np.int8)
             for name in shared:
                 column = data.finding_names.index(name)
                 labels[:, self.names.index(name)] = index.findings[:, column]
             return labels
         unknown = [name for name in data.class_names if name not in self.names]
-        if unknown and OTHER not in self.names:
+        if unknown and not self.has_rest:
             raise BadInput(
                 f"{flag}: {data.name} has the class {unknown[0]}, which the classifier does not "
-                f"know; it knows {', '.join(self.names)}"
+                f"know; it knows {_listed(self.names)}"
             )
         number = {name: k for k, name in enumerate(self.names)}
-        new = [number.get(name, number.get(OTHER, -1)) for name in data.class_names] + [-1]
+        new = [number.get(name, len(self.names) - 1) for name in data.class_names] + [-1]
         return np.array(new, np.int64)[index.class_label]
+
+
+def _listed(names, most=20):
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def is_labelled(labels):

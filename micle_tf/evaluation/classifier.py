@@ -65,7 +65,12 @@ def open_classifier(run):
     if config.mode not in ("pretrain", "linear_eval", "finetune"):
         raise BadInput(f"--checkpoint={run}: a run of --mode={config.mode} holds no model")
     strategies.set_precision(config.precision)
-    targets = Targets(**facts["targets"]) if "targets" in facts else None
+    targets = None
+    if config.mode != "pretrain":
+        try:
+            targets = Targets(**facts["targets"])
+        except (KeyError, TypeError):
+            raise BadInput(f"--checkpoint={run}: its config.json is damaged (targets)") from None
     if config.mode == "pretrain":
         models, head = {"encoder": build_encoder(config, None)}, None
     elif config.mode == "linear_eval":

@@ -9,17 +9,21 @@ interval of the difference is narrower than those of the two runs suggest.
 
 import argparse
 import csv
+import io
+import math
 import os
 import sys
 
 import numpy as np
 
-from micle_tf import cli, console
+from micle_tf import console
 from micle_tf.errors import BadInput
 from micle_tf.evaluation.intervals import bootstrap_intervals
 from micle_tf.evaluation.metrics import classification_metrics, findings_metrics
+from micle_tf.exits import guarded
 
 _IDS = ("level", "case_id", "patient_id", "image_id")
+_FINDING = {"1": 1, "0": 0, "-1": -1, "-2": -2}
 
 
 def compare(run_a, run_b, samples=1000, seed=0):
@@ -34,7 +38,8 @@ def compare(run_a, run_b, samples=1000, seed=0):
       {"case/top1": (difference, low, high), ...}, names as in result.json.
 
     Raises:
-      BadInput: a file is missing, or the two are not of the same rows, labels and names.
+      BadInput: a file is missing or damaged, or the two are not of the same rows, labels and
+        names.
     """
     rows_a, names, multilabel = read_predictions(run_a)
     rows_b, names_b, multilabel_b = read_predictions(run_b)
@@ -75,35 +80,79 @@ def read_predictions(run):
 
     Returns:
       ({level: {"ids": [n, 4] str, "patient": [n] str, "label": [n] or [n, K] int,
-      "score": [n, K] float}}, names, multilabel); a label of -1 is no label.
+      "score": [n, K] float}}, names, multilabel); a label of -1 is no label, or -1 and -2
+      among findings.
+
+    Raises:
+      BadInput: the file is missing, not ours, or damaged; the row named is the line of the
+        file on which it begins.
     """
     path = os.path.join(run, "predictions.csv")
+    text = _read_text(path)
+    reader, line = csv.reader(io.StringIO(text, newline=""), strict=True), 1
+    levels = {}
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-            header = reader.fieldnames or []
+        header = next(reader, [])
+        names = tuple(name.removeprefix("p_") for name in header if name.startswith("p_"))
+        multilabel = "label" not in header
+        stated = {f"label_{name}" for name in names} if multilabel else {"label"}
+        if not names or not stated | set(_IDS) <= set(header):
+            raise BadInput(f"{path}: not a predictions.csv of ours")
+        line = reader.line_num + 1
+        for fields in reader:
+            if fields:
+                row = _parse_row(fields, header, names, multilabel)
+                levels.setdefault(fields[header.index("level")], []).append(row)
+            line = reader.line_num + 1
+    except (csv.Error, ValueError) as error:
+        raise BadInput(f"{path} row {line}: damaged ({error})") from None
+    if not text.endswith("\n"):  # else half a number would pass for a number
+        raise BadInput(f"{path} row {reader.line_num}: damaged (the line has no end)")
+    if not levels:
+        raise BadInput(f"{path}: not a predictions.csv of ours")
+    parts = ("ids", "patient", "label", "score")
+    levels = {level: dict(zip(parts, map(np.array, zip(*rows)))) for level, rows in levels.items()}
+    return levels, names, multilabel
+
+
+def _read_text(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read().decode()
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
-    names = tuple(name.removeprefix("p_") for name in header if name.startswith("p_"))
-    multilabel = "label" not in header
-    if not names or not rows or not set(_IDS) <= set(header):
-        raise BadInput(f"{path}: not a predictions.csv of ours")
-    number = {name: k for k, name in enumerate(names)} | {"": -1}
-    levels = {}
-    for level in dict.fromkeys(row["level"] for row in rows):
-        of_level = [row for row in rows if row["level"] == level]
-        if multilabel:
-            label = [[int(row[f"label_{name}"]) for name in names] for row in of_level]
-        else:
-            label = [number[row["label"]] for row in of_level]
-        levels[level] = {
-            "ids": np.array([[row[name] for name in _IDS] for row in of_level]),
-            "patient": np.array([row["patient_id"] or f"\0{row['case_id']}" for row in of_level]),
-            "label": np.array(label),
-            "score": np.array([[float(row[f"p_{name}"]) for name in names] for row in of_level]),
-        }
-    return levels, names, multilabel
+    except UnicodeDecodeError as error:
+        line = 1 + error.object[: error.start].count(b"\n")
+        raise BadInput(f"{path} row {line}: damaged (not UTF-8 text)") from None
+
+
+def _parse_row(fields, header, names, multilabel):
+    """(four ids, patient, label or K labels, K scores); the ValueError says what is wrong."""
+    if len(fields) != len(header):
+        raise ValueError(f"{len(fields)} fields, but the header has {len(header)}")
+    row = dict(zip(header, fields))
+    if multilabel:
+        label = [_known(row, f"label_{name}", _FINDING) for name in names]
+    else:
+        label = _known(row, "label", {name: k for k, name in enumerate(names)} | {"": -1})
+    patient = row["patient_id"] or f"\0{row['case_id']}"
+    return [row[name] for name in _IDS], patient, label, [_score(row, f"p_{n}") for n in names]
+
+
+def _known(row, column, values):
+    if row[column] not in values:
+        raise ValueError(f"column {column} holds {row[column]!r}")
+    return values[row[column]]
+
+
+def _score(row, column):
+    try:
+        score = float(row[column])
+    except ValueError:
+        score = math.nan
+    if not math.isfinite(score):
+        raise ValueError(f"column {column} holds {row[column]!r}")
+    return score
 
 
 def main(argv):
@@ -127,7 +176,7 @@ def main(argv):
             if "/auc/" not in name:
                 console.say(f"  {name:28s} {value:+.3f} [{low:+.3f}, {high:+.3f}]")
 
-    return cli.guarded(command)
+    return guarded(command)
 
 
 def _bad_usage(message):

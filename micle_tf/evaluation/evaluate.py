@@ -36,7 +36,11 @@ def evaluate(config):
     for line in cases.describe(data):
         console.say(line)
     reader = data.open(config.eval_split, "--eval_split")
-    labels = classifier.targets.labels(data, reader.index)
+    flag = f"--manifest={config.manifest}" if config.manifest else f"--dataset={config.dataset}"
+    labels = classifier.targets.labels(data, reader.index, flag)
+    lacking = [name for name in classifier.names if name not in data.finding_names]
+    if data.finding_names and lacking:
+        console.say(f"note: {data.name} says nothing of {', '.join(lacking)}")
     learned = set(classifier.config.train_split.split("+")) & set(config.eval_split.split("+"))
     if data.name == classifier.data:
         if learned:
@@ -52,7 +56,7 @@ def evaluate(config):
     run = state.RunDirectory(config.model_dir, config, facts)
     if run.begin() == state.FINISHED:
         console.say(f"finished before: {run.path}")
-        result = state.read_result(run.path)
+        result = state.read_result(run.path, "--model_dir")
         predictions.say_result(result)
         return result
     console.say(f"run: {run.path}")

@@ -75,7 +75,7 @@ def finetune(config):
     )
     if run.begin() == state.FINISHED:
         console.say(f"finished before: {run.path}")
-        result = state.read_result(run.path)
+        result = state.read_result(run.path, "--model_dir")
         predictions.say_result(result)
         return result
     console.say(
@@ -235,7 +235,7 @@ def _judge_selection(split, probabilities, targets, labels_shared_by_case):
 def _check_metric(config, data, targets, split):
     """The name of the metric to choose by; raises BadInput unless validation defines it."""
     if config.best_metric:
-        metric = config.best_metric
+        metric = config.best_metric.removeprefix("validation/")  # as result.json calls it
     else:
         level = "case/" if data.labels_shared_by_case else ""
         metric = f"{level}findings/auc_mean"

@@ -1,5 +1,6 @@
 """--mode=linear_eval: how good are the frozen features? A linear head trained on them tells."""
 
+import contextlib
 import os
 import time
 
@@ -56,7 +57,7 @@ def linear_eval(config):
     run = state.RunDirectory(config.model_dir, config, facts)
     if run.begin() == state.FINISHED:
         console.say(f"finished before: {run.path}")
-        result = state.read_result(run.path)
+        result = state.read_result(run.path, "--model_dir")
         predictions.say_result(result)
         return result
     console.say(f"run: {run.path}")
@@ -106,7 +107,10 @@ def cached_features(run, split, encoder, config):
     """
     path = run.file(f"features-{split.name}.npy")
     if os.path.exists(path):
-        return np.load(path)
+        with contextlib.suppress(ValueError, EOFError):  # a damaged file is made again
+            features = np.load(path)
+            if len(features) == split.reader.index.num_images:
+                return features
     forward = lambda images: encoder(images, training=False)
     features = predictions.predict_images(
         forward, split.reader, config, f"features of {split.name}"

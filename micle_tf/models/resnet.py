@@ -27,6 +27,10 @@ BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-5}
 # The largest image side that gets the small-image stem.
 SMALL_IMAGE = 32
 
+# With fewer, and an odd batch, the gradient of a strided 1x1 convolution crashes on CPU
+# (oneDNN in TensorFlow 2.21). No ResNet in use is that narrow, but those of tests are.
+_FEW_CHANNELS = 16
+
 _BASIC, _BOTTLENECK = "basic", "bottleneck"
 # Depth = 2 (first convolution, classifier) + convolutions on the main path (2 or 3 per unit).
 _DEPTHS = {
@@ -164,6 +168,9 @@ class _Blocks:
                 x = _pad(x, 2, f"{name}_shortcut_pad")
             padding = "valid" if strides > 1 else "same"
             x = layers.AveragePooling2D(2, strides, padding, name=f"{name}_shortcut_pool")(x)
+            strides = 1
+        elif strides > 1 and x.shape[-1] < _FEW_CHANNELS:  # the same, in two layers
+            x = layers.MaxPooling2D(1, strides, name=f"{name}_shortcut_pool")(x)
             strides = 1
         x = _conv(x, filters, 1, strides, f"{name}_shortcut_conv")
         return self._batch_norm(x, f"{name}_shortcut_norm")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from micle_tf.errors import BadInput
 from micle_tf.training import state
 
 
@@ -48,7 +49,8 @@ class BestCheckpoint:
             "best_score": self._score, "best_step": self._step, "since_best": self._since,
         }  # fmt: skip
         self._models = tf.train.Checkpoint(**models)
-        self._folder = run.file("checkpoints/best")
+        self._folder, self._where = run.file("checkpoints/best"), f"--model_dir={run.path}"
+        state.latest_checkpoint(self._folder, self._where)  # raises if it is damaged
         self._manager = self._open()
 
     def _open(self):
@@ -89,6 +91,10 @@ class BestCheckpoint:
 
     def restore(self):
         """Puts the best weights into the models; says what they scored, and at which step."""
-        if self._manager.latest_checkpoint:
-            self._models.restore(self._manager.latest_checkpoint).assert_consumed()
+        path, step = self._manager.latest_checkpoint, int(self._step)
+        if step and (path is None or state.step_of(path) != step):
+            raise BadInput(f"{self._where}: the best checkpoint, of step {step}, is gone")
+        if path:
+            with state.damage_named(path, self._where):
+                self._models.restore(path).assert_consumed()
         return {"best_step": int(self._step), "best_value": self._sign * float(self._score)}

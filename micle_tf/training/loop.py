@@ -94,9 +94,12 @@ def train(training, config, strategy, run):
       left as they were when they did best, `best_step` and `best_value` say when and how well.
 
     Raises:
+      BadInput: a checkpoint of the run is damaged.
       Stopped: the loss is not finite.
     """
     # ------------------------------------------------------------ restore
+    where = f"--model_dir={run.path}"
+    newest = state.latest_checkpoint(run.file("checkpoints"), where)
     validation = training.validation
     best = BestCheckpoint(validation, training.models, run) if validation else None
     checkpoint = tf.train.Checkpoint(
@@ -106,9 +109,10 @@ def train(training, config, strategy, run):
         checkpoint, run.file("checkpoints"), config.keep_checkpoints, checkpoint_name="ckpt"
     )
     step = 0
-    if manager.latest_checkpoint:
-        checkpoint.restore(manager.latest_checkpoint).assert_consumed()
-        step = state.step_of(manager.latest_checkpoint)
+    if newest:
+        with state.damage_named(newest, where):
+            checkpoint.restore(newest).assert_consumed()
+        step = state.step_of(newest)
         if step:
             console.say(f"resumed at step {step}")
     else:  # so that what a run starts from is settled, whatever becomes of where it came from

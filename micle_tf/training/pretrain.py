@@ -58,7 +58,7 @@ def pretrain(config):
     status = run.begin()
     if status == state.FINISHED:
         console.say(f"finished before: {run.path}")
-        return state.read_result(run.path)
+        return state.read_result(run.path, "--model_dir")
     console.say(f"run: {run.path}, {total_steps:,} steps of {config.train_batch_size} pairs")
     console.say("shown: loss/chance's, accuracy/chance's, images per second, wait for input")
 

@@ -1,5 +1,6 @@
 """A run directory: what ran there, how far it got, and what came out."""
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -71,7 +72,7 @@ class RunDirectory:
 
     def has_checkpoint(self):
         """Whether a stopped run left something to go on from."""
-        return tf.train.latest_checkpoint(self.file("checkpoints")) is not None
+        return latest_checkpoint(self.file("checkpoints"), f"--model_dir={self.path}") is not None
 
     @functools.cached_property
     def summaries(self):
@@ -174,6 +175,9 @@ def read_config(run, flag="--checkpoint"):
             text = file.read().decode()
         config = Config.from_json(text)
         stated = json.loads(text)
+        missing = [name for name in ("mode", *ARCHITECTURE) if name not in stated]
+        if missing:
+            raise ValueError(f"no {missing[0]} in it")
     except (ValueError, TypeError, AttributeError, BadInput, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0]
         raise BadInput(f"{flag}={run}: its config.json is damaged ({reason})") from None
@@ -206,11 +210,32 @@ def chosen_checkpoint(run):
     Raises:
       BadInput: the run has no checkpoint yet.
     """
-    folder = os.path.join(run, "checkpoints")
-    best = tf.train.latest_checkpoint(os.path.join(folder, "best"))
-    path = best or tf.train.latest_checkpoint(folder)
+    folder, where = os.path.join(run, "checkpoints"), f"--checkpoint={run}"
+    path = latest_checkpoint(os.path.join(folder, "best"), where)
     if path is None:
-        raise BadInput(f"--checkpoint={run}: holds no checkpoint yet")
+        if is_finished(run) and read_config(run)[0].mode == "finetune":
+            raise BadInput(f"{where}: its best checkpoint is gone: checkpoints/best")
+        path = latest_checkpoint(folder, where)
+    if path is None:
+        raise BadInput(f"{where}: holds no checkpoint yet")
+    return path
+
+
+def latest_checkpoint(folder, where):
+    """Path prefix of the newest checkpoint in a folder; None if there is none.
+
+    Raises:
+      BadInput, starting with `where`: the folder says that there is one, and it is not whole.
+    """
+    listing = os.path.join(folder, "checkpoint")
+    if not tf.io.gfile.exists(listing):
+        return None
+    try:
+        path = tf.train.get_checkpoint_state(folder).model_checkpoint_path
+    except (AttributeError, ValueError, tf.errors.OpError):  # None: it could not be parsed
+        raise BadInput(f"{where}: {listing} is damaged") from None
+    if not tf.io.gfile.exists(f"{path}.index"):
+        raise BadInput(f"{where}: {os.path.basename(path)}.index is gone")
     return path
 
 
@@ -230,18 +255,24 @@ def restore_models(run, **models):
       BadInput: the checkpoint has no weights for a variable, or others than the model's.
     """
     path = chosen_checkpoint(run)
+    with damage_named(path, f"--checkpoint={run}"):
+        try:
+            status = tf.train.Checkpoint(**models).restore(path)
+            status.assert_existing_objects_matched()
+            status.expect_partial()
+        except (AssertionError, ValueError, tf.errors.InvalidArgumentError) as error:
+            reason = _misfits(path, models) or str(error).strip().splitlines()[0][:200]
+            raise BadInput(f"--checkpoint={run}: weights of another model: {reason}") from None
+
+
+@contextlib.contextmanager
+def damage_named(path, where):
+    """Makes a BadInput, starting with `where`, of what TensorFlow raises on a damaged checkpoint."""
     try:
-        status = tf.train.Checkpoint(**models).restore(path)
-        status.assert_existing_objects_matched()
-        status.expect_partial()
-    except (AssertionError, ValueError, tf.errors.InvalidArgumentError) as error:
-        reason = _misfits(path, models) or str(error).strip().splitlines()[0][:200]
-        raise BadInput(f"--checkpoint={run}: weights of another model: {reason}") from None
-    except (tf.errors.OpError, IndexError) as error:  # IndexError: a file that ends too early
-        reason = getattr(error, "message", str(error)).splitlines()[0][:200]
-        raise BadInput(
-            f"--checkpoint={run}: {os.path.basename(path)} is damaged: {reason}"
-        ) from None
+        yield
+    except (tf.errors.OpError, IndexError, AssertionError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise BadInput(f"{where}: {os.path.basename(path)} is damaged: {reason}") from None
 
 
 def _misfits(path, models, shown=3):
@@ -267,7 +298,16 @@ def _misfits(path, models, shown=3):
     return ", ".join(misfits[:shown]) + more
 
 
-def read_result(run):
-    """The content of a run's result.json."""
-    with tf.io.gfile.GFile(os.path.join(run, "result.json")) as file:
-        return json.loads(file.read())
+def read_result(run, flag="--checkpoint"):
+    """The content of a run's result.json; raises BadInput naming the flag if it is damaged."""
+    path = os.path.join(run, "result.json")
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            result = json.loads(file.read().decode())
+        missing = {"mode", "dataset", "method", "steps", "metrics", "intervals"} - result.keys()
+    except (ValueError, AttributeError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0]
+        raise BadInput(f"{flag}={run}: its result.json is damaged ({reason})") from None
+    if missing:
+        raise BadInput(f"{flag}={run}: its result.json is damaged (no {sorted(missing)[0]} in it)")
+    return result

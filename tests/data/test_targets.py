@@ -174,7 +174,7 @@ def test_a_class_that_is_called_other_takes_in_the_rest():
             assert (targets.names[new] if new >= 0 else "") == (
                 name if name in kept or not name else "Other"
             )
-    assert Targets.of(make_data(index, ("a", "Other", "c", "d")), 2).names == ("d", "Other")
+    assert Targets.of(make_data(index, ("a", "Other", "c", "d")), 2).names == ("a", "d", "Other")
 
 
 @pytest.mark.parametrize("top", [4, 9])
@@ -207,8 +207,17 @@ def test_an_unknown_class_is_named():
     assert str(error.value) == (
         "--dataset: set has the class z, which the classifier does not know; it knows a, b"
     )
-    known = Targets(("a", "Other"), False).labels(make_data(index, ("z", "a")), index, "--x")
-    assert known.tolist() == [1]
+    rest = Targets(("a", "Other"), False, has_rest=True)
+    assert rest.labels(make_data(index, ("z", "a")), index, "--x").tolist() == [1]
+    literal = Targets(("a", "Other"), False)  # a class of that name is a class like others
+    with pytest.raises(BadInput, match="--x: set has the class z, which"):
+        literal.labels(make_data(index, ("z", "a")), index, "--x")
+
+
+def test_one_class_is_nothing_to_learn():
+    with pytest.raises(BadInput) as error:
+        Targets.of(make_data(make_index([1], [0]), ("a",)))
+    assert str(error.value) == "--dataset: set has one class, a: there is nothing to tell apart"
 
 
 def test_findings_in_another_order_and_missing_ones():
@@ -249,4 +258,6 @@ def test_data_without_any_labels():
 def test_json_round_trip():
     targets = Targets(("a", "b"), True)
     assert Targets(**targets.to_json()) == targets
-    assert targets.to_json() == {"names": ["a", "b"], "multilabel": True}
+    assert targets.to_json() == {
+        "names": ["a", "b"], "multilabel": True, "has_rest": False,
+    }  # fmt: skip

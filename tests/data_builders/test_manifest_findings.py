@@ -31,6 +31,10 @@ def test_parse_findings():
         ("Edema, ", "--findings=Edema, : an empty name"),
         (" ", "--findings= : an empty name"),
         ("Edema,Mass, Edema", "--findings=Edema,Mass, Edema: Edema is named twice"),
+        (
+            "Edema,Mass,edema",
+            "--findings=Edema,Mass,edema: it has both Edema and edema, which differ only by case",
+        ),
     ],
 )
 @pytest.mark.parametrize("findings_column", ["", "found"])
@@ -63,12 +67,51 @@ def test_columns_of_values():
     assert cases_of(manifest)["c1"].attributes == {"Mass": "1", "age": "40"}
 
 
-@pytest.mark.parametrize("value", ["2", "-2", "yes", "1.5", "nan", "+1", "01"])
+@pytest.mark.parametrize("value", ["2", "-2", "yes", "1.5", "nan", "inf", "1e-9", "1,0"])
 def test_value_that_is_none(value):
     expect_fault(
-        f"image,case_id,Mass,Edema\na.png,c1,1,0\n\nb.png,c2,,{value}\n",
+        f'image,case_id,Mass,Edema\na.png,c1,1,0\n\nb.png,c2,,"{value}"\n',
         f"cases.csv row 4: column Edema holds {value}, expected 1, 0, -1 or blank",
         findings="Mass,Edema",
+    )
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [("1.00", 1), ("+1", 1), ("01", 1), ("1e0", 1), ("0e0", 0), ("-0.0", 0), ("-1.000", -1)],
+)
+def test_spellings_of_the_values(text, value):
+    manifest = read(f"image,case_id,Edema\na.png,c1,{text}\n", findings="Edema")
+    found = findings_of(manifest)["a.png"]
+    assert found == (value,) and type(found[0]) is int
+
+
+TAKEN = [
+    ("image", "image"),
+    ("lesion", "case_id"),
+    ("patient_id", "patient_id"),
+    ("view_position", "view"),
+    ("split", "split"),
+]
+
+
+@pytest.mark.parametrize("column, use", TAKEN)
+def test_columns_that_are_something_else_already(column, use):
+    text = (
+        "image,lesion,patient_id,view_position,split,label,Edema\n"
+        "a.png,1,1,1,train,Mass,1\nb.png,0,0,0,test,Mass,0\n"
+    )
+    expect_fault(
+        text,
+        f"--findings_column={column}: column {column} is the {use} already",
+        findings_column=column,
+        columns="case_id=lesion",
+    )
+    expect_fault(
+        text,
+        f"--findings=Edema,{column}: column {column} is the {use} already",
+        findings=f"Edema,{column}",
+        columns="case_id=lesion",
     )
 
 
@@ -174,6 +217,20 @@ def test_names_that_never_occur(findings, hint):
         findings=findings,
         findings_column="labels",
     )
+
+
+@pytest.mark.parametrize("findings", ["", "edema", "Mass,Edema"])
+def test_names_that_differ_only_by_case(findings):
+    text = "image,case_id,labels\na.png,c1,Mass|edema\nb.png,c2,Edema\nc.png,c3,Mass\n"
+    expect_fault(
+        text,
+        "--findings_column=labels: column labels of cases.csv has both Edema and edema, "
+        "which differ only by case",
+        findings=findings,
+        findings_column="labels",
+    )
+    others = read(text, findings="Mass", findings_column="labels")
+    assert findings_of(others) == {"a.png": (1,), "b.png": (0,), "c.png": (1,)}
 
 
 @pytest.mark.parametrize("findings", ["", "Mass"])

@@ -99,6 +99,56 @@ def test_runs_that_cannot_be_compared(tmp_path, capsys):
     assert capsys.readouterr().err == "error: --samples: at least 1; --seed: at least 0\n"
 
 
+@pytest.mark.parametrize(
+    "line, damaged, row, what",
+    [
+        (3, "image,c1,,i1,ring,0.5,abc,0.2", 3, "column p_ring holds 'abc'"),
+        (4, "image,c2,,i2,ring,nan,0.5,0.2", 4, "column p_oval holds 'nan'"),
+        (4, "image,c2,,i2,ring,,0.5,0.2", 4, "column p_oval holds ''"),
+        (41, "image,c39,p19,i39", 41, "4 fields, but the header has 8"),
+        (5, "image,c3,,i3,ring,0.1,0.2,0.3,0.4", 5, "9 fields, but the header has 8"),
+        (2, "image,c0,,i0,Ring,0.5,0.3,0.2", 2, "column label holds 'Ring'"),
+        (7, 'image,"c5,,i5,ring,0.5,0.3,0.2', 7, "unexpected end of data"),
+        (6, "image,c4,,\udcff\udcfe,ring,0.5,0.3,0.2", 6, "not UTF-8 text"),
+    ],
+)
+def test_damaged_rows_are_named(tmp_path, capsys, line, damaged, row, what):
+    write_classes(tmp_path / "a", 1)
+    write_classes(tmp_path / "b", 2)
+    path = tmp_path / "b/predictions.csv"
+    lines = path.read_text().splitlines()
+    lines[line - 1] = damaged
+    path.write_bytes("".join(f"{text}\n" for text in lines).encode(errors="surrogateescape"))
+    assert compare.main([str(tmp_path / "a"), str(tmp_path / "b")]) == 2
+    assert capsys.readouterr().err == f"error: {path} row {row}: damaged ({what})\n"
+
+
+def test_a_file_cut_off_in_its_last_number(tmp_path, capsys):
+    write_classes(tmp_path / "a", 1, num_cases=5)
+    path = tmp_path / "a/predictions.csv"
+    path.write_bytes(path.read_bytes()[:-4])
+    assert compare.main([str(tmp_path / "a")] * 2) == 2
+    assert capsys.readouterr().err == f"error: {path} row 6: damaged (the line has no end)\n"
+
+
+def test_a_binary_file(tmp_path, capsys):
+    write_classes(tmp_path / "a", 1)
+    path = tmp_path / "a/predictions.csv"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0")
+    assert compare.main([str(tmp_path / "a")] * 2) == 2
+    assert capsys.readouterr().err == f"error: {path} row 1: damaged (not UTF-8 text)\n"
+
+
+@pytest.mark.parametrize("value", ["2", "", "x", "1.0"])
+def test_a_damaged_finding(tmp_path, capsys, value):
+    write_findings(tmp_path / "a", np.zeros((6, 2)))
+    path = tmp_path / "a/predictions.csv"
+    path.write_text(path.read_text().replace("c2,p2,i2,1,-1", f"c2,p2,i2,1,{value}"))
+    assert compare.main([str(tmp_path / "a")] * 2) == 2
+    what = f"column label_Effusion holds '{value}'"
+    assert capsys.readouterr().err == f"error: {path} row 4: damaged ({what})\n"
+
+
 def test_the_command_line_prints_a_table(tmp_path, capsys):
     write_classes(tmp_path / "a", 1)
     write_classes(tmp_path / "b", 2)

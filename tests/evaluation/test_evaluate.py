@@ -98,7 +98,7 @@ def test_top_classes_are_the_columns(classifiers):
         header = next(csv.reader(file))
     targets = json.loads((classifiers["top"] / "config.json").read_text())["targets"]
     kept = targets["names"][:2]
-    assert targets == {"names": [*kept, "Other"], "multilabel": False}
+    assert targets == {"names": [*kept, "Other"], "multilabel": False, "has_rest": True}
     assert set(kept) < set(CLASSES) and header[5:] == [f"p_{name}" for name in targets["names"]]
     plain, merged = (by_image(classifiers[name]) for name in ("finetune", "top"))
     for image, row in plain.items():
@@ -133,8 +133,12 @@ def test_an_unknown_class_is_named(classifiers, folder, rows, tmp_path, capsys):
     capsys.readouterr()
     assert cli.main([*arguments, f"--model_dir={tmp_path / 'out'}"]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: --dataset: derm_cases/manifest-") and error.endswith(
-        " has the class zebra, which the classifier does not know; it knows bar, oval, ring, star\n"
+    assert (
+        "zebra.csv: derm_cases/manifest-" in error
+        and error.startswith("error: --manifest=")
+        and error.endswith(
+            " has the class zebra, which the classifier does not know; it knows bar, oval, ring, star\n"
+        )
     )
     assert list(tmp_path.iterdir()) == []
 
