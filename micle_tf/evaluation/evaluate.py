@@ -55,10 +55,7 @@ def evaluate(config):
     }
     run = state.RunDirectory(config.model_dir, config, facts)
     if run.begin() == state.FINISHED:
-        console.say(f"finished before: {run.path}")
-        result = state.read_result(run.path, "--model_dir")
-        predictions.say_result(result)
-        return result
+        return predictions.finished_before(run)
     console.say(f"run: {run.path}")
     scores = predictions.predict_images(
         classifier.probabilities, reader, config, f"predicting {config.eval_split}"

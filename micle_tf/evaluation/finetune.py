@@ -18,12 +18,11 @@ from micle_tf.evaluation import predictions
 from micle_tf.evaluation.classifier import activation, build_models, logits_of
 from micle_tf.losses import masked_sigmoid_cross_entropy, softmax_cross_entropy
 from micle_tf.models.resnet import freeze_through
-from micle_tf.optimizers import WarmupCosine, scaled_learning_rate
 from micle_tf.training import loop, state
 from micle_tf.training import strategy as strategies
 from micle_tf.training.best import Validation
 from micle_tf.training.normalization import batch_norm
-from micle_tf.training.pretrain import describe_models, make_optimizer
+from micle_tf.training.pretrain import describe_models, make_optimizer, make_schedule
 
 
 def finetune(config):
@@ -59,7 +58,7 @@ def finetune(config):
     units = _check_batch(config, splits["train"], replicas)
 
     # ------------------------------------------------------------ model and run directory
-    models, optimizer, schedule, total_steps = _build(config, units, targets, strategy)
+    models, optimizer, schedule = _build(config, units, targets, strategy)
     console.say(f"devices: {strategies.describe(strategy)}, {config.precision}")
     console.say(f"model: {describe_models(config, models)}")
     facts = {"replicas": replicas, "data": data.name, "targets": targets.to_json()}
@@ -71,16 +70,13 @@ def finetune(config):
     elif not config.checkpoint:
         console.say(f"weights: random, seed {config.seed}: the supervised baseline")
     training = _training(
-        config, data, targets, splits, models, optimizer, schedule, total_steps, units, replicas
+        config, data, targets, splits, models, optimizer, schedule, units, replicas
     )
     if run.begin() == state.FINISHED:
-        console.say(f"finished before: {run.path}")
-        result = state.read_result(run.path, "--model_dir")
-        predictions.say_result(result)
-        return result
+        return predictions.finished_before(run)
     console.say(
-        f"run: {run.path}, up to {total_steps:,} steps of {config.train_batch_size} images; best "
-        f"{training.validation.metric} on {SELECTION_SPLIT}, every "
+        f"run: {run.path}, up to {schedule.total_steps:,} steps of {config.train_batch_size} images; "
+        f"best {training.validation.metric} on {SELECTION_SPLIT}, every "
         f"{training.validation.every_steps:,} steps"
     )
 
@@ -125,13 +121,7 @@ def _check_batch(config, split, replicas):
 
 def _build(config, units, targets, strategy):
     """Builds the models and the optimizer under a strategy."""
-    per_epoch = sampling.steps_per_epoch(units, config.train_batch_size)
-    total_steps = config.train_steps or config.train_epochs * per_epoch
-    warmup_steps = min(round(config.warmup_epochs * per_epoch), total_steps // 10)
-    rate = scaled_learning_rate(
-        config.learning_rate, config.train_batch_size, config.learning_rate_scaling
-    )
-    schedule = WarmupCosine(rate, warmup_steps, total_steps)
+    schedule = make_schedule(config, units)
     with strategy.scope():
         keras.utils.set_random_seed(config.seed)
         norm = batch_norm(strategy.num_replicas_in_sync, config.precision)
@@ -139,7 +129,7 @@ def _build(config, units, targets, strategy):
         freeze_through(models["encoder"], config.fine_tune_after_block)
         optimizer = make_optimizer(config, schedule)
         optimizer.build(loop.trainable_variables(models))
-    return models, optimizer, schedule, total_steps
+    return models, optimizer, schedule
 
 
 def _restore(config, models, strategy):
@@ -149,9 +139,7 @@ def _restore(config, models, strategy):
         state.restore_models(config.checkpoint, **parts)
 
 
-def _training(
-    config, data, targets, splits, models, optimizer, schedule, total_steps, units, replicas
-):
+def _training(config, data, targets, splits, models, optimizer, schedule, units, replicas):
     """What the loop is handed."""
     train, selection = splits["train"], splits["selection"]
 
@@ -177,7 +165,7 @@ def _training(
         schedule=schedule,
         dataset=dataset,
         loss=functools.partial(_loss, models, targets, _weights(config, train, targets)),
-        total_steps=total_steps,
+        total_steps=schedule.total_steps,
         images_per_step=config.train_batch_size,
         constants={},
         note=functools.partial(_note, metric),

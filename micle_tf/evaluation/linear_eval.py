@@ -56,10 +56,7 @@ def linear_eval(config):
         console.say(f"weights: random, seed {config.seed}")
     run = state.RunDirectory(config.model_dir, config, facts)
     if run.begin() == state.FINISHED:
-        console.say(f"finished before: {run.path}")
-        result = state.read_result(run.path, "--model_dir")
-        predictions.say_result(result)
-        return result
+        return predictions.finished_before(run)
     console.say(f"run: {run.path}")
 
     # ------------------------------------------------------------ features

@@ -175,6 +175,14 @@ def finish(run, config, data, targets, levels, **result):
     return result
 
 
+def finished_before(run):
+    """Says that a run was finished before, and what came out; returns its result.json."""
+    console.say(f"finished before: {run.path}")
+    result = state.read_result(run.path, "--model_dir")
+    say_result(result)
+    return result
+
+
 def say_result(result):
     """A small table: the main metrics per level, and the AUC of each finding, with intervals."""
     for name, value in result["metrics"].items():

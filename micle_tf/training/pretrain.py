@@ -112,18 +112,7 @@ def build(config, index, strategy):
     Returns:
       ({"encoder", "projection_head"}, optimizer, schedule, total steps).
     """
-    per_epoch = sampling.steps_per_epoch(
-        pipeline.num_units(index, config.method), config.train_batch_size
-    )
-    total_steps = config.train_steps or config.train_epochs * per_epoch
-    warmup_steps = round(config.warmup_epochs * per_epoch)
-    if warmup_steps > total_steps // 10:
-        console.say(f"warm-up: {warmup_steps} steps cut to {total_steps // 10}, a tenth of the run")
-        warmup_steps = total_steps // 10
-    rate = scaled_learning_rate(
-        config.learning_rate, config.train_batch_size, config.learning_rate_scaling
-    )
-    schedule = WarmupCosine(rate, warmup_steps, total_steps)
+    schedule = make_schedule(config, pipeline.num_units(index, config.method))
     with strategy.scope():
         keras.utils.set_random_seed(config.seed)
         norm = batch_norm(strategy.num_replicas_in_sync, config.precision)
@@ -134,7 +123,29 @@ def build(config, index, strategy):
         models["projection_head"].build(models["encoder"].output_shape)
         optimizer = make_optimizer(config, schedule)
         optimizer.build(loop.trainable_variables(models))
-    return models, optimizer, schedule, total_steps
+    return models, optimizer, schedule, schedule.total_steps
+
+
+def make_schedule(config, units):
+    """The learning rate of a run, and with it the number of steps.
+
+    Args:
+      config: reads the flags of length, rate and warm-up.
+      units: how many pairs or labelled images an epoch has.
+
+    Returns:
+      `WarmupCosine`.
+    """
+    per_epoch = sampling.steps_per_epoch(units, config.train_batch_size)
+    total_steps = config.train_steps or config.train_epochs * per_epoch
+    warmup_steps = round(config.warmup_epochs * per_epoch)
+    if warmup_steps > total_steps // 10:
+        console.say(f"warm-up: {warmup_steps} steps cut to {total_steps // 10}, a tenth of the run")
+        warmup_steps = total_steps // 10
+    rate = scaled_learning_rate(
+        config.learning_rate, config.train_batch_size, config.learning_rate_scaling
+    )
+    return WarmupCosine(rate, warmup_steps, total_steps)
 
 
 def build_encoder(config, norm):

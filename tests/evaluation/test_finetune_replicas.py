@@ -42,9 +42,9 @@ def trained(folder, kind, replicas):
     targets = Targets.of(data)
     splits = labelled_splits(config, data, targets)
     units = finetune._check_batch(config, splits["train"], replicas)
-    models, optimizer, schedule, total = finetune._build(config, units, targets, strategy)
+    models, optimizer, schedule = finetune._build(config, units, targets, strategy)
     training = finetune._training(
-        config, data, targets, splits, models, optimizer, schedule, total, units, replicas
+        config, data, targets, splits, models, optimizer, schedule, units, replicas
     )
     step = loop.make_train_step(training, strategy)
     losses, labels = [], []
