@@ -6,10 +6,10 @@ import hashlib
 
 import numpy as np
 
+from data_builders.case_builder import NOT_MENTIONED
 from micle_tf.errors import BadInput
 
 OTHER = "Other"
-UNCERTAIN, NOT_MENTIONED = -1, -2
 
 
 @dataclasses.dataclass(frozen=True)
