@@ -411,34 +411,23 @@ def _check_value(field, value):
 
 
 def parse_interval(text):
-    """Reads --checkpoint_every.
-
-    Returns:
-      (seconds, steps), one of which is None.
-
-    Raises:
-      BadInput: for anything but a positive number followed by m, s or steps.
-    """
-    for unit, seconds in (("steps", None), ("m", 60), ("s", 1)):
-        number = text.removesuffix(unit)
-        if number != text and number.isdecimal() and int(number) > 0:
-            return (None, int(number)) if seconds is None else (int(number) * seconds, None)
-    raise BadInput(
-        f"--checkpoint_every={text}: give a time or a number of steps, as 10m, 500s or 1000steps"
-    )
+    """Reads --checkpoint_every into (seconds, steps), one of which is None; raises BadInput."""
+    wanted = "give a time or a number of steps, as 10m, 500s or 1000steps"
+    number, unit = _parse_every("checkpoint_every", text, ("steps", "m", "s"), wanted)
+    return (None, number) if unit == "steps" else (number * (60 if unit == "m" else 1), None)
 
 
 def parse_validation_interval(text):
-    """Reads --validate_every.
+    """Reads --validate_every into (epochs, steps), one of which is None; raises BadInput."""
+    wanted = "give epochs or steps, as 2epochs or 500steps"
+    number, unit = _parse_every("validate_every", text, ("epochs", "steps"), wanted)
+    return (number, None) if unit == "epochs" else (None, number)
 
-    Returns:
-      (epochs, steps), one of which is None.
 
-    Raises:
-      BadInput: for anything but a positive whole number followed by epochs or steps.
-    """
-    for unit in ("epochs", "steps"):
+def _parse_every(name, text, units, wanted):
+    """(a positive whole number, the unit behind it)."""
+    for unit in units:
         number = text.removesuffix(unit)
         if number != text and number.isdecimal() and int(number) > 0:
-            return (int(number), None) if unit == "epochs" else (None, int(number))
-    raise BadInput(f"--validate_every={text}: give epochs or steps, as 2epochs or 500steps")
+            return int(number), unit
+    raise BadInput(f"--{name}={text}: {wanted}")

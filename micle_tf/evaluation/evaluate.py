@@ -2,6 +2,8 @@
 
 import time
 
+import tensorflow as tf
+
 from micle_tf import console
 from micle_tf.data import cases
 from micle_tf.data.supervised import SELECTION_SPLIT
@@ -58,7 +60,10 @@ def evaluate(config):
         return predictions.finished_before(run)
     console.say(f"run: {run.path}")
     scores = predictions.predict_images(
-        classifier.probabilities, reader, config, f"predicting {config.eval_split}"
+        tf.function(classifier.probabilities, reduce_retracing=True),
+        reader,
+        config,
+        f"predicting {config.eval_split}",
     )
     levels = predictions.prediction_levels(reader.index, labels, scores, data.labels_shared_by_case)
     trained = classifier.result or {"method": classifier.config.mode, "steps": 0}

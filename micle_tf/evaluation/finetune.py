@@ -175,7 +175,9 @@ def _training(config, data, targets, splits, models, optimizer, schedule, units,
 
 def _probabilities(models, targets):
     activate = activation(targets)
-    return lambda images: activate(logits_of(models, images, training=False))
+    return tf.function(
+        lambda images: activate(logits_of(models, images, training=False)), reduce_retracing=True
+    )
 
 
 def _weights(config, split, targets):

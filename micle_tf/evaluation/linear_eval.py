@@ -108,7 +108,7 @@ def cached_features(run, split, encoder, config):
             features = np.load(path)
             if len(features) == split.reader.index.num_images:
                 return features
-    forward = lambda images: encoder(images, training=False)
+    forward = tf.function(lambda images: encoder(images, training=False), reduce_retracing=True)
     features = predictions.predict_images(
         forward, split.reader, config, f"features of {split.name}"
     )

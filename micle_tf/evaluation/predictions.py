@@ -25,7 +25,8 @@ def predict_images(forward, reader, config, label=""):
     """Applies a function to the central view of every image of a reader.
 
     Args:
-      forward: from images [b, size, size, 3] float32 in [0, 1] to [b, ...].
+      forward: from images [b, size, size, 3] float32 in [0, 1] to [b, ...]; a `tf.function`,
+        so that one who predicts again and again traces it once.
       reader: `CaseReader`.
       config: reads `eval_batch_size` and `image_size`.
       label: what to write beside the progress bar; no bar without.
@@ -34,7 +35,7 @@ def predict_images(forward, reader, config, label=""):
       [I, ...] float32, in the order of the index.
     """
     dataset = pipeline.image_dataset(reader, config.eval_batch_size, config.image_size)
-    forward, parts = tf.function(forward, reduce_retracing=True), []
+    parts = []
     if not label:
         return np.concatenate([_float32(forward(images)) for images in dataset])
     with console.Progress(label, reader.index.num_images, "image") as progress:

@@ -325,6 +325,8 @@ def test_judged_are_the_best_weights_and_not_the_last(diverging):
     for path in (best, last):
         tf.train.Checkpoint(**models).restore(path).expect_partial()
         found.append(finetune.predictions.predict_images(forward, reader, config)[kept])
+        traced = forward.experimental_get_tracing_count()
+        assert traced <= 2  # a whole batch and a rest, once, however often it is validated
     np.testing.assert_allclose(found[0], scores, atol=1e-6)
     assert np.abs(found[1] - scores).max() > 1e-3
 
