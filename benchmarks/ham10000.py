@@ -16,6 +16,7 @@ import numpy as np
 
 from micle_tf import cli
 from micle_tf.evaluation.compare import compare
+from micle_tf.files import write_json
 from micle_tf.training import state
 
 ARMS = {"random": "no pretraining", "simclr": "SimCLR", "micle": "SimCLR, then MICLe"}
@@ -67,7 +68,7 @@ def main():
                 results[name] = state.read_result(os.path.join(folder, name))
             runs = [os.path.join(folder, name_of(a, mode, fraction)) for a in ("simclr", "micle")]
             differences[f"{mode}-{fraction:g}"] = compare(*runs)
-    state.write_json(
+    write_json(
         os.path.join(folder, "result.json"),
         {"results": results, "micle_minus_simclr": differences},
     )

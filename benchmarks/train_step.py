@@ -13,6 +13,7 @@ with fused batch norm 1.77 s and 2,440 MB, in bfloat16 1.06 s and 2,000 MB.
 """
 
 import argparse
+import functools
 import os
 import pathlib
 import statistics
@@ -29,8 +30,8 @@ VARIANTS = [
 ]
 
 
-def work(norm_name, precision, pairs, size):
-    """Builds the product's own training step, then takes one per line of stdin."""
+def make_step(norm_name, precision, pairs, size, microbatch_size=0):
+    """The product's own training step of a ResNet-50, and a batch for it."""
     import keras
     import tensorflow as tf
 
@@ -39,6 +40,7 @@ def work(norm_name, precision, pairs, size):
     from micle_tf.optimizers import LARS
     from micle_tf.training import loop, pretrain, strategy
     from micle_tf.training.normalization import batch_norm
+    from micle_tf.training.step import make_train_step, trainable_variables
 
     strategy.set_precision(precision)
     norm = batch_norm(1) if norm_name == "fused" else keras.layers.BatchNormalization
@@ -46,20 +48,44 @@ def work(norm_name, precision, pairs, size):
     models["projection_head"] = projection_head(2, 128, norm)
     models["projection_head"].build(models["encoder"].output_shape)
     optimizer = LARS(0.1, weight_decay=1e-6)
-    optimizer.build(loop.trainable_variables(models))
+    optimizer.build(trainable_variables(models))
     config = Config(precision=precision, image_size=size)
     training = loop.Training(
         models=models, optimizer=optimizer, schedule=None, dataset=None, total_steps=0,
-        loss=lambda batch: pretrain.contrastive_loss(config, models, batch),
+        forward=functools.partial(pretrain.embed, models),
+        loss=functools.partial(pretrain.contrastive_loss, config),
         images_per_step=2 * pairs, constants={}, note=str,
     )  # fmt: skip
-    step = loop.make_train_step(training, tf.distribute.get_strategy())
+    step = make_train_step(training, tf.distribute.get_strategy(), microbatch_size)
     shape = (pairs, size, size, 3)
     batch = {"view1": tf.random.uniform(shape), "view2": tf.random.uniform(shape)}
+    return tf.function(step), batch
+
+
+def work(*arguments):
+    """Builds a step, then takes one per line of stdin."""
+    step, batch = make_step(*arguments)
     for _ in sys.stdin:
         started = time.perf_counter()
         float(step(batch)["loss"])
         print(time.perf_counter() - started, peak_megabytes(), flush=True)
+
+
+def start_worker(script, *arguments):
+    """A process of its own that takes a step whenever `take_step` asks it to."""
+    return subprocess.Popen(
+        [sys.executable, script, "--worker", *map(str, arguments)], text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+    )  # fmt: skip
+
+
+def take_step(worker):
+    """(seconds of the step, peak MB of the process so far)."""
+    worker.stdin.write("step\n")
+    worker.stdin.flush()
+    seconds, megabytes = map(float, worker.stdout.readline().split())
+    return seconds, megabytes
 
 
 def peak_megabytes():
@@ -79,20 +105,12 @@ def main():
     sys.path.insert(0, str(ROOT))
     if options.worker:
         return work(*options.worker, options.pairs, options.size)
-    command = [sys.executable, __file__, f"--pairs={options.pairs}", f"--size={options.size}"]
-    workers = [
-        subprocess.Popen(
-            [*command, "--worker", *variant], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
-        )
-        for variant in VARIANTS
-    ]  # fmt: skip
+    size = [f"--pairs={options.pairs}", f"--size={options.size}"]
+    workers = [start_worker(__file__, *variant, *size) for variant in VARIANTS]
     times, memory = [[] for _ in workers], [0.0] * len(workers)
     for round_number in range(options.rounds + 1):
         for number, worker in enumerate(workers):
-            worker.stdin.write("step\n")
-            worker.stdin.flush()
-            seconds, memory[number] = map(float, worker.stdout.readline().split())
+            seconds, memory[number] = take_step(worker)
             if round_number:  # the first one traces
                 times[number].append(seconds)
     for worker in workers:

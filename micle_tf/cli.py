@@ -123,6 +123,7 @@ def parse(argv, where=""):
     for field in fields:
         _DEFINE[field.type](field.name, None, field.metadata["help"], flag_values=values)
     absl_flags.DEFINE_string("train_mode", None, "SimCLR's name of mode.", flag_values=values)
+    absl_flags.DEFINE_bool("use_tpu", None, "SimCLR's --strategy=tpu.", flag_values=values)
     flagfiles, argv = _take_flagfiles(argv)
     try:
         stray = values([""] + argv)[1:]
@@ -139,6 +140,8 @@ def parse(argv, where=""):
     found = {f.name: values[f.name].value for f in fields if values[f.name].present}
     if values["train_mode"].present:
         found.setdefault("mode", values["train_mode"].value)
+    if values["use_tpu"].value:
+        found.setdefault("strategy", "tpu")
     return found, flagfiles
 
 
@@ -149,7 +152,8 @@ def _wrong_kind(error, fields):
     if not stated:
         return text
     kinds = {bool: "not true or false", int: "not a whole number", float: "not a number"}
-    kind = {field.name: kinds.get(field.type) for field in fields}.get(stated[2])
+    kind = {field.name: kinds.get(field.type) for field in fields} | {"use_tpu": kinds[bool]}
+    kind = kind.get(stated[2])
     return f"{stated[1]}: {kind}" if kind else text
 
 
@@ -208,6 +212,7 @@ def _source(checkpoint):
         return None
     from micle_tf.training import state
 
+    state.check_place(checkpoint, "--checkpoint")
     return state.read_config(checkpoint)[0]
 
 
@@ -270,6 +275,10 @@ def _same_data(source, config):
 
 def _run_mode(config):
     """Calls the mode's function and says what to type next."""
+    if "://" in config.model_dir:  # before anything is prepared for nothing
+        from micle_tf.training import state
+
+        state.check_place(config.model_dir, "--model_dir")
     if config.mode == "prepare":
         from micle_tf.data import cases
 
@@ -359,4 +368,5 @@ def usage():
         lines
         + ["  --flagfile=FILE\n      A recipe: a file with one flag a line."]
         + ["  --train_mode=MODE\n      SimCLR's name of --mode."]
+        + ["  --use_tpu=false\n      SimCLR's name of --strategy=tpu."]
     )

@@ -5,36 +5,15 @@
 """
 
 import dataclasses
-import difflib
 import json
-import math
 import os
 import re
 
 from micle_tf.errors import BadInput
+from micle_tf.settings import check_value, parse_every, parse_range, setting
 
 MODES = ("prepare", "pretrain", "linear_eval", "finetune", "evaluate", "export")
 RESNET_DEPTHS = (10, 14, 18, 34, 50, 101, 152, 200)
-
-
-def setting(
-    default, text, *, choices=None, low=None, high=None, volatile=False, only=(), by_mode=None
-):
-    """A field with its help line and what values it takes.
-
-    Args:
-      default: the value when neither a recipe nor the command line says otherwise.
-      text: one line of help, with the unit and, where there is one, a recommendation.
-      choices: the accepted values, if they can be listed.
-      low, high: bounds of a number, both included.
-      volatile: may differ when a run is resumed, as it cannot change the result.
-      only: the modes that read it; empty for all. What a mode does not read is
-        not compared when its run is resumed.
-      by_mode: {mode: default} of the modes that have one of their own.
-    """
-    metadata = {"help": text, "choices": choices, "low": low, "high": high, "volatile": volatile}
-    metadata |= {"only": only, "by_mode": by_mode or {}}
-    return dataclasses.field(default=default, metadata=metadata)
 
 
 _PRETRAIN, _FINETUNE, _EXPORT = ("pretrain",), ("finetune",), ("export",)
@@ -93,7 +72,13 @@ class Config:
     train_split: str = setting(
         "train", "Split to train on.", only=("pretrain", "linear_eval", "finetune")
     )
-    eval_split: str = setting("test", "Split to evaluate on.", only=_JUDGE)
+    eval_split: str = setting(
+        "test",
+        "Split to evaluate on.",
+        volatile=_PRETRAIN,  # which only looks on
+        only=("pretrain", *_JUDGE),
+        by_mode={"pretrain": "validation"},
+    )
     image_size: int = setting(224, "Side of the model's input, in pixels.", low=8, high=2048)
 
     # Run.
@@ -102,9 +87,18 @@ class Config:
     seed: int = setting(0, "Seed of weights, order and augmentation.", low=0, high=2**31 - 1)
     strategy: str = setting(
         "auto",
-        "Devices: auto takes all GPUs, or one.",
-        choices=("auto", "one_device", "mirrored"),
+        "Devices: auto takes the TPU of --tpu_name, the workers of TF_CONFIG, all GPUs, or one.",
+        choices=("auto", "one_device", "mirrored", "multi_worker", "tpu"),
         only=_TRAIN,
+    )
+    tpu_name: str = setting(
+        "", "Cloud TPU to train on: a name, grpc://host:port, or local.", volatile=True, only=_TRAIN
+    )
+    tpu_zone: str = setting(
+        "", "Zone of the TPU; empty: the zone of this machine.", volatile=True, only=_TRAIN
+    )
+    gcp_project: str = setting(
+        "", "Project of the TPU; empty: the project of this machine.", volatile=True, only=_TRAIN
     )
     virtual_devices: int = setting(
         1,
@@ -129,6 +123,28 @@ class Config:
         "Steps between two entries of the log.",
         low=1,
         high=10**9,
+        volatile=True,
+        only=_TRAIN,
+    )
+    steps_per_loop: int = setting(
+        1,
+        "Steps that the devices take in a row before they report; TPUs: 100 or more.",
+        low=1,
+        high=10**6,
+        volatile=True,
+        only=_TRAIN,
+    )
+    microbatch_size: int = setting(
+        0,
+        "Rows of a batch that go through the model at once, per device; 0: all. The gradient stays "
+        "that of the whole batch; batch norm sees the microbatch.",
+        low=0,
+        high=10**6,
+        only=_TRAIN,
+    )
+    profile: str = setting(
+        "",
+        "Write a TensorFlow profile of these steps, both included: 20:25.",
         volatile=True,
         only=_TRAIN,
     )
@@ -225,6 +241,13 @@ class Config:
         "none",
         "Leave other entries of the same case or patient out of the negatives.",
         choices=("none", "case", "patient"),
+        only=_PRETRAIN,
+    )
+
+    knn_every: str = setting(
+        "",
+        "How often to judge by nearest neighbours on --eval_split, 5epochs or 500steps; empty: never.",
+        volatile=True,
         only=_PRETRAIN,
     )
 
@@ -342,13 +365,33 @@ class Config:
     def __post_init__(self):
         """Raises BadInput, naming the flag, for a value that no run could use."""
         for field in dataclasses.fields(self):
-            _check_value(field, getattr(self, field.name))
-        parse_interval(self.checkpoint_every)
-        parse_validation_interval(self.validate_every)
+            check_value(field, getattr(self, field.name))
+        self.checkpoint_interval()
+        self.steps_between("validate_every", 1)
+        if self.knn_every:
+            self.steps_between("knn_every", 1)
+        self.profiled_steps()
         if not re.fullmatch(r"\w[\w.-]*", self.export_name):
             raise BadInput(
                 f"--export_name={self.export_name}: letters, digits, dots, dashes and underscores"
             )
+
+    def checkpoint_interval(self):
+        """`checkpoint_every` as (seconds, steps), one of which is None."""
+        wanted = "give a time or a number of steps, as 10m, 500s or 1000steps"
+        units = ("steps", "m", "s")
+        number, unit = parse_every("checkpoint_every", self.checkpoint_every, units, wanted)
+        return (None, number) if unit == "steps" else (number * (60 if unit == "m" else 1), None)
+
+    def steps_between(self, name, steps_per_epoch):
+        """`validate_every` or `knn_every`, which say epochs or steps, in steps."""
+        wanted = "give epochs or steps, as 2epochs or 500steps"
+        number, unit = parse_every(name, getattr(self, name), ("epochs", "steps"), wanted)
+        return number * steps_per_epoch if unit == "epochs" else number
+
+    def profiled_steps(self):
+        """`profile` as (first, last); None where it is empty."""
+        return parse_range("profile", self.profile) if self.profile else None
 
     @classmethod
     def of_mode(cls, mode, **given):
@@ -379,55 +422,19 @@ class Config:
         return [
             field.name
             for field in dataclasses.fields(self)
-            if not field.metadata["volatile"]
+            if not _is_volatile(field, self.mode)
             and (not field.metadata["only"] or self.mode in field.metadata["only"])
             and field.name != "model_dir"
             and _comparable(field.name, self) != _comparable(field.name, other)
         ]
 
 
+def _is_volatile(field, mode):
+    volatile = field.metadata["volatile"]
+    return mode in volatile if isinstance(volatile, tuple) else volatile
+
+
 def _comparable(name, config):
     """The value of a field; of a path, the same however it is spelled."""
     value = getattr(config, name)
     return os.path.normpath(value) if name == "checkpoint" and value else value
-
-
-def _check_value(field, value):
-    flag, meta = f"--{field.name}={value}", field.metadata
-    accepted = (int, float) if field.type is float else field.type
-    if not isinstance(value, accepted) or (isinstance(value, bool) and field.type is not bool):
-        raise BadInput(f"{flag}: not of type {field.type.__name__}")
-    if meta["choices"] and value not in meta["choices"]:
-        near = difflib.get_close_matches(str(value), [str(c) for c in meta["choices"]], 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        accepted = ", ".join(str(choice) for choice in meta["choices"])
-        raise BadInput(f"{flag}: not one of {accepted}{hint}")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise BadInput(f"{flag}: not a finite number")
-    if meta["low"] is not None and value < meta["low"]:
-        raise BadInput(f"{flag}: must be at least {meta['low']:g}")
-    if meta["high"] is not None and value > meta["high"]:
-        raise BadInput(f"{flag}: must be at most {meta['high']:g}")
-
-
-def parse_interval(text):
-    """Reads --checkpoint_every into (seconds, steps), one of which is None; raises BadInput."""
-    wanted = "give a time or a number of steps, as 10m, 500s or 1000steps"
-    number, unit = _parse_every("checkpoint_every", text, ("steps", "m", "s"), wanted)
-    return (None, number) if unit == "steps" else (number * (60 if unit == "m" else 1), None)
-
-
-def parse_validation_interval(text):
-    """Reads --validate_every into (epochs, steps), one of which is None; raises BadInput."""
-    wanted = "give epochs or steps, as 2epochs or 500steps"
-    number, unit = _parse_every("validate_every", text, ("epochs", "steps"), wanted)
-    return (number, None) if unit == "epochs" else (None, number)
-
-
-def _parse_every(name, text, units, wanted):
-    """(a positive whole number, the unit behind it)."""
-    for unit in units:
-        number = text.removesuffix(unit)
-        if number != text and number.isdecimal() and int(number) > 0:
-            return int(number), unit
-    raise BadInput(f"--{name}={text}: {wanted}")

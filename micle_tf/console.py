@@ -6,9 +6,19 @@ import time
 
 from tqdm import tqdm
 
+_muted = False
+
+
+def mute():
+    """Silences `say` and `Progress` from now on, in a process whose output nobody reads."""
+    global _muted
+    _muted = True
+
 
 def say(text="", file=None):
     """Prints a line to stdout (or `file`) at once, above any bar."""
+    if _muted:
+        return
     file = file or sys.stdout
     tqdm.write(text, file=file)
     file.flush()
@@ -54,7 +64,7 @@ class Progress:
         self._line_every, self._last_line = line_every, time.monotonic()
         self._note, self._file = "", sys.stdout
         self._bar = None
-        if _is_terminal(self._file):
+        if _is_terminal(self._file) and not _muted:
             self._bar = tqdm(
                 desc=label,
                 total=total,

@@ -74,7 +74,7 @@ def demo(seed=0, control="none", steps=STEPS, model_dir="runs/demo", data_dir=""
         touched then.
     """
     from micle_tf.evaluation.linear_eval import linear_eval
-    from micle_tf.training import state
+    from micle_tf.files import write_json
     from micle_tf.training.pretrain import pretrain
 
     started = time.monotonic()
@@ -115,7 +115,7 @@ def demo(seed=0, control="none", steps=STEPS, model_dir="runs/demo", data_dir=""
         mode="demo", dataset=PRETRAINING_DATA[control], method="linear", steps=2 * steps,
         seconds=round(time.monotonic() - started, 1), metrics=metrics, intervals=intervals,
     )  # fmt: skip
-    state.write_json(run("result.json"), result)
+    write_json(run("result.json"), result)
     draw(model_dir, result, config)
     console.say(
         f"\nSynthetic cases, seed {seed}: linear evaluation of a case (mean over its photos)\n"

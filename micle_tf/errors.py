@@ -1,4 +1,4 @@
-"""The two ways a command ends badly, each with one line for a person."""
+"""The ways a command ends before it is done, each with one line for a person."""
 
 
 class BadInput(Exception):
@@ -10,3 +10,7 @@ class BadInput(Exception):
 
 class Stopped(Exception):
     """The run was stopped by something outside it (NaN loss, full disk): exit code 1."""
+
+
+class Preempted(Exception):
+    """A signal asked the run to stop, and what it did is saved: exit code 75."""

@@ -1,9 +1,14 @@
 """How a command ends: exit codes, and one line on stderr when it ends badly."""
 
+import contextlib
 import errno
+import os
+import re
+import signal
 import sys
+import threading
 
-from micle_tf.errors import BadInput, Stopped
+from micle_tf.errors import BadInput, Preempted, Stopped
 
 DONE, STOPPED, BAD_INPUT, PREEMPTED = 0, 1, 2, 75
 _DISK_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
@@ -12,7 +17,8 @@ _DISK_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.E
 def guarded(command):
     """Calls a function; returns how it ended as an exit code, with a line on stderr if badly."""
     try:
-        command()
+        with _signals_handled():
+            command()
         return DONE
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
@@ -20,8 +26,11 @@ def guarded(command):
     except Stopped as error:
         print(f"stopped: {error}", file=sys.stderr)
         return STOPPED
+    except Preempted as error:
+        print(f"interrupted: {error}", file=sys.stderr)
+        return PREEMPTED
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on from the last checkpoint", file=sys.stderr)
+        print(_INTERRUPTED, file=sys.stderr)
         return PREEMPTED
     except Exception as error:
         reason = _outside(error)
@@ -31,8 +40,69 @@ def guarded(command):
         return STOPPED
 
 
+_INTERRUPTED = "interrupted: the same command goes on from the last checkpoint"
+_GRACE = 15.0  # seconds in which an interrupted command has to clean up
+_last_resort = None  # the timer that ends the process then; none before a signal came
+
+
+def interrupt_on_sigterm():
+    """Makes SIGTERM a KeyboardInterrupt, as SIGINT is; only the main thread can."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _raise_interrupt)
+
+
+@contextlib.contextmanager
+def _signals_handled():
+    """Inside, SIGTERM and SIGINT raise KeyboardInterrupt, a second one ends the process."""
+    global _last_resort
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in before:
+        signal.signal(number, _raise_interrupt)
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda lost: _lost_interrupt(lost, hook)
+    try:
+        yield
+    except Exception:
+        if _last_resort:  # native code makes other errors of what its callbacks raise
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        sys.unraisablehook = hook
+        if _last_resort:
+            _last_resort.cancel()
+            _last_resort = None
+
+
+def _raise_interrupt(number, frame):
+    global _last_resort
+    if _last_resort:
+        _end()
+    # An exception in a callback of native code gets lost; this process must end all the same.
+    _last_resort = threading.Timer(_GRACE, _end)
+    _last_resort.daemon = True
+    _last_resort.start()
+    raise KeyboardInterrupt
+
+
+def _lost_interrupt(lost, hook):
+    """Ends the process if what a destructor or an import's callback lost is an interrupt."""
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        _end()
+    hook(lost)
+
+
+def _end():
+    print(_INTERRUPTED, file=sys.stderr, flush=True)
+    os._exit(PREEMPTED)
+
+
 def _outside(error):
-    """One line on a failure of the disk or the memory; None if it is a fault of ours."""
+    """One line on a failure of disk, memory, network or another worker; None if it is ours."""
     if isinstance(error, OSError) and error.errno in _DISK_FAILURES:
         return " ".join(str(error).split())
     if isinstance(error, MemoryError):
@@ -40,8 +110,36 @@ def _outside(error):
     if "tensorflow" in sys.modules:
         import tensorflow as tf
 
+        message = " ".join(str(error).split())
+        if isinstance(error, tf.errors.OpError) and "ollective" in message:
+            return _lost_worker(message)
         if isinstance(error, tf.errors.ResourceExhaustedError):
-            return f"out of memory or disk: {error.message.splitlines()[0][:200]}"
-        if isinstance(error, (tf.errors.PermissionDeniedError, tf.errors.FailedPreconditionError)):
-            return error.message.splitlines()[0][:200]
+            return f"out of memory or disk: {message[:200]}"
+        if isinstance(
+            error,
+            (
+                tf.errors.AbortedError,
+                tf.errors.DeadlineExceededError,
+                tf.errors.FailedPreconditionError,
+                tf.errors.PermissionDeniedError,
+                tf.errors.UnauthenticatedError,
+                tf.errors.UnavailableError,
+            ),
+        ):
+            return message[:200]
     return None
+
+
+def _lost_worker(message):
+    """ "worker 1 is gone; ...", out of what a collective operation failed of."""
+    tasks = re.findall(r"/job:(\w+)(?:/replica:\d+)?/task:(\d+)", message)
+    from micle_tf.training.cluster import from_environment
+
+    addresses = from_environment().addresses
+    names = {job if job == "chief" else f"{job} {number}" for job, number in tasks}
+    own = list(addresses)[from_environment().index]
+    lost = [f"{name} ({addresses[name]})" for name in addresses if name in names - {own}]
+    return (
+        f"{', '.join(lost) or 'another worker'} is gone; the same command on all workers goes on "
+        "from the last checkpoint"
+    )

@@ -23,6 +23,7 @@ from micle_tf.data import cases
 from micle_tf.data.decode import evaluation_view, resize
 from micle_tf.data.targets import Targets, choose_labelled, is_labelled
 from micle_tf.errors import BadInput, Stopped
+from micle_tf.files import write_text
 from micle_tf.model_card import model_card, signature_rows
 from micle_tf.training import state
 
@@ -117,7 +118,7 @@ def write_export(classifier, folder, name, version, facts):
         else:
             os.makedirs(os.path.join(folder, name), exist_ok=True)
             os.rename(encoder_file, exported.encoder)
-        state.write_text(exported.model_card, card)
+        write_text(exported.model_card, card)
         if not remote:
             os.rename(saved, exported.saved_model)
     return exported

@@ -138,6 +138,15 @@ def test_simclrs_name_of_mode():
     assert cli.configure(["--train_mode=pretrain"])[0].mode == "pretrain"
 
 
+def test_simclrs_name_of_the_tpu_strategy():
+    strategy = lambda *argv: cli.configure(argv)[0].strategy
+    assert strategy("--use_tpu") == strategy("--use_tpu=True", "--tpu_name=v3") == "tpu"
+    assert strategy("--use_tpu=False") == strategy("--nouse_tpu") == "auto"
+    assert strategy("--use_tpu", "--strategy=mirrored") == "mirrored"
+    with pytest.raises(BadInput, match="^--use_tpu=perhaps: not true or false$"):
+        cli.configure(["--use_tpu=perhaps"])
+
+
 def test_a_flag_that_the_mode_does_not_read_is_named(tmp_path, capsys):
     (tmp_path / "config.json").write_text(Config(mode="finetune").to_json())
     cli.configure(["--mode=evaluate", f"--checkpoint={tmp_path}", "--patience=3", "--seed=1"])

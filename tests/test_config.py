@@ -5,13 +5,13 @@ import json
 
 import pytest
 
-from micle_tf.config import Config, parse_interval, parse_validation_interval
+from micle_tf.config import Config
 from micle_tf.errors import BadInput
 
 
 def test_a_mode_has_defaults_of_its_own_that_what_is_given_beats():
     pretrain, finetune = Config.of_mode("pretrain"), Config.of_mode("finetune")
-    assert pretrain == Config()
+    assert pretrain == Config(eval_split="validation")  # test is not to be looked at that early
     changed = {
         name: (a, b)
         for (name, a), b in zip(vars(pretrain).items(), vars(finetune).values())
@@ -19,6 +19,7 @@ def test_a_mode_has_defaults_of_its_own_that_what_is_given_beats():
     }
     assert changed == {
         "mode": ("pretrain", "finetune"),
+        "eval_split": ("validation", "test"),
         "train_batch_size": (128, 64),
         "train_epochs": (100, 50),
         "optimizer": ("lars", "momentum"),
@@ -83,19 +84,36 @@ def test_values_that_no_run_could_use(changes, message):
 
 
 @pytest.mark.parametrize(
-    "text, expected", [("1epochs", (1, None)), ("12epochs", (12, None)), ("500steps", (None, 500))]
+    "text, expected", [("1epochs", 7), ("12epochs", 84), ("500steps", 500), ("1steps", 1)]
 )
-def test_validation_intervals(text, expected):
-    assert parse_validation_interval(text) == expected
+def test_intervals_of_epochs_or_steps(text, expected):
+    assert Config(validate_every=text).steps_between("validate_every", 7) == expected
+    assert Config(knn_every=text).steps_between("knn_every", 7) == expected
 
 
 @pytest.mark.parametrize("text", ["", "0epochs", "-1steps", "1.5epochs", "epochs", "7", "3m", "²steps"])  # fmt: skip
-def test_validation_intervals_that_are_none(text):
+def test_intervals_that_are_none(text):
     with pytest.raises(BadInput, match="--validate_every="):
-        parse_validation_interval(text)
+        Config(validate_every=text)
+    if text:  # empty: never
+        with pytest.raises(BadInput, match="--knn_every="):
+            Config(knn_every=text)
 
 
 def test_intervals_of_checkpoints():
-    assert parse_interval("10m") == (600, None)
-    assert parse_interval("30s") == (30, None)
-    assert parse_interval("1000steps") == (None, 1000)
+    for text, expected in (("10m", (600, None)), ("30s", (30, None)), ("9steps", (None, 9))):
+        assert Config(checkpoint_every=text).checkpoint_interval() == expected
+
+
+def test_profiled_steps():
+    assert Config(profile="20:25").profiled_steps() == (20, 25)
+    assert Config().profiled_steps() is None
+    for text in ("20", "0:3", "5:4", "a:b", "1:2:3", "-1:3"):
+        with pytest.raises(BadInput, match=f"--profile={text}: give the first and the last step"):
+            Config(profile=text)
+
+
+def test_what_only_looks_on_may_differ_on_resume_in_pretraining_alone():
+    given = {"eval_split": "test", "knn_every": "5steps", "steps_per_loop": 9, "profile": "2:3"}
+    assert Config().differences(Config(**given)) == []
+    assert Config(mode="evaluate").differences(Config(mode="evaluate", eval_split="train"))

@@ -47,10 +47,15 @@ def cut(path):
 
 
 DAMAGES = {
-    "empty list of checkpoints": (
-        lambda run: (run / "checkpoints/checkpoint").write_text(""),
+    "empty mark": (
+        lambda run: (run / "checkpoints/ckpt-2.complete").write_text(""),
         ["--mode=linear_eval", "--checkpoint=run", "--model_dir=new"],
-        "--checkpoint=run: run/checkpoints/checkpoint is damaged",
+        "--checkpoint=run: ckpt-2.complete is damaged",
+    ),
+    "no checkpoint was completed": (
+        lambda run: [path.unlink() for path in run.glob("checkpoints/*.complete")],
+        ["--mode=linear_eval", "--checkpoint=run", "--model_dir=new"],
+        "--checkpoint=run: holds no checkpoint yet",
     ),
     "index deleted": (
         lambda run: (run / "checkpoints/ckpt-2.index").unlink(),
@@ -60,7 +65,7 @@ DAMAGES = {
     "data cut": (
         lambda run: cut(run / "checkpoints/ckpt-2.data-00000-of-00001"),
         ["--mode=linear_eval", "--checkpoint=run", "--model_dir=new"],
-        "--checkpoint=run: ckpt-2 is damaged: ",
+        "--checkpoint=run: ckpt-2.data-00000-of-00001 is damaged: ",
     ),
     "no best checkpoint": (
         lambda run: shutil.rmtree(run / "finetune/checkpoints/best"),

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from data_builders.derm_cases import synthetic
-from micle_tf import cli, demo, exits
+from micle_tf import demo, exits
 
 PATIENTS = {"train": 90, "validation": 25, "test": 40}
 

@@ -13,7 +13,7 @@ def num_units(index, method):
 
 def pair_dataset(
     reader, method, batch_size, options, seed, steps,
-    replica_batch=None, groups=None, decode_once=True,
+    replica_batch=None, groups=None, decode_once=True, shard=(0, 1),
 ):  # fmt: skip
     """Batches of positive pairs.
 
@@ -30,6 +30,7 @@ def pair_dataset(
       groups: [C] int64, a number per case, delivered with its pairs; None for the
         number of the case itself.
       decode_once: decode the image of a simclr pair once for both views.
+      shard: (worker, number of workers): only this worker's rows of each step are read.
 
     Returns:
       A dataset of {"view1", "view2": [b, size, size, 3] float32 in [0, 1],
@@ -41,16 +42,19 @@ def pair_dataset(
     case_of_image = tf.constant(index.case_of_image, tf.int64)
     first_image = tf.constant(index.first_image[:-1], tf.int64)
     groups = tf.range(index.num_cases, dtype=tf.int64) if groups is None else tf.constant(groups)
+    own = sampling.rows_of_worker(batch_size, shard)
 
     def encoded_pairs(step, unit):
+        draws = augment.draw_views(seed, step, batch_size, options)
         if method == "simclr":
             case = tf.gather(case_of_image, unit)
             drawn = tf.repeat((unit - tf.gather(first_image, case))[:, None], 2, axis=1)
         else:
             case = unit
             drawn = sampling.draw_pairs(seed, step, tf.gather(images_per_case, case))
+        case, drawn, draws = tf.nest.map_structure(lambda x: x[own], (case, drawn, draws))
         pair = tf.gather(reader.read(case), drawn, batch_dims=1)
-        return pair, augment.draw_views(seed, step, batch_size, options), tf.gather(groups, case)
+        return pair, draws, tf.gather(groups, case)
 
     def augmented(pair, draws, group):
         first, second = [{name: draw[i] for name, draw in draws.items()} for i in (0, 1)]
@@ -71,7 +75,8 @@ def pair_dataset(
 
 
 def labelled_dataset(
-    reader, images, labels, batch_size, options, seed, steps, one_per_case=False, replica_batch=None
+    reader, images, labels, batch_size, options, seed, steps, one_per_case=False,
+    replica_batch=None, shard=(0, 1),
 ):  # fmt: skip
     """Batches of augmented, labelled images.
 
@@ -86,6 +91,7 @@ def labelled_dataset(
       one_per_case: an epoch has one of the labelled images of each case, drawn anew each
         time; else all of them.
       replica_batch: images per element, if the batch is handed out in parts.
+      shard: (worker, number of workers): only this worker's rows of each step are read.
 
     Returns:
       A dataset of {"image": [b, size, size, 3] float32 in [0, 1], "label": [b, ...]}.
@@ -93,14 +99,16 @@ def labelled_dataset(
     cases, first, count = labelled_units(reader.index, images, one_per_case)
     first_image = tf.constant(reader.index.first_image[:-1], tf.int64)
     cases, first, count, images, labels = map(tf.constant, (cases, first, count, images, labels))
+    own = sampling.rows_of_worker(batch_size, shard)
 
     def encoded_images(step, unit):
         # The stream of MICLe's pairs, which fine-tuning does not draw.
         drawn = sampling.draw_pairs(seed, step, tf.gather(count, unit))[:, 0]
+        draws = augment.draw_views(seed, step, batch_size, options, views=1)
+        unit, drawn, draws = tf.nest.map_structure(lambda x: x[own], (unit, drawn, draws))
         image = tf.gather(images, tf.gather(first, unit) + drawn)
         case = tf.gather(cases, unit)
         encoded = tf.gather(reader.read(case), image - tf.gather(first_image, case), batch_dims=1)
-        draws = augment.draw_views(seed, step, batch_size, options, views=1)
         return encoded, {name: draw[:, 0] for name, draw in draws.items()}, tf.gather(labels, image)
 
     def augmented(encoded, draws, label):

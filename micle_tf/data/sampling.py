@@ -80,6 +80,17 @@ def unit_batches(seed, steps, batch_size, num_units):
     return epochs.flat_map(batches_of_epoch)
 
 
+def rows_of_worker(batch_size, shard):
+    """The slice of a step's batch that a worker reads.
+
+    Args:
+      batch_size: B, over all workers; divisible by their number.
+      shard: (worker, number of workers).
+    """
+    worker, count = shard
+    return slice(worker * batch_size // count, (worker + 1) * batch_size // count)
+
+
 def draw_pairs(seed, step, images_per_case):
     """Draws MICLe's two images of each case (Algorithm 1 of Azizi et al. 2021).
 

@@ -16,7 +16,7 @@ import sys
 
 import numpy as np
 
-from micle_tf import console
+from micle_tf import cli, console
 from micle_tf.errors import BadInput
 from micle_tf.evaluation.intervals import bootstrap_intervals
 from micle_tf.evaluation.metrics import classification_metrics, findings_metrics
@@ -30,7 +30,7 @@ def compare(run_a, run_b, samples=1000, seed=0):
     """Differences B - A of all metrics, with 95 % intervals.
 
     Args:
-      run_a, run_b: run directories with a predictions.csv of the same rows and names.
+      run_a, run_b: run directories, local or paths of `tf.io.gfile`, with a predictions.csv of the same rows and names.
       samples: resamples of patients (of cases, where no patient is known).
       seed: of the resampling.
 
@@ -117,13 +117,29 @@ def read_predictions(run):
 
 def _read_text(path):
     try:
-        with open(path, "rb") as file:
-            return file.read().decode()
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
+        return (_read_remote(path) if "://" in path else _read_local(path)).decode()
     except UnicodeDecodeError as error:
         line = 1 + error.object[: error.start].count(b"\n")
         raise BadInput(f"{path} row {line}: damaged (not UTF-8 text)") from None
+
+
+def _read_local(path):  # without TensorFlow, which takes seconds to import
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _read_remote(path):
+    import tensorflow as tf
+
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            return file.read()
+    except tf.errors.OpError as error:
+        reason = error.message.partition("\n")[0] or "it is not there"
+        raise BadInput(f"{path}: cannot be read: {reason}") from None
 
 
 def _parse_row(fields, header, names, multilabel):
@@ -184,4 +200,5 @@ def _bad_usage(message):
 
 
 if __name__ == "__main__":
+    cli.hide_native_messages()
     sys.exit(main(sys.argv[1:]))

@@ -11,6 +11,7 @@ from micle_tf.errors import BadInput
 from micle_tf.evaluation import predictions
 from micle_tf.evaluation.classifier import open_classifier
 from micle_tf.training import state
+from micle_tf.training.inference import predict_images
 
 
 def evaluate(config):
@@ -56,18 +57,21 @@ def evaluate(config):
         "weights": state.identify_weights(config.checkpoint),
     }
     run = state.RunDirectory(config.model_dir, config, facts)
-    if run.begin() == state.FINISHED:
-        return predictions.finished_before(run)
-    console.say(f"run: {run.path}")
-    scores = predictions.predict_images(
-        tf.function(classifier.probabilities, reduce_retracing=True),
-        reader,
-        config,
-        f"predicting {config.eval_split}",
-    )
-    levels = predictions.prediction_levels(reader.index, labels, scores, data.labels_shared_by_case)
-    trained = classifier.result or {"method": classifier.config.mode, "steps": 0}
-    return predictions.finish(
-        run, config, data, classifier.targets, levels,
-        method=trained["method"], steps=trained["steps"], seconds=time.monotonic() - started,
-    )  # fmt: skip
+    with run.claimed() as status:
+        if status == state.FINISHED:
+            return predictions.finished_before(run)
+        console.say(f"run: {run.path}")
+        scores = predict_images(
+            tf.function(classifier.probabilities, reduce_retracing=True),
+            reader,
+            config,
+            f"predicting {config.eval_split}",
+        )
+        levels = predictions.prediction_levels(
+            reader.index, labels, scores, data.labels_shared_by_case
+        )
+        trained = classifier.result or {"method": classifier.config.mode, "steps": 0}
+        return predictions.finish(
+            run, config, data, classifier.targets, levels,
+            method=trained["method"], steps=trained["steps"], seconds=time.monotonic() - started,
+        )  # fmt: skip

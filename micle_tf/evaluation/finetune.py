@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from micle_tf import console
 from micle_tf.class_weights import balanced_class_weights, balanced_finding_weights
-from micle_tf.config import parse_validation_interval
 from micle_tf.data import cases, pipeline, sampling
 from micle_tf.data.augment import Augmentation
 from micle_tf.data.supervised import SELECTION_SPLIT, labelled_splits
@@ -21,8 +20,18 @@ from micle_tf.models.resnet import freeze_through
 from micle_tf.training import loop, state
 from micle_tf.training import strategy as strategies
 from micle_tf.training.best import Validation
+from micle_tf.training.cluster import Cluster
+from micle_tf.training.inference import predict_images
 from micle_tf.training.normalization import batch_norm
-from micle_tf.training.pretrain import describe_models, make_optimizer, make_schedule
+from micle_tf.training.pretrain import (
+    check_microbatch,
+    check_profile,
+    describe_models,
+    make_optimizer,
+    make_schedule,
+)
+from micle_tf.training.step import trainable_variables
+from micle_tf.training.workers import Workers
 
 
 def finetune(config):
@@ -46,11 +55,12 @@ def finetune(config):
             f"--ft_proj_selector={config.ft_proj_selector}: the layers of a projection head come "
             "from a pretraining; name one with --checkpoint=RUN"
         )
-    # ------------------------------------------------------------ data and devices
+    # ------------------------------------------------------------ devices and data
     strategies.set_precision(config.precision)
     strategy = strategies.make_strategy(config)
+    workers = Workers(strategy, Cluster.of(config))
     replicas = strategy.num_replicas_in_sync
-    data = cases.open_cases(config)
+    data = workers.chief_first(lambda: cases.open_cases(config))
     for line in cases.describe(data):
         console.say(line)
     targets = Targets.of(data, config.top_classes, config.train_split)
@@ -59,6 +69,7 @@ def finetune(config):
 
     # ------------------------------------------------------------ model and run directory
     models, optimizer, schedule = _build(config, units, targets, strategy)
+    check_profile(config, schedule.total_steps)
     console.say(f"devices: {strategies.describe(strategy)}, {config.precision}")
     console.say(f"model: {describe_models(config, models)}")
     facts = {"replicas": replicas, "data": data.name, "targets": targets.to_json()}
@@ -72,30 +83,35 @@ def finetune(config):
     training = _training(
         config, data, targets, splits, models, optimizer, schedule, units, replicas
     )
-    if run.begin() == state.FINISHED:
-        return predictions.finished_before(run)
-    console.say(
-        f"run: {run.path}, up to {schedule.total_steps:,} steps of {config.train_batch_size} images; "
-        f"best {training.validation.metric} on {SELECTION_SPLIT}, every "
-        f"{training.validation.every_steps:,} steps"
-    )
 
     # ------------------------------------------------------------ train and judge
-    values = loop.train(training, config, strategy, run)
-    console.say(f"best: step {values['best_step']:,} of {values['steps']:,}")
-    split = splits["evaluation"]
-    scores = predictions.predict_images(
-        _probabilities(models, targets), split.reader, config, f"predicting {split.name}"
-    )
-    levels = predictions.prediction_levels(
-        split.reader.index, split.labels, scores, data.labels_shared_by_case
-    )
-    name = f"validation/{training.validation.metric}"
-    return predictions.finish(
-        run, config, data, targets, levels,
-        method="finetune" if config.checkpoint else "supervised",
-        steps=values["steps"], seconds=values["seconds"], metrics={name: values["best_value"]},
-    )  # fmt: skip
+    with workers.claimed(run) as status:
+        if status == state.FINISHED:
+            return predictions.finished_before(run)
+        console.say(
+            f"run: {run.path}, up to {schedule.total_steps:,} steps of {config.train_batch_size} "
+            f"images; best {training.validation.metric} on {SELECTION_SPLIT}, every "
+            f"{training.validation.every_steps:,} steps"
+        )
+        values = loop.train(training, config, strategy, run, workers)
+        console.say(f"best: step {values['best_step']:,} of {values['steps']:,}")
+        if workers.is_chief:
+            split = splits["evaluation"]
+            scores = predict_images(
+                _probabilities(models, targets), split.reader, config, f"predicting {split.name}"
+            )
+            levels = predictions.prediction_levels(
+                split.reader.index, split.labels, scores, data.labels_shared_by_case
+            )
+            name = f"{SELECTION_SPLIT}/{training.validation.metric}"
+            predictions.finish(
+                run, config, data, targets, levels,
+                method="finetune" if config.checkpoint else "supervised",
+                steps=values["steps"], seconds=values["seconds"],
+                metrics={name: values["best_value"]},
+            )  # fmt: skip
+        workers.wait()
+    return state.read_result(run.path, "--model_dir")
 
 
 def _check_batch(config, split, replicas):
@@ -116,6 +132,7 @@ def _check_batch(config, split, replicas):
             f"--train_batch_size={batch}: needs the same number of images on each of "
             f"{replicas} devices"
         )
+    check_microbatch(config, replicas)
     return units
 
 
@@ -128,7 +145,7 @@ def _build(config, units, targets, strategy):
         models = build_models(config, targets, norm)
         freeze_through(models["encoder"], config.fine_tune_after_block)
         optimizer = make_optimizer(config, schedule)
-        optimizer.build(loop.trainable_variables(models))
+        optimizer.build(trainable_variables(models))
     return models, optimizer, schedule
 
 
@@ -143,33 +160,34 @@ def _training(config, data, targets, splits, models, optimizer, schedule, units,
     """What the loop is handed."""
     train, selection = splits["train"], splits["selection"]
 
-    def dataset(first_step, end):
+    def dataset(steps, shard):
         return pipeline.labelled_dataset(
             train.reader, train.images, train.labels, config.train_batch_size,
-            Augmentation.of(config), config.seed, (first_step, end), config.case_images == "one",
-            config.train_batch_size // replicas,
+            Augmentation.of(config), config.seed, steps, config.case_images == "one",
+            config.train_batch_size // replicas, shard,
         )  # fmt: skip
 
     probabilities = _probabilities(models, targets)
 
     def measure():
-        scores = predictions.predict_images(probabilities, selection.reader, config)
+        scores = predict_images(probabilities, selection.reader, config)
         return _judge_selection(selection, scores, targets, data.labels_shared_by_case)
 
-    epochs, steps = parse_validation_interval(config.validate_every)
     per_epoch = sampling.steps_per_epoch(units, config.train_batch_size)
+    every = config.steps_between("validate_every", per_epoch)
     metric = _check_metric(config, data, targets, selection)
     return loop.Training(
         models=models,
         optimizer=optimizer,
         schedule=schedule,
         dataset=dataset,
-        loss=functools.partial(_loss, models, targets, _weights(config, train, targets)),
+        forward=lambda batch: logits_of(models, batch["image"], training=True),
+        loss=functools.partial(_loss, targets, _weights(config, train, targets)),
         total_steps=schedule.total_steps,
         images_per_step=config.train_batch_size,
         constants={},
         note=functools.partial(_note, metric),
-        validation=Validation(measure, metric, steps or epochs * per_epoch, config.patience),
+        validation=Validation(SELECTION_SPLIT, measure, every, metric, config.patience),
     )
 
 
@@ -190,13 +208,12 @@ def _weights(config, split, targets):
     return balanced_class_weights(labels, len(targets.names))
 
 
-def _loss(models, targets, weights, batch):
-    """The loss of one replica's images.
+def _loss(targets, weights, logits, batch):
+    """The loss of one replica's images, from their logits [n, K] and batch["label"].
 
     Returns:
       (loss, {"accuracy"}), the latter for classes only.
     """
-    logits = logits_of(models, batch["image"], training=True)
     labels = batch["label"]
     if targets.multilabel:
         loss = masked_sigmoid_cross_entropy(

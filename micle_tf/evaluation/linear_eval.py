@@ -14,8 +14,11 @@ from micle_tf.data.supervised import SELECTION_SPLIT, labelled_splits
 from micle_tf.data.targets import Targets
 from micle_tf.evaluation import predictions
 from micle_tf.evaluation.linear_probe import train_linear_head
+from micle_tf.files import renamed_when_whole
 from micle_tf.training import state
 from micle_tf.training import strategy as strategies
+from micle_tf.training.checkpoints import Checkpoints
+from micle_tf.training.inference import predict_images
 from micle_tf.training.normalization import batch_norm
 from micle_tf.training.pretrain import build_encoder, describe_models
 
@@ -55,45 +58,45 @@ def linear_eval(config):
     else:
         console.say(f"weights: random, seed {config.seed}")
     run = state.RunDirectory(config.model_dir, config, facts)
-    if run.begin() == state.FINISHED:
-        return predictions.finished_before(run)
-    console.say(f"run: {run.path}")
+    with run.claimed() as status:
+        if status == state.FINISHED:
+            return predictions.finished_before(run)
+        console.say(f"run: {run.path}")
 
-    # ------------------------------------------------------------ features
-    started = time.monotonic()
-    features = {
-        split.name: cached_features(run, split, encoder, config) for split in splits.values()
-    }
+        # ------------------------------------------------------------ features
+        started = time.monotonic()
+        features = {
+            split.name: cached_features(run, split, encoder, config) for split in splits.values()
+        }
 
-    # ------------------------------------------------------------ head
-    fitted = []
-    for split in (splits["train"], splits["selection"]):
-        fitted += [features[split.name][split.images], split.labels[split.images]]
-    with console.Progress("linear head", 0, "step") as progress:
-        head, chosen = train_linear_head(
-            *fitted, num_classes=len(targets.names), seed=config.seed, progress=progress.at
+        # ------------------------------------------------------------ head
+        fitted = []
+        for split in (splits["train"], splits["selection"]):
+            fitted += [features[split.name][split.images], split.labels[split.images]]
+        with console.Progress("linear head", 0, "step") as progress:
+            head, chosen = train_linear_head(
+                *fitted, num_classes=len(targets.names), seed=config.seed, progress=progress.at
+            )
+        with renamed_when_whole(run.file("head.keras")) as unfinished:
+            head.save(unfinished)
+        # The encoder too, so that the run is whole whatever becomes of where it came from.
+        tracked = {"encoder": encoder, "classifier": head}
+        checkpoints = Checkpoints(run.file("checkpoints"), tracked, 1, f"--model_dir={run.path}")
+        checkpoints.save(chosen["steps"])
+        console.say(f"head: L2 {chosen['l2']:g}, chosen on {SELECTION_SPLIT}")
+
+        # ------------------------------------------------------------ judge
+        split = splits["evaluation"]
+        scores = np.asarray(head.predict(features[split.name], batch_size=4096, verbose=0))
+        levels = predictions.prediction_levels(
+            split.reader.index, split.labels, scores, data.labels_shared_by_case
         )
-    head.save(run.file("head.keras"))
-    # The encoder too, so that the run is whole whatever becomes of where it came from.
-    checkpoint = tf.train.Checkpoint(encoder=encoder, classifier=head)
-    manager = tf.train.CheckpointManager(
-        checkpoint, run.file("checkpoints"), 1, checkpoint_name="ckpt"
-    )
-    manager.save(checkpoint_number=chosen["steps"])
-    console.say(f"head: L2 {chosen['l2']:g}, chosen on {SELECTION_SPLIT}")
-
-    # ------------------------------------------------------------ judge
-    split = splits["evaluation"]
-    scores = np.asarray(head.predict(features[split.name], batch_size=4096, verbose=0))
-    levels = predictions.prediction_levels(
-        split.reader.index, split.labels, scores, data.labels_shared_by_case
-    )
-    return predictions.finish(
-        run, config, data, targets, levels,
-        method="linear" if config.checkpoint else "random",
-        steps=chosen["steps"], seconds=time.monotonic() - started,
-        metrics={"validation/loss": chosen["validation_loss"]},
-    )  # fmt: skip
+        return predictions.finish(
+            run, config, data, targets, levels,
+            method="linear" if config.checkpoint else "random",
+            steps=chosen["steps"], seconds=time.monotonic() - started,
+            metrics={"validation/loss": chosen["validation_loss"]},
+        )  # fmt: skip
 
 
 def cached_features(run, split, encoder, config):
@@ -103,16 +106,14 @@ def cached_features(run, split, encoder, config):
     bound to one encoder and one dataset.
     """
     path = run.file(f"features-{split.name}.npy")
-    if os.path.exists(path):
-        with contextlib.suppress(ValueError, EOFError):  # a damaged file is made again
-            features = np.load(path)
+    if tf.io.gfile.exists(path):
+        # A damaged file is made again.
+        with contextlib.suppress(ValueError, EOFError), tf.io.gfile.GFile(path, "rb") as file:
+            features = np.load(file)
             if len(features) == split.reader.index.num_images:
                 return features
     forward = tf.function(lambda images: encoder(images, training=False), reduce_retracing=True)
-    features = predictions.predict_images(
-        forward, split.reader, config, f"features of {split.name}"
-    )
-    with open(f"{path}.tmp", "wb") as file:
+    features = predict_images(forward, split.reader, config, f"features of {split.name}")
+    with renamed_when_whole(path) as unfinished, tf.io.gfile.GFile(unfinished, "wb") as file:
         np.save(file, features)
-    os.replace(f"{path}.tmp", path)
     return features

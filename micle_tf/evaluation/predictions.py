@@ -4,10 +4,8 @@ import csv
 import io
 
 import numpy as np
-import tensorflow as tf
 
 from micle_tf import console
-from micle_tf.data import pipeline
 from micle_tf.data.targets import is_labelled
 from micle_tf.evaluation.intervals import bootstrap_intervals
 from micle_tf.evaluation.metrics import (
@@ -16,37 +14,10 @@ from micle_tf.evaluation.metrics import (
     classification_metrics,
     findings_metrics,
 )
+from micle_tf.files import write_text
 from micle_tf.training import state
 
 _IDS = ("case_id", "patient_id", "image_id")
-
-
-def predict_images(forward, reader, config, label=""):
-    """Applies a function to the central view of every image of a reader.
-
-    Args:
-      forward: from images [b, size, size, 3] float32 in [0, 1] to [b, ...]; a `tf.function`,
-        so that one who predicts again and again traces it once.
-      reader: `CaseReader`.
-      config: reads `eval_batch_size` and `image_size`.
-      label: what to write beside the progress bar; no bar without.
-
-    Returns:
-      [I, ...] float32, in the order of the index.
-    """
-    dataset = pipeline.image_dataset(reader, config.eval_batch_size, config.image_size)
-    parts = []
-    if not label:
-        return np.concatenate([_float32(forward(images)) for images in dataset])
-    with console.Progress(label, reader.index.num_images, "image") as progress:
-        for images in dataset:
-            parts.append(_float32(forward(images)))
-            progress.update(len(parts[-1]))
-    return np.concatenate(parts)
-
-
-def _float32(tensor):
-    return tf.cast(tensor, tf.float32).numpy()
 
 
 def prediction_levels(index, labels, probabilities, labels_shared_by_case):
@@ -164,7 +135,7 @@ def finish(run, config, data, targets, levels, **result):
     Returns:
       The content of result.json.
     """
-    state.write_text(run.file("predictions.csv"), predictions_csv(levels, targets))
+    write_text(run.file("predictions.csv"), predictions_csv(levels, targets))
     metrics, intervals = judge(levels, targets, config.bootstrap_samples, config.seed)
     if not metrics:
         console.say("no labels: predictions only, no metrics")

@@ -7,24 +7,27 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from micle_tf.errors import BadInput
-from micle_tf.training import state
+from micle_tf.training.checkpoints import Checkpoints, latest_checkpoint
 
 
 @dataclasses.dataclass(frozen=True)
 class Validation:
-    """How a mode chooses its best checkpoint.
+    """How a mode judges its models while they train, and chooses the best checkpoint.
 
     Attributes:
+      split: the name of what is judged on, for the log: "validation/knn_accuracy".
       measure: a function of nothing that judges the models as they are: {name: value}.
-      metric: which of these to choose by; the lowest of "loss", the highest of all others.
       every_steps: how often; the last step is always validated.
+      metric: which of the values to choose by; the lowest of "loss", the highest of all
+        others. Empty: only looked at, nothing is chosen.
       patience: stop after so many validations that were no better than the best; 0: never.
     """
 
+    split: str
     measure: Callable
-    metric: str
     every_steps: int
-    patience: int
+    metric: str = ""
+    patience: int = 0
 
 
 class BestCheckpoint:
@@ -48,14 +51,10 @@ class BestCheckpoint:
         self.tracked = {
             "best_score": self._score, "best_step": self._step, "since_best": self._since,
         }  # fmt: skip
-        self._models = tf.train.Checkpoint(**models)
-        self._folder, self._where = run.file("checkpoints/best"), f"--model_dir={run.path}"
-        state.latest_checkpoint(self._folder, self._where)  # raises if it is damaged
-        self._manager = self._open()
-
-    def _open(self):
+        folder, self._where = run.file("checkpoints/best"), f"--model_dir={run.path}"
         # Two: a run that is killed before its next checkpoint goes back to the one before.
-        return tf.train.CheckpointManager(self._models, self._folder, 2, checkpoint_name="ckpt")
+        self._checkpoints = Checkpoints(folder, models, 2, self._where)
+        latest_checkpoint(folder, self._where)  # raises if it is damaged
 
     def update(self, step, values):
         """Takes note of what a validation gave; nan is never better."""
@@ -64,7 +63,7 @@ class BestCheckpoint:
             self._score.assign(score)
             self._step.assign(step)
             self._since.assign(0)
-            self._manager.save(checkpoint_number=step)
+            self._checkpoints.save(step)
         else:
             self._since.assign_add(1)
 
@@ -75,26 +74,13 @@ class BestCheckpoint:
 
     def forget_after(self, step):
         """Drops what a killed process found to be best after the step that is gone on from."""
-        paths = self._manager.checkpoints
-        kept = [path for path in paths if state.step_of(path) <= step]
-        gone = [path for path in paths if state.step_of(path) > step]
-        if not gone:
-            return
-        if kept:
-            tf.compat.v1.train.update_checkpoint_state(self._folder, kept[-1], kept)
-        else:
-            tf.io.gfile.remove(f"{self._folder}/checkpoint")
-        for path in gone:
-            for file in tf.io.gfile.glob(f"{path}.*"):
-                tf.io.gfile.remove(file)
-        self._manager = self._open()
+        self._checkpoints.forget_after(step)
 
     def restore(self):
         """Puts the best weights into the models; says what they scored, and at which step."""
-        path, step = self._manager.latest_checkpoint, int(self._step)
-        if step and (path is None or state.step_of(path) != step):
-            raise BadInput(f"{self._where}: the best checkpoint, of step {step}, is gone")
-        if path:
-            with state.damage_named(path, self._where):
-                self._models.restore(path).assert_consumed()
-        return {"best_step": int(self._step), "best_value": self._sign * float(self._score)}
+        step = int(self._step)
+        if step:
+            if step not in self._checkpoints.steps:
+                raise BadInput(f"{self._where}: the best checkpoint, of step {step}, is gone")
+            self._checkpoints.restore(step)
+        return {"best_step": step, "best_value": self._sign * float(self._score)}

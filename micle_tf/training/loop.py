@@ -1,5 +1,6 @@
 """The one training loop. A mode supplies its data, its models and its loss; see `Training`."""
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -8,10 +9,12 @@ from collections.abc import Callable, Mapping
 import tensorflow as tf
 
 from micle_tf import console
-from micle_tf.config import parse_interval
-from micle_tf.errors import Stopped
-from micle_tf.training import state
+from micle_tf.errors import Preempted, Stopped
 from micle_tf.training.best import BestCheckpoint, Validation
+from micle_tf.training.checkpoints import Checkpoints
+from micle_tf.training.preemption import StopRequest
+from micle_tf.training.profile import Profile
+from micle_tf.training.step import make_device_loop, make_train_step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,167 +25,219 @@ class Training:
       models: {name: built Keras model}, saved under these names.
       optimizer: a Keras optimizer, built on the trainable variables of all models.
       schedule: from the number of steps taken to the learning rate of the next one.
-      dataset: from (first step, end) to a dataset whose elements are the parts of one
-        replica: replica 0 of a step, replica 1, ..., then the next step.
-      loss: from a replica's part to (loss, {name: value}), each a mean over the part.
+      dataset: from (first step, end) and (worker, number of workers) to a dataset whose
+        elements are the parts of the worker's replicas: the first one's of a step, the second
+        one's, ..., then the next step.
+      forward: from a replica's part to its outputs, a nested structure of tensors whose
+        first dimension is the rows of the part.
+      loss: from (outputs, part) to (loss, {name: value}), each a mean over the part.
       total_steps: length of the run.
       images_per_step: images that go through the model per step, over all replicas.
       constants: values to log beside the loss, such as what chance would give.
       note: from the logged values to the text beside the progress bar.
-      validation: `Validation`; None for a mode that takes the last checkpoint.
+      logged: from the step's values, as numpy arrays, to {name: float}.
+      validation: `Validation`; None for none.
     """
 
     models: Mapping[str, object]
     optimizer: object
     schedule: Callable
     dataset: Callable
+    forward: Callable
     loss: Callable
     total_steps: int
     images_per_step: int
     constants: Mapping[str, float]
     note: Callable
+    logged: Callable = lambda values: {name: float(value) for name, value in values.items()}
     validation: Validation | None = None
 
 
-def trainable_variables(models):
-    """The trainable variables of {name: model}, in the order of the models."""
-    return [variable for model in models.values() for variable in model.trainable_variables]
-
-
-def make_train_step(training, strategy):
-    """The function that takes one step on all replicas.
-
-    Each replica's loss is divided by the number of replicas, because Keras optimizers
-    add up the gradients: N replicas then take the step of one replica on the whole batch.
-
-    Returns:
-      A function from a (distributed) batch to {"loss": ..., other values}, the means
-      over replicas.
-    """
-    variables = trainable_variables(training.models)
-    replicas = strategy.num_replicas_in_sync
-
-    def replica_step(batch):
-        with tf.GradientTape() as tape:
-            loss, values = training.loss(batch)
-            scaled = loss / replicas
-        gradients = tape.gradient(scaled, variables)
-        training.optimizer.apply(gradients, variables)
-        return {"loss": loss} | values
-
-    @tf.function
-    def train_step(batch):
-        values = strategy.run(replica_step, args=(batch,))
-        mean = tf.distribute.ReduceOp.MEAN
-        return {name: strategy.reduce(mean, value, axis=None) for name, value in values.items()}
-
-    return train_step
-
-
-def train(training, config, strategy, run):
-    """Trains from the run's newest checkpoint, or from the start, to the last step.
+def train(training, config, strategy, run, workers):
+    """Trains from the run's newest checkpoint that is whole, or from the start, to the last step.
 
     Args:
       training: `Training`.
-      config: reads `checkpoint_every`, `keep_checkpoints`, `log_every`.
+      config: reads `checkpoint_every`, `keep_checkpoints`, `log_every`, `steps_per_loop`,
+        `microbatch_size` and `profile`.
       strategy: tf.distribute strategy that the models were built under.
-      run: `RunDirectory`; gets checkpoints, metrics.jsonl and TensorBoard events.
+      run: `RunDirectory`, claimed by the chief; gets checkpoints, metrics.jsonl and
+        TensorBoard events.
+      workers: `Workers`.
 
     Returns:
       The values last logged as {name: float}, with the seconds that all processes of
-      this run together took and the number of steps; with a validation, the models are
-      left as they were when they did best, `best_step` and `best_value` say when and how well.
+      this run together took and the number of steps; with a metric to choose by, the models
+      are left as they were when they did best, `best_step` and `best_value` say when and how well.
 
     Raises:
-      BadInput: a checkpoint of the run is damaged.
-      Stopped: the loss is not finite.
+      BadInput: no checkpoint of the run is whole.
+      Stopped: the loss or the gradient is not finite, or the disk fails.
+      Preempted: a signal asked to stop; the last step is saved.
     """
     # ------------------------------------------------------------ restore
-    where = f"--model_dir={run.path}"
-    newest = state.latest_checkpoint(run.file("checkpoints"), where)
     validation = training.validation
-    best = BestCheckpoint(validation, training.models, run) if validation else None
-    checkpoint = tf.train.Checkpoint(
-        optimizer=training.optimizer, **training.models, **(best.tracked if best else {})
+    best = BestCheckpoint(validation, training.models, run) if _chooses(validation) else None
+    checkpoints = Checkpoints(
+        run.file("checkpoints"),
+        {"optimizer": training.optimizer, **training.models, **(best.tracked if best else {})},
+        config.keep_checkpoints,
+        f"--model_dir={run.path}",
     )
-    manager = tf.train.CheckpointManager(
-        checkpoint, run.file("checkpoints"), config.keep_checkpoints, checkpoint_name="ckpt"
-    )
-    step = 0
-    if newest:
-        with state.damage_named(newest, where):
-            checkpoint.restore(newest).assert_consumed()
-        step = state.step_of(newest)
-        if step:
-            console.say(f"resumed at step {step}")
-    else:  # so that what a run starts from is settled, whatever becomes of where it came from
-        manager.save(checkpoint_number=0)
-    run.forget_after(step)
-    if best:
-        best.forget_after(step)
+    step = workers.chief_first(checkpoints.restore_newest)
+    if step:
+        console.say(f"resumed at step {step}")
+    if workers.is_chief:
+        # Of several steps that a killed process took, none is to be there twice.
+        for part in (run, *([best] if best else [])):
+            part.forget_after(step or 0)
+        checkpoints.forget_after(-1 if step is None else step)
+        if step is None:  # so that what a run starts from is settled, whatever becomes of it
+            checkpoints.save(0)
+    step = last_saved = step or 0
     values = run.last_logged()
     earlier_seconds = values.pop("seconds", 0.0)
 
     # ------------------------------------------------------------ input
-    dataset = strategy.distribute_datasets_from_function(
-        lambda _: training.dataset(step, training.total_steps)
-    )
-    batches = iter(dataset)
+    def parts_of_worker(context):
+        shard = (context.input_pipeline_id, context.num_input_pipelines)
+        # Of what has an end, several workers would get batches of unknown size.
+        return training.dataset((step, training.total_steps), shard).repeat()
+
+    batches = iter(strategy.distribute_datasets_from_function(parts_of_worker))
 
     # ------------------------------------------------------------ steps
-    train_step = make_train_step(training, strategy)
-    save_seconds, save_steps = parse_interval(config.checkpoint_every)
-    last_saved_at, last_saved = time.monotonic(), step
-    waited, since, since_step = 0.0, None, step
-    started = time.monotonic()
+    train_step = tf.function(make_train_step(training, strategy, config.microbatch_size))
+    device_loop = make_device_loop(train_step)
+    save_seconds, save_steps = config.checkpoint_interval()
+    profile = Profile(run.path, config.profiled_steps() if workers.is_chief else None)
+    periods = [config.log_every, save_steps, validation and validation.every_steps]
+    moments = [1, training.total_steps, *profile.bounds]
+    last_saved_at = started = time.monotonic()
+    clock = _Clock(training.images_per_step, strategy.num_replicas_in_sync)
+    over = best and workers.any(best.patience_is_over)
 
-    with console.Progress("training", training.total_steps, "step", done=step) as progress:
-        while step < training.total_steps and not (best and best.patience_is_over):
-            asked = time.monotonic()
-            batch = next(batches)
-            waited += time.monotonic() - asked
-            result = train_step(batch)
-            step += 1
-
-            last = step == training.total_steps
-            due = time.monotonic() - last_saved_at >= save_seconds if save_seconds else False
-            save = last or due or (save_steps and step % save_steps == 0)
-            validate = best and (step % validation.every_steps == 0 or last)
-            save = save or validate  # so that there is no doubt about what was best when
-            log = step % config.log_every == 0 or step == 1 or last or validate
-            if (log or save) and not math.isfinite(float(result["loss"])):
+    with (
+        StopRequest() as stop,
+        contextlib.closing(profile),
+        console.Progress("training", training.total_steps, "step", done=step) as progress,
+    ):
+        while step < training.total_steps and not over:
+            profile.before(step)
+            count = min(config.steps_per_loop, steps_to_event(step, periods, moments))
+            if config.steps_per_loop == 1:
+                with clock.waiting():
+                    batch = next(batches)
+                result = train_step(batch)
+                finite = int(math.isfinite(result["loss"] + result["gradient_norm"]))
+            else:
+                result, finite = device_loop(batches, tf.constant(count))
+            if finite < count:
                 raise Stopped(
-                    f"the loss is {float(result['loss'])} at step {step}; the last checkpoint is "
-                    f"of step {last_saved}. A lower --learning_rate often helps"
+                    f"the loss is {float(result['loss'])}, its gradient's norm "
+                    f"{float(result['gradient_norm'])} at step {step + int(finite) + 1}, learning "
+                    f"rate {float(training.schedule(step + int(finite))):.3g}; the last good "
+                    f"checkpoint is of step {last_saved}. A lower --learning_rate often helps"
                 )
+            step += count
+            clock.took(count)
+            profile.after(step)
+            stopping = workers.any(stop.signal_name)
+            last = step == training.total_steps
+            due = save_seconds and time.monotonic() - last_saved_at >= save_seconds
+            validate = validation and (step % validation.every_steps == 0 or last)
+            save = last or stopping or due or (save_steps and step % save_steps == 0)
+            save = save or (best and validate)  # so that there is no doubt what was best when
+            log = step % config.log_every == 0 or step == 1 or last or validate
+            if stopping and validate:  # which may take long: this step is taken again
+                save = log = validate = False
 
             # -------------------------------------------------------- log
-            if since is None:  # the first step of a process traces the graph: not timed
-                waited, since, since_step = 0.0, time.monotonic(), step
-            if log:
-                values = {name: float(value) for name, value in result.items()}
+            if log and workers.is_chief:
+                values = training.logged({name: value.numpy() for name, value in result.items()})
                 values["learning_rate"] = float(training.schedule(step - 1))
-                values |= training.constants
-                if step > since_step:
-                    spent = time.monotonic() - since
-                    rate = (step - since_step) * training.images_per_step / spent
-                    values |= {"images_per_second": rate, "input_wait": waited / spent}
+                values |= training.constants | clock.values()
                 if validate:
-                    judged = validation.measure()
-                    best.update(step, judged)
-                    values |= {f"validation/{name}": value for name, value in judged.items()}
-                waited, since, since_step = 0.0, time.monotonic(), step
+                    with stop.interrupting():
+                        judged = validation.measure()
+                    if best:
+                        best.update(step, judged)
+                    values |= {f"{validation.split}/{name}": v for name, v in judged.items()}
                 seconds = earlier_seconds + time.monotonic() - started
-                run.log(step, values | {"seconds": round(seconds, 1)})
-                with run.summaries.as_default(step=step):
-                    for name, value in values.items():
-                        tf.summary.scalar(name, value)
-            progress.update(1, training.note(values) if values else None)
+                run.log(step, values, seconds)
+                clock.restart()
+            progress.update(count, training.note(values) if values else None)
 
             # -------------------------------------------------------- save
+            if save and workers.is_chief:
+                run.flush()  # before the checkpoint that stands for what was logged
+                checkpoints.save(step)
             if save:
-                manager.save(checkpoint_number=step)
                 last_saved_at, last_saved = time.monotonic(), step
-    run.summaries.close()
+            if stopping:
+                workers.wait()  # until the chief has saved
+                raise Preempted(
+                    f"{stop.signal_name or 'a signal to another worker'} at step {step}; the "
+                    f"same command goes on from step {last_saved}"
+                )
+            over = best and workers.any(best.patience_is_over)
     values |= {"seconds": earlier_seconds + time.monotonic() - started, "steps": step}
+    workers.wait()
     return values | (best.restore() if best else {})
+
+
+def _chooses(validation):
+    return validation is not None and validation.metric
+
+
+def steps_to_event(step, periods, moments):
+    """How many steps may be taken in a row before something is to be done.
+
+    Args:
+      step: steps taken so far.
+      periods: something is done at the multiples of each; None for nothing.
+      moments: something is done at these numbers of steps.
+
+    Returns:
+      At least 1; infinity if nothing is to come.
+    """
+    away = [period - step % period for period in periods if period]
+    away += [moment - step for moment in moments if moment > step]
+    return min(away, default=math.inf)
+
+
+class _Clock:
+    """Images per second and the share of time spent waiting for input, between two logs.
+
+    The first call of a process traces the graph, and is not timed.
+    """
+
+    def __init__(self, images_per_step, devices):
+        self._images, self._devices = images_per_step, devices
+        self._started, self._steps, self._waited = None, 0, 0.0
+
+    @contextlib.contextmanager
+    def waiting(self):
+        asked = time.monotonic()
+        yield
+        self._waited += time.monotonic() - asked
+
+    def took(self, steps):
+        if self._started is None:
+            self.restart()
+        else:
+            self._steps += steps
+
+    def restart(self):
+        self._started, self._steps, self._waited = time.monotonic(), 0, 0.0
+
+    def values(self):
+        if not self._steps:
+            return {}
+        spent = time.monotonic() - self._started
+        rate = self._steps * self._images / spent
+        return {
+            "images_per_second": rate,
+            "images_per_second_per_device": rate / self._devices,
+            "input_wait": self._waited / spent,
+        }

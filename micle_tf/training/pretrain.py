@@ -6,9 +6,10 @@ import math
 import keras
 import tensorflow as tf
 
-from micle_tf import console
+from micle_tf import console, monitors
 from micle_tf.data import cases, pipeline, sampling
 from micle_tf.data.augment import Augmentation
+from micle_tf.data.targets import is_labelled
 from micle_tf.errors import BadInput
 from micle_tf.losses import nt_xent_and_accuracy
 from micle_tf.models.heads import CLASSIFIER_PATH, projection_head
@@ -16,9 +17,15 @@ from micle_tf.models.resnet import resnet_encoder
 from micle_tf.optimizers import LARS, SGDL2, WarmupCosine, scaled_learning_rate
 from micle_tf.training import loop, state
 from micle_tf.training import strategy as strategies
+from micle_tf.training.best import Validation
+from micle_tf.training.cluster import Cluster
+from micle_tf.training.inference import predict_images
 from micle_tf.training.normalization import batch_norm
+from micle_tf.training.step import trainable_variables
+from micle_tf.training.workers import Workers
 
 _PAIRS_SHOWN = 8
+_RANK_UP_TO = 2048  # rows of the matrix behind the effective rank: 1 s at each log on one core
 _SHOWN_PIXELS = 144  # small images are enlarged to about this side
 
 
@@ -34,10 +41,11 @@ def pretrain(config):
     Raises:
       BadInput: the data, the batch, the devices or the run directory do not fit.
     """
-    # ------------------------------------------------------------ data and devices
+    # ------------------------------------------------------------ devices and data
     strategies.set_precision(config.precision)
     strategy = strategies.make_strategy(config)
-    data = cases.open_cases(config)
+    workers = Workers(strategy, Cluster.of(config))
+    data = workers.chief_first(lambda: cases.open_cases(config))
     reader = data.open(config.train_split)
     for line in cases.describe(data):
         console.say(line)
@@ -47,47 +55,55 @@ def pretrain(config):
 
     # ------------------------------------------------------------ model and run directory
     models, optimizer, schedule, total_steps = build(config, reader.index, strategy)
+    check_profile(config, total_steps)
     console.say(f"devices: {strategies.describe(strategy)}, {config.precision}")
     console.say(f"model: {describe_models(config, models)}")
-    run = state.RunDirectory(
-        config.model_dir, config, {"replicas": strategy.num_replicas_in_sync, "data": data.name}
-    )
-    if config.checkpoint and run.status() != state.FINISHED and not run.has_checkpoint():
-        state.restore_models(config.checkpoint, **models)
-        console.say(f"weights: {state.describe_weights(config.checkpoint)}")
-    status = run.begin()
-    if status == state.FINISHED:
-        console.say(f"finished before: {run.path}")
-        return state.read_result(run.path, "--model_dir")
-    console.say(f"run: {run.path}, {total_steps:,} steps of {config.train_batch_size} pairs")
-    console.say("shown: loss/chance's, accuracy/chance's, images per second, wait for input")
-
-    # ------------------------------------------------------------ train
     dataset = functools.partial(pairs, config, reader, strategy.num_replicas_in_sync)
-    if not tf.io.gfile.exists(run.file("positive_pairs.png")):
-        show_pairs(run, dataset)
     others = 2 * config.train_batch_size - 1
     training = loop.Training(
         models=models,
         optimizer=optimizer,
         schedule=schedule,
         dataset=dataset,
-        loss=functools.partial(contrastive_loss, config, models),
+        forward=functools.partial(embed, models),
+        loss=functools.partial(contrastive_loss, config),
         total_steps=total_steps,
         images_per_step=2 * config.train_batch_size,
         constants={"chance": 1 / others, "loss_of_chance": math.log(others)},
         note=_note,
+        logged=_logged,
+        validation=knn_validation(config, data, models["encoder"]),
     )
-    values = loop.train(training, config, strategy, run)
-    return run.finish(
-        mode=config.mode,
-        dataset=data.name,
-        method=config.method,
-        steps=total_steps,
-        seconds=values["seconds"],
-        metrics={k: values[k] for k in ("loss", "contrastive_accuracy") if k in values},
-        intervals={},
+    run = state.RunDirectory(
+        config.model_dir, config, {"replicas": strategy.num_replicas_in_sync, "data": data.name}
     )
+    if config.checkpoint and run.status() != state.FINISHED and not run.has_checkpoint():
+        state.restore_models(config.checkpoint, **models)
+        console.say(f"weights: {state.describe_weights(config.checkpoint)}")
+
+    # ------------------------------------------------------------ train
+    with workers.claimed(run) as status:
+        if status == state.FINISHED:
+            console.say(f"finished before: {run.path}")
+            return state.read_result(run.path, "--model_dir")
+        console.say(f"run: {run.path}, {total_steps:,} steps of {config.train_batch_size} pairs")
+        console.say("shown: loss/chance's, accuracy/chance's, images per second, wait for input")
+        if workers.is_chief and not tf.io.gfile.exists(run.file("positive_pairs.png")):
+            show_pairs(run, dataset)
+        values = loop.train(training, config, strategy, run, workers)
+        shown = ("loss", "contrastive_accuracy", f"{config.eval_split}/knn_accuracy")
+        if workers.is_chief:
+            run.finish(
+                mode=config.mode,
+                dataset=data.name,
+                method=config.method,
+                steps=total_steps,
+                seconds=values["seconds"],
+                metrics={name: values[name] for name in shown if name in values},
+                intervals={},
+            )
+        workers.wait()
+    return state.read_result(run.path, "--model_dir")
 
 
 def check_batch(config, index, replicas):
@@ -104,6 +120,14 @@ def check_batch(config, index, replicas):
             f"--train_batch_size={batch}: needs the same number of pairs, at least two, on each of "
             f"{replicas} devices"
         )
+    check_microbatch(config, replicas)
+
+
+def check_microbatch(config, replicas):
+    """Raises BadInput, naming --microbatch_size, unless it divides the batch of a device."""
+    rows, size = config.train_batch_size // replicas, config.microbatch_size
+    if size and rows % size:
+        raise BadInput(f"--microbatch_size={size}: does not divide the {rows} rows of a device")
 
 
 def build(config, index, strategy):
@@ -122,7 +146,7 @@ def build(config, index, strategy):
         }
         models["projection_head"].build(models["encoder"].output_shape)
         optimizer = make_optimizer(config, schedule)
-        optimizer.build(loop.trainable_variables(models))
+        optimizer.build(trainable_variables(models))
     return models, optimizer, schedule, schedule.total_steps
 
 
@@ -174,35 +198,52 @@ def make_optimizer(config, schedule):
     return adam
 
 
-def pairs(config, reader, replicas, first_step, end):
-    """The pipeline of positive pairs of a config, in parts of one replica."""
+def pairs(config, reader, replicas, steps, shard=(0, 1)):
+    """The pipeline of positive pairs of a config, in parts of one replica; see `pair_dataset`."""
     groups = reader.index.patient_number if config.mask_negatives == "patient" else None
     return pipeline.pair_dataset(
         reader, config.method, config.train_batch_size, Augmentation.of(config), config.seed,
-        (first_step, end), replica_batch=config.train_batch_size // replicas, groups=groups,
+        steps, replica_batch=config.train_batch_size // replicas, groups=groups, shard=shard,
     )  # fmt: skip
 
 
-def contrastive_loss(config, models, batch):
-    """NT-Xent of one replica's pairs, against the embeddings of all replicas.
+def embed(models, batch):
+    """The embeddings of one replica's pairs, in training mode.
 
     Both views go through the encoder as one batch, so that batch norm cannot tell them
     apart.
 
     Returns:
-      (loss, {"contrastive_accuracy"}), means over this replica's anchors.
+      (z1, z2), each [n, d] in the dtype of the models' outputs.
     """
     images = tf.concat([batch["view1"], batch["view2"]], axis=0)
-    embeddings = models["projection_head"](models["encoder"](images, training=True), training=True)
-    z1, z2 = tf.split(embeddings, 2)
+    z = models["projection_head"](models["encoder"](images, training=True), training=True)
+    return tuple(tf.split(z, 2))
+
+
+def contrastive_loss(config, embeddings, batch):
+    """NT-Xent of one replica's pairs, against the embeddings of all replicas.
+
+    Args:
+      config: reads `temperature` and `mask_negatives`.
+      embeddings: (z1, z2) of `embed`.
+      batch: the pairs; only "group" is read, if negatives are masked.
+
+    Returns:
+      (loss, {"contrastive_accuracy", "embedding_norm", "spectrum"}), means over this
+      replica's anchors; the last one, see `monitors.spectrum`, up to 2,048 rows and columns.
+    """
+    gather = strategies.gather_replicas
     loss, accuracy = nt_xent_and_accuracy(
-        z1,
-        z2,
+        *embeddings,
         temperature=config.temperature,
         groups=None if config.mask_negatives == "none" else batch["group"],
-        gather=strategies.gather_replicas,
+        gather=gather,
     )
-    return loss, {"contrastive_accuracy": accuracy}
+    values = {"contrastive_accuracy": accuracy, "embedding_norm": monitors.mean_norm(*embeddings)}
+    if min(config.proj_out_dim, 2 * config.train_batch_size) <= _RANK_UP_TO:
+        values["spectrum"] = monitors.spectrum(*embeddings, gather=gather)
+    return loss, values
 
 
 def describe_models(config, models):
@@ -223,7 +264,7 @@ def describe_models(config, models):
 
 def show_pairs(run, dataset):
     """Puts the first pairs of step 0 side by side: positive_pairs.png, and in TensorBoard."""
-    batch = next(iter(dataset(0, 1)))
+    batch = next(iter(dataset((0, 1))))
     views = [batch[name][:_PAIRS_SHOWN] for name in ("view1", "view2")]
     framed = [tf.pad(view, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=1.0) for view in views]
     grid = tf.concat([tf.concat(tf.unstack(view), axis=1) for view in framed], axis=0)
@@ -232,8 +273,60 @@ def show_pairs(run, dataset):
     pixels = tf.image.convert_image_dtype(grid, tf.uint8, saturate=True)
     with run.summaries.as_default(step=0):
         tf.summary.image("positive_pairs", pixels[None])
+    run.summaries.flush()
     with tf.io.gfile.GFile(run.file("positive_pairs.png"), "wb") as file:
         file.write(tf.io.encode_png(pixels).numpy())
+
+
+def knn_validation(config, data, encoder):
+    """The nearest-neighbour accuracy of --knn_every, as a `Validation`; None without.
+
+    The labelled images of `train_split` vote on those of `eval_split`, by their features of
+    the central view.
+
+    Raises:
+      BadInput: either has no images with a class.
+    """
+    if not config.knn_every:
+        return None
+    readers = {
+        "--train_split": data.open(config.train_split),
+        "--eval_split": data.open(config.eval_split, "--eval_split"),
+    }
+    for flag, reader in readers.items():
+        if not is_labelled(reader.index.class_label).any():
+            raise BadInput(
+                f"--knn_every={config.knn_every}: {flag}={getattr(config, flag[2:])} has no images "
+                "with a class"
+            )
+    forward = tf.function(lambda images: encoder(images, training=False), reduce_retracing=True)
+
+    def measure():
+        found = []
+        for reader in readers.values():
+            known = is_labelled(reader.index.class_label)
+            features = predict_images(forward, reader, config)
+            found += [features[known], reader.index.class_label[known]]
+        return {"knn_accuracy": monitors.knn_accuracy(*found)}
+
+    units = pipeline.num_units(readers["--train_split"].index, config.method)
+    per_epoch = sampling.steps_per_epoch(units, config.train_batch_size)
+    return Validation(config.eval_split, measure, config.steps_between("knn_every", per_epoch))
+
+
+def check_profile(config, total_steps):
+    """Raises BadInput, naming --profile, if the run ends before the steps to be profiled."""
+    steps = config.profiled_steps()
+    if steps and steps[1] > total_steps:
+        raise BadInput(f"--profile={config.profile}: the run has {total_steps:,} steps")
+
+
+def _logged(values):
+    """What a step's values come to in the log: {name: float}."""
+    values = dict(values)
+    spectrum = values.pop("spectrum", None)
+    rank = {} if spectrum is None else {"effective_rank": monitors.effective_rank(spectrum)}
+    return {name: float(value) for name, value in values.items()} | rank
 
 
 def _note(values):

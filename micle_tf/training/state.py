@@ -11,6 +11,10 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
+from micle_tf.files import finite, write_json, write_text
+from micle_tf.training.checkpoints import damage_named, latest_checkpoint, step_of, steps_in
+from micle_tf.training.events import forget_events_after
+from micle_tf.training.lock import LOCK_FILE, RunLock
 
 FRESH, UNFINISHED, FINISHED = "fresh", "unfinished", "finished"
 # What a run inherits from the run that it takes its weights from.
@@ -35,28 +39,39 @@ class RunDirectory:
         """Path of a file in the directory."""
         return os.path.join(self.path, name)
 
-    def begin(self):
-        """Claims the directory for this configuration.
+    @contextlib.contextmanager
+    def claimed(self):
+        """Claims the directory for this configuration, and keeps other processes out.
 
-        Returns:
+        Yields:
           FRESH, UNFINISHED (the same command ran here and was stopped) or FINISHED.
 
         Raises:
-          BadInput: the directory holds a run of another configuration.
+          BadInput: the directory holds a run of another configuration, or another process
+            is at work in it.
+          Stopped: it cannot be written any more.
         """
-        status = self.status()
-        if status == FRESH:
-            stated = json.loads(self._config.to_json()) | self._facts
-            try:
-                tf.io.gfile.makedirs(self.path)
+        if self.status() == FINISHED:  # which is only read
+            yield FINISHED
+            return
+        try:
+            tf.io.gfile.makedirs(self.path)
+        except tf.errors.OpError as error:
+            reason = error.message.rpartition("; ")[2]
+            raise BadInput(f"--model_dir={self.path}: cannot be written: {reason}") from None
+        with RunLock(self.path) as self._lock:
+            status = self.status()  # another process may have had it meanwhile
+            if status == FRESH:
+                stated = json.loads(self._config.to_json()) | self._facts
                 write_json(self.file("config.json"), stated)
-            except tf.errors.OpError as error:
-                reason = error.message.rpartition("; ")[2]
-                raise BadInput(f"--model_dir={self.path}: cannot be written: {reason}") from None
-        return status
+            try:
+                yield status
+            finally:
+                if "summaries" in vars(self):
+                    self.summaries.close()
 
     def status(self):
-        """What `begin` will return, and its errors, without writing anything."""
+        """What `claimed` will yield, and its errors, without writing anything."""
         if tf.io.gfile.exists(self.file("config.json")):
             self._check_same()
             return FINISHED if is_finished(self.path) else UNFINISHED
@@ -64,7 +79,7 @@ class RunDirectory:
             if not tf.io.gfile.isdir(self.path):
                 raise BadInput(f"--model_dir={self.path}: is a file")
             # A run that was killed while it wrote its first file left that file's draft.
-            if set(tf.io.gfile.listdir(self.path)) - {"config.json.tmp"}:
+            if set(tf.io.gfile.listdir(self.path)) - {"unfinished-config.json", LOCK_FILE}:
                 raise BadInput(
                     f"--model_dir={self.path}: not empty, and not a run of ours (no config.json)"
                 )
@@ -72,7 +87,7 @@ class RunDirectory:
 
     def has_checkpoint(self):
         """Whether a stopped run left something to go on from."""
-        return latest_checkpoint(self.file("checkpoints"), f"--model_dir={self.path}") is not None
+        return bool(steps_in(self.file("checkpoints")))
 
     @functools.cached_property
     def summaries(self):
@@ -105,20 +120,35 @@ class RunDirectory:
                 "choose another directory"
             )
 
-    def log(self, step, values):
-        """Appends a line to metrics.jsonl; a number that is not finite becomes null."""
+    def log(self, step, values, seconds):
+        """Appends a line to metrics.jsonl, and writes the values to TensorBoard.
+
+        A number that is not finite becomes null in the first. `seconds` says how long the run
+        took so far.
+        """
+        line = finite({"step": step} | values | {"seconds": round(seconds, 1)})
         with tf.io.gfile.GFile(self.file("metrics.jsonl"), "a") as file:
-            file.write(json.dumps(_finite({"step": step} | values), allow_nan=False) + "\n")
+            file.write(json.dumps(line, allow_nan=False) + "\n")
+        with self.summaries.as_default(step=step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+
+    def flush(self):
+        """Brings to disk what was logged; raises Stopped if the directory is another's by now."""
+        self._lock.check()
+        self.summaries.flush()
 
     def forget_after(self, step):
-        """Drops lines of metrics.jsonl that a resumed run will write again."""
+        """Drops what was logged of steps that a resumed run will take again."""
+        forget_events_after(self.path, step)
         path = self.file("metrics.jsonl")
         if not tf.io.gfile.exists(path):
             return
         with tf.io.gfile.GFile(path) as file:
             lines = file.read().splitlines(keepends=True)
         kept = [line for line in lines if _step_of(line) is not None and _step_of(line) <= step]
-        write_text(path, "".join(kept))
+        if kept != lines:
+            write_text(path, "".join(kept))
 
     def finish(self, *, mode, dataset, method, steps, seconds, metrics, intervals):
         """Writes result.json, whose presence says that the run is finished."""
@@ -142,27 +172,15 @@ def _step_of(line):
         return None
 
 
-def write_text(path, text):
-    """Writes a file under a temporary name, then renames it."""
-    unfinished = f"{path}.tmp"
-    with tf.io.gfile.GFile(unfinished, "w") as file:
-        file.write(text)
-    tf.io.gfile.rename(unfinished, path, overwrite=True)
-
-
-def write_json(path, value):
-    """`write_text` of JSON; a number that is not finite becomes null, as JSON has none."""
-    write_text(path, json.dumps(_finite(value), indent=1, allow_nan=False) + "\n")
-
-
-def _finite(value):
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and value - value != 0:
-        return None
-    return value
+def check_place(path, flag):
+    """Raises BadInput, naming the flag, if TensorFlow knows no file system for a path."""
+    scheme, remote, _ = path.partition("://")
+    if remote and scheme not in tf.io.gfile.get_registered_schemes():
+        raise BadInput(f"{flag}={path}: TensorFlow has no file system for {scheme}://")
+    try:
+        tf.io.gfile.exists(path)
+    except tf.errors.InvalidArgumentError as error:  # gs:// without a bucket
+        raise BadInput(f"{flag}={path}: {error.message.splitlines()[0]}") from None
 
 
 def read_config(run, flag="--checkpoint"):
@@ -221,29 +239,6 @@ def chosen_checkpoint(run):
     return path
 
 
-def latest_checkpoint(folder, where):
-    """Path prefix of the newest checkpoint in a folder; None if there is none.
-
-    Raises:
-      BadInput, starting with `where`: the folder says that there is one, and it is not whole.
-    """
-    listing = os.path.join(folder, "checkpoint")
-    if not tf.io.gfile.exists(listing):
-        return None
-    try:
-        path = tf.train.get_checkpoint_state(folder).model_checkpoint_path
-    except (AttributeError, ValueError, tf.errors.OpError):  # None: it could not be parsed
-        raise BadInput(f"{where}: {listing} is damaged") from None
-    if not tf.io.gfile.exists(f"{path}.index"):
-        raise BadInput(f"{where}: {os.path.basename(path)}.index is gone")
-    return path
-
-
-def step_of(path):
-    """The step in the name of a checkpoint: 500 of "runs/a/checkpoints/ckpt-500"."""
-    return int(path.rpartition("-")[2])
-
-
 def restore_models(run, **models):
     """Fills models, by name, with the weights of a run's chosen checkpoint.
 
@@ -257,22 +252,12 @@ def restore_models(run, **models):
     path = chosen_checkpoint(run)
     with damage_named(path, f"--checkpoint={run}"):
         try:
-            status = tf.train.Checkpoint(**models).restore(path)
+            status = tf.train.Checkpoint(**models).read(path)
             status.assert_existing_objects_matched()
             status.expect_partial()
         except (AssertionError, ValueError, tf.errors.InvalidArgumentError) as error:
             reason = _misfits(path, models) or str(error).strip().splitlines()[0][:200]
             raise BadInput(f"--checkpoint={run}: weights of another model: {reason}") from None
-
-
-@contextlib.contextmanager
-def damage_named(path, where):
-    """Makes a BadInput, starting with `where`, of what TensorFlow raises on a damaged checkpoint."""
-    try:
-        yield
-    except (tf.errors.OpError, IndexError, AssertionError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise BadInput(f"{where}: {os.path.basename(path)} is damaged: {reason}") from None
 
 
 def _misfits(path, models, shown=3):

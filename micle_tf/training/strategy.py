@@ -3,39 +3,94 @@
 import keras
 import tensorflow as tf
 
-from micle_tf.errors import BadInput
+from micle_tf import console
+from micle_tf.errors import BadInput, Stopped
+from micle_tf.exits import interrupt_on_sigterm
+from micle_tf.training import cluster
 
 
 def make_strategy(config):
-    """Chooses the tf.distribute strategy: every GPU, the virtual CPUs, or one device.
+    """Makes the tf.distribute strategy that --strategy asks for; see `cluster.choose`.
+
+    To be called before TensorFlow runs its first operation, and once in a process: workers
+    and TPUs are joined then.
 
     Args:
-      config: reads `strategy` and `virtual_devices`.
+      config: reads `strategy`, `virtual_devices`, `tpu_name`, `tpu_zone`, `gcp_project`.
 
     Returns:
       A `tf.distribute.Strategy`; TensorFlow's default one for a single device.
 
     Raises:
-      BadInput: the devices asked for are not there.
+      BadInput: the devices asked for are not there, or TF_CONFIG cannot be used.
+      Stopped: another worker, or the TPU, is not there in time.
     """
     gpus = tf.config.list_physical_devices("GPU")
-    wanted = config.virtual_devices
-    if wanted > 1:
-        if config.strategy == "one_device":
-            raise BadInput(f"--virtual_devices={wanted}: --strategy=one_device takes only one")
+    kind = cluster.choose(config, len(gpus))
+    if kind == "tpu":
+        return _tpu(config)
+    if kind == "multi_worker":
+        return _multi_worker(cluster.from_environment())
+    if kind == "one_device":
+        return tf.distribute.get_strategy()
+    if config.virtual_devices > 1:
         # Collectives are keyed by process, so that two strategies of different size in one
         # process would hang each other up; reduction to one device has no such state.
         return tf.distribute.MirroredStrategy(
-            _virtual_cpus(wanted), cross_device_ops=tf.distribute.ReductionToOneDevice()
+            _virtual_cpus(config.virtual_devices),
+            cross_device_ops=tf.distribute.ReductionToOneDevice(),
         )
-    if config.strategy == "mirrored" and len(gpus) < 2:
+    if len(gpus) < 2:
         raise BadInput(
             f"--strategy=mirrored: needs several devices, and here is {max(len(gpus), 1)}; "
             "--virtual_devices=2 splits the CPU"
         )
-    if len(gpus) > 1 and config.strategy != "one_device":
-        return tf.distribute.MirroredStrategy()
-    return tf.distribute.get_strategy()
+    # Named one by one, because TensorFlow would take those of all of TF_CONFIG's workers.
+    return tf.distribute.MirroredStrategy([f"/gpu:{number}" for number in range(len(gpus))])
+
+
+def _multi_worker(workers):
+    """Joins the workers; each takes its GPUs, or its CPU."""
+    resolver = cluster.resolver_of(workers)
+    cluster.wait_for_workers(workers)
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    except tf.errors.OpError as error:
+        raise Stopped(f"the workers cannot be joined ({_one_line(error)}): {workers}") from None
+    finally:
+        interrupt_on_sigterm()  # TensorFlow has put a handler of its own in the place of ours
+
+
+def _tpu(config):
+    """Joins a TPU: the one of --tpu_name, or the one that this machine is a part of."""
+    name = config.tpu_name or "local"
+    flag = f"--tpu_name={name}" if config.tpu_name else "--strategy=tpu"
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(
+            tpu=name, zone=config.tpu_zone or None, project=config.gcp_project or None
+        )
+        hosts = resolver.cluster_spec().as_dict().get("worker", [])
+    except Exception as error:  # noqa: BLE001 - of Google's client, network, credentials
+        if "not yet ready" in str(error):
+            raise Stopped(f"{flag}: {_one_line(error)}") from None
+        raise BadInput(f"{flag}: {_one_line(error)}") from None
+    cluster.wait_for_answers({f"TPU worker {i}": host for i, host in enumerate(hosts)}, seconds=60)
+    try:
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except tf.errors.OpError as error:
+        # The first from plain TensorFlow, the second from tensorflow-tpu without a TPU.
+        if name == "local" and isinstance(
+            error, (tf.errors.NotFoundError, tf.errors.InternalError)
+        ):
+            raise BadInput(f"{flag}: no TPU here; tensorflow-tpu finds one on a TPU VM") from None
+        raise Stopped(f"{flag}: the TPU does not start: {_one_line(error)}") from None
+    return tf.distribute.TPUStrategy(resolver)
+
+
+def _one_line(error):
+    """The beginning of an exception's message; some of TensorFlow's fill a page."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _virtual_cpus(wanted):
@@ -54,11 +109,22 @@ def _virtual_cpus(wanted):
 
 def describe(strategy):
     """ "MirroredStrategy on 2 CPUs, synchronised batch norm" and the like."""
-    count = strategy.num_replicas_in_sync
-    kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    count, name = strategy.num_replicas_in_sync, "MirroredStrategy"
+    kind = "GPU" if tf.config.get_visible_devices("GPU") else "CPU"
+    if isinstance(strategy, tf.distribute.TPUStrategy):
+        name, kind = "TPUStrategy", "TPU core"
+    norm = "synchronised batch norm" if count > 1 else "fused batch norm"
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        hosts = strategy.cluster_resolver.cluster_spec().as_dict().values()
+        workers = sum(map(len, hosts))
+        each = console.count(count // workers, kind)
+        return (
+            f"MultiWorkerMirroredStrategy, {console.count(workers, 'worker')} with {each} each, "
+            f"{norm}"
+        )
     if count == 1:
-        return f"one device ({kind}), fused batch norm"
-    return f"{type(strategy).__name__} on {count} {kind}s, synchronised batch norm"
+        return f"one device ({kind}), {norm}"
+    return f"{name} on {console.count(count, kind)}, {norm}"
 
 
 def set_precision(precision):
@@ -91,6 +157,9 @@ def gather_replicas(x):
     count, own = context.num_replicas_in_sync, context.replica_id_in_sync_group
     if count == 1:
         return x, 0
+    if x.dtype == tf.int64:  # which TPUs do not add up; its halves can be
+        halves, offset = gather_replicas(tf.bitcast(x, tf.int32))
+        return tf.bitcast(halves, tf.int64), offset
     n = x.shape[0]
     blocks = tf.scatter_nd([[own]], x[None], [count, *x.shape])
     everything = context.all_reduce(tf.distribute.ReduceOp.SUM, blocks)

@@ -264,11 +264,10 @@ def test_weights_of_classes_in_the_loss():
     np.testing.assert_allclose(weights, expected, rtol=1e-6)
     assert finetune._weights(config.replace(class_weights="none"), split, targets) is None
     logits = rng.normal(size=(50, 3))
-    batch = {"image": tf.constant(logits), "label": tf.constant(labels)}
-    identity = {"classifier": lambda x, training: x}
+    batch = {"label": tf.constant(labels)}
     nll = np.log(np.exp(logits).sum(1)) - logits[np.arange(50), labels]
     for given, each in ((weights, expected[labels]), (None, np.ones(50))):
-        loss, values = finetune._loss(identity, targets, given, batch)
+        loss, values = finetune._loss(targets, given, tf.constant(logits), batch)
         np.testing.assert_allclose(loss, (each * nll).mean(), rtol=1e-6)
         np.testing.assert_allclose(values["accuracy"], (logits.argmax(1) == labels).mean())
 
@@ -324,7 +323,7 @@ def test_judged_are_the_best_weights_and_not_the_last(diverging):
     found = []
     for path in (best, last):
         tf.train.Checkpoint(**models).restore(path).expect_partial()
-        found.append(finetune.predictions.predict_images(forward, reader, config)[kept])
+        found.append(finetune.predict_images(forward, reader, config)[kept])
         traced = forward.experimental_get_tracing_count()
         assert traced <= 2  # a whole batch and a rest, once, however often it is validated
     np.testing.assert_allclose(found[0], scores, atol=1e-6)

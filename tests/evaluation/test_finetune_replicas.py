@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from micle_tf.config import Config
 from micle_tf.data import cases
 from micle_tf.data.supervised import labelled_splits
 from micle_tf.data.targets import Targets
 from micle_tf.evaluation import finetune
-from micle_tf.training import loop
 from micle_tf.training import strategy as strategies
+from micle_tf.training.step import make_train_step
 from tests.evaluation.test_finetune import FINDINGS, write_manifests
 
 STEPS, BATCH = 3, 8
@@ -46,9 +47,9 @@ def trained(folder, kind, replicas):
     training = finetune._training(
         config, data, targets, splits, models, optimizer, schedule, units, replicas
     )
-    step = loop.make_train_step(training, strategy)
+    step = tf.function(make_train_step(training, strategy))
     losses, labels = [], []
-    dataset = lambda _: training.dataset(0, STEPS)
+    dataset = lambda _: training.dataset((0, STEPS), (0, 1))
     for batch in strategy.distribute_datasets_from_function(dataset):
         labels.append(strategy.experimental_local_results(batch["label"]))
         losses.append(float(step(batch)["loss"]))

@@ -10,6 +10,7 @@ from micle_tf.config import Config
 from micle_tf.data import cases, decode
 from micle_tf.data.targets import Targets
 from micle_tf.evaluation import bootstrap_interval, predictions
+from micle_tf.training.inference import predict_images
 from tests.data.test_targets import make_index
 from tests.generated_cases import write_cases
 
@@ -164,7 +165,7 @@ def test_every_image_is_predicted_in_order(config, batch, label):
     config = config.replace(eval_batch_size=batch)
     reader = cases.open_cases(config).open("test")
     forward = lambda images: images[:, 3, 4]
-    found = predictions.predict_images(forward, reader, config, label)
+    found = predict_images(forward, reader, config, label)
     stored = [c for images in reader.read(np.arange(reader.index.num_cases)) for c in images]
     expected = np.stack([decode.evaluation_view(content, 12)[3, 4] for content in stored])
     np.testing.assert_array_equal(found, expected)

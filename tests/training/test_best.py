@@ -9,6 +9,7 @@ import tensorflow as tf
 from micle_tf.config import Config
 from micle_tf.training import state
 from micle_tf.training.best import BestCheckpoint, Validation
+from micle_tf.training.checkpoints import Checkpoints
 
 
 class Run:
@@ -17,18 +18,16 @@ class Run:
     def __init__(self, path, metric="auc", patience=0):
         self.model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
         run = state.RunDirectory(str(path), Config(), {})
-        validation = Validation(None, metric, 1, patience)
+        validation = Validation("validation", None, 1, metric, patience)
         self.best = BestCheckpoint(validation, {"encoder": self.model}, run)
-        self.everything = tf.train.Checkpoint(encoder=self.model, **self.best.tracked)
-        self.manager = tf.train.CheckpointManager(
-            self.everything, run.file("checkpoints"), 5, checkpoint_name="ckpt"
-        )
+        tracked = {"encoder": self.model, **self.best.tracked}
+        self.checkpoints = Checkpoints(run.file("checkpoints"), tracked, 5, "--model_dir=x")
 
     def validate(self, step, value, save=True, name="auc"):
         self.model.weights[0].assign([[float(step)]])
         self.best.update(step, {name: value, "other": -value})
         if save:
-            self.manager.save(checkpoint_number=step)
+            self.checkpoints.save(step)
 
     @property
     def weight(self):
@@ -88,7 +87,7 @@ def test_a_killed_run_forgets_what_it_found_after_its_checkpoint(tmp_path):
     run.validate(8, 0.9, save=False)  # killed here
     assert saved_steps(tmp_path) == [4, 8]
     again = Run(tmp_path)
-    again.everything.restore(again.manager.latest_checkpoint).assert_consumed()
+    assert again.checkpoints.restore_newest() == 4
     again.best.forget_after(4)
     assert saved_steps(tmp_path) == [4]
     assert again.best.restore() == {"best_step": 4, "best_value": 0.5} and again.weight == 4
@@ -96,7 +95,7 @@ def test_a_killed_run_forgets_what_it_found_after_its_checkpoint(tmp_path):
     again.validate(12, 0.6)
     assert saved_steps(tmp_path) == [4, 8]
     third = Run(tmp_path)
-    third.everything.restore(third.manager.latest_checkpoint).assert_consumed()
+    assert third.checkpoints.restore_newest() == 12
     third.best.forget_after(12)
     assert third.best.restore() == {"best_step": 8, "best_value": 0.7} and third.weight == 8
 

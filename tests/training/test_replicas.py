@@ -11,6 +11,7 @@ from micle_tf.data import cases
 from micle_tf.losses import nt_xent
 from micle_tf.training import loop, pretrain
 from micle_tf.training import strategy as strategies
+from micle_tf.training.step import make_train_step
 from tests.generated_cases import write_cases
 
 STEPS = 3
@@ -55,10 +56,11 @@ def trained(reader, replicas):
     models, optimizer, schedule, total = pretrain.build(config, reader.index, strategy)
     training = loop.Training(
         models=models, optimizer=optimizer, schedule=schedule, total_steps=total, dataset=None,
-        loss=lambda batch: pretrain.contrastive_loss(config, models, batch),
+        forward=functools.partial(pretrain.embed, models),
+        loss=functools.partial(pretrain.contrastive_loss, config),
         images_per_step=16, constants={}, note=str,
     )  # fmt: skip
-    step = loop.make_train_step(training, strategy)
+    step = tf.function(make_train_step(training, strategy))
     variables = [v for model in models.values() for v in model.variables]
     start = [v.numpy() for v in variables + optimizer.variables]
     results = {}
@@ -76,7 +78,7 @@ def trained(reader, replicas):
 
 def batches(config, reader, strategy, steps=STEPS):
     replicas = strategy.num_replicas_in_sync
-    dataset = lambda _: pretrain.pairs(config, reader, replicas, 0, steps)
+    dataset = lambda _: pretrain.pairs(config, reader, replicas, (0, steps))
     return strategy.distribute_datasets_from_function(dataset)
 
 
@@ -176,7 +178,7 @@ def test_bfloat16_keeps_float32_weights(reader):
     strategy = strategies.make_strategy(config)
     models, *_ = pretrain.build(config, reader.index, strategy)
     batch = next(iter(batches(config, reader, strategy, 1)))
-    loss, values = pretrain.contrastive_loss(config, models, batch)
+    loss, values = pretrain.contrastive_loss(config, pretrain.embed(models, batch), batch)
     assert loss.dtype == tf.float32 and np.isfinite(loss)
     assert 0 <= values["contrastive_accuracy"] <= 1
     assert models["encoder"](batch["view1"]).dtype == tf.bfloat16

@@ -9,82 +9,96 @@ import pytest
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
 from micle_tf.training import state
+from micle_tf.training.checkpoints import Checkpoints
 
 
 def make_run(path, facts=None, **changes):
     return state.RunDirectory(str(path), Config(**changes), facts or {"replicas": 1})
 
 
+def begin(run):
+    with run.claimed() as status:
+        return status
+
+
 def test_fresh_unfinished_finished(tmp_path):
     run = make_run(tmp_path / "a" / "b")
-    assert run.begin() == state.FRESH
-    assert run.begin() == state.UNFINISHED
+    assert begin(run) == state.FRESH
+    assert begin(run) == state.UNFINISHED
     run.finish(mode="pretrain", dataset="d", method="micle", steps=1, seconds=1.26,
                metrics={"loss": float("nan"), "x": 0.5}, intervals={"x": [0.0, float("inf")]})  # fmt: skip
-    assert run.begin() == state.FINISHED
+    assert begin(run) == state.FINISHED
     result = state.read_result(run.path)
     assert result["metrics"] == {"loss": None, "x": 0.5}
     assert result["intervals"] == {"x": [0.0, None]} and result["seconds"] == 1.3
 
 
 def test_other_facts_are_refused_by_name(tmp_path):
-    make_run(tmp_path / "run", {"replicas": 2, "data": "d-1"}).begin()
+    begin(make_run(tmp_path / "run", {"replicas": 2, "data": "d-1"}))
     with pytest.raises(
         BadInput, match=r"another replicas \(2 there, 1 now\), data \(d-1 there, d-2 now\)"
     ):
-        make_run(tmp_path / "run", {"replicas": 1, "data": "d-2"}).begin()
+        begin(make_run(tmp_path / "run", {"replicas": 1, "data": "d-2"}))
 
 
 def test_fields_of_other_modes_are_not_compared(tmp_path):
-    make_run(tmp_path / "run", mode="linear_eval").begin()
+    begin(make_run(tmp_path / "run", mode="linear_eval"))
     other = make_run(tmp_path / "run", mode="linear_eval", temperature=0.7, eval_batch_size=8)
-    assert other.begin() == state.UNFINISHED
+    assert begin(other) == state.UNFINISHED
     with pytest.raises(BadInput, match="bootstrap_samples"):
-        make_run(tmp_path / "run", mode="linear_eval", bootstrap_samples=11).begin()
+        begin(make_run(tmp_path / "run", mode="linear_eval", bootstrap_samples=11))
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(BadInput, match="not empty, and not a run of ours"):
-        make_run(tmp_path).begin()
+        begin(make_run(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_model_dir_that_cannot_be_one_is_named(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(BadInput, match="--model_dir=.*file: is a file"):
-        make_run(tmp_path / "file").begin()
+        begin(make_run(tmp_path / "file"))
     with pytest.raises(BadInput, match="--model_dir=.*file/below: cannot be written"):
-        make_run(tmp_path / "file" / "below").begin()
+        begin(make_run(tmp_path / "file" / "below"))
 
 
 def test_a_run_killed_during_its_first_write_begins_again(tmp_path):
-    (tmp_path / "config.json.tmp").write_text('{"mo')
-    assert make_run(tmp_path).begin() == state.FRESH
-    assert make_run(tmp_path).begin() == state.UNFINISHED
+    (tmp_path / "unfinished-config.json").write_text('{"mo')
+    assert begin(make_run(tmp_path)) == state.FRESH
+    assert begin(make_run(tmp_path)) == state.UNFINISHED
 
 
 def test_log_forgets_what_comes_after_the_checkpoint_and_what_was_cut_off(tmp_path):
     run = make_run(tmp_path / "run")
-    run.begin()
+    begin(run)
     for step in (1, 5, 10):
-        run.log(step, {"loss": step / 2})
+        run.log(step, {"loss": step / 2}, 1.26)
     with open(run.file("metrics.jsonl"), "a", encoding="utf-8") as file:
         file.write('{"step": 1')
     run.forget_after(5)
     with open(run.file("metrics.jsonl"), encoding="utf-8") as file:
         assert [json.loads(line) for line in file] == [
-            {"step": 1, "loss": 0.5}, {"step": 5, "loss": 2.5}
+            {"step": 1, "loss": 0.5, "seconds": 1.3}, {"step": 5, "loss": 2.5, "seconds": 1.3}
         ]  # fmt: skip
 
 
 def test_log_is_json_where_a_metric_is_not_defined(tmp_path):
     run = make_run(tmp_path / "run")
-    run.begin()
-    run.log(3, {"loss": 0.5, "validation/image/auc_macro": float("nan")})
+    begin(run)
+    run.log(3, {"loss": 0.5, "validation/image/auc_macro": float("nan")}, 2.0)
     with open(run.file("metrics.jsonl"), encoding="utf-8") as file:
-        assert file.read() == '{"step": 3, "loss": 0.5, "validation/image/auc_macro": null}\n'
-    assert run.last_logged() == {"step": 3, "loss": 0.5, "validation/image/auc_macro": None}
+        assert (
+            file.read()
+            == '{"step": 3, "loss": 0.5, "validation/image/auc_macro": null, "seconds": 2.0}\n'
+        )
+    assert run.last_logged() == {
+        "step": 3,
+        "loss": 0.5,
+        "validation/image/auc_macro": None,
+        "seconds": 2.0,
+    }
 
 
 def test_config_survives_json():
@@ -102,18 +116,15 @@ def test_damaged_config_is_named(tmp_path):
 
 
 def test_restore_refuses_other_shapes(tmp_path):
-    import tensorflow as tf
-
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
-    checkpoint = tf.train.Checkpoint(encoder=model)
-    tf.train.CheckpointManager(checkpoint, str(tmp_path / "checkpoints"), 1).save()
+    save_model(tmp_path, encoder=model)
     same = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
     state.restore_models(str(tmp_path), encoder=same)
     np.testing.assert_array_equal(same.weights[0], model.weights[0])
     name = state.identify_weights(str(tmp_path))
     model.weights[0].assign_add(np.ones((3, 4)))
-    tf.train.CheckpointManager(checkpoint, str(tmp_path / "checkpoints"), 1).save(1)
-    assert name.startswith("ckpt-1 (") and state.identify_weights(str(tmp_path)) != name
+    save_model(tmp_path, encoder=model)
+    assert name.startswith("ckpt-7 (") and state.identify_weights(str(tmp_path)) != name
     wider = keras.Sequential([keras.Input((3,)), keras.layers.Dense(5)])
     deeper = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(4)])
     for other in (wider, deeper):
@@ -124,12 +135,7 @@ def test_restore_refuses_other_shapes(tmp_path):
 
 
 def save_model(path, **models):
-    import tensorflow as tf
-
-    checkpoint = tf.train.Checkpoint(**models)
-    tf.train.CheckpointManager(
-        checkpoint, str(path / "checkpoints"), 1, checkpoint_name="ckpt"
-    ).save(7)  # fmt: skip
+    Checkpoints(str(path / "checkpoints"), models, 1, "").save(7)
 
 
 def dense(*widths, names=None):
@@ -177,7 +183,20 @@ def test_more_may_be_saved_than_is_asked_for(tmp_path):
 def test_a_truncated_checkpoint_is_damaged(tmp_path, suffix, left):
     save_model(tmp_path, encoder=dense(400, 2))
     path = tmp_path / f"checkpoints/ckpt-7{suffix}"
-    path.write_bytes(path.read_bytes()[:left])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:left])
+    with pytest.raises(BadInput) as error:
+        state.restore_models(str(tmp_path), encoder=dense(400, 2))
+    sizes = f"{len(whole[:left]):,} bytes of {len(whole):,}"
+    assert str(error.value) == f"--checkpoint={tmp_path}: {path.name} is damaged: {sizes}"
+
+
+def test_a_flipped_bit_is_damage(tmp_path):
+    save_model(tmp_path, encoder=dense(400, 2))
+    path = tmp_path / "checkpoints/ckpt-7.data-00000-of-00001"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
     with pytest.raises(BadInput) as error:
         state.restore_models(str(tmp_path), encoder=dense(400, 2))
     assert str(error.value).startswith(f"--checkpoint={tmp_path}: ckpt-7 is damaged: ")

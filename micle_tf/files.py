@@ -1,0 +1,53 @@
+"""Small files, written whole or not at all, wherever `tf.io.gfile` reaches."""
+
+import contextlib
+import json
+import os
+import re
+
+import tensorflow as tf
+
+
+@contextlib.contextmanager
+def renamed_when_whole(path):
+    """Yields the name, with the same ending, to write a file under before it gets its own."""
+    folder, name = os.path.split(path)
+    unfinished = os.path.join(folder, f"unfinished-{name}")
+    if tf.io.gfile.exists(unfinished):  # ram:// would append to it
+        tf.io.gfile.remove(unfinished)
+    try:
+        yield unfinished
+        tf.io.gfile.rename(unfinished, path, overwrite=True)
+    except Exception:
+        with contextlib.suppress(tf.errors.OpError):  # a full disk takes the name, and no more
+            tf.io.gfile.remove(unfinished)
+        raise
+
+
+def write_text(path, text):
+    """Writes a text file whole or not at all."""
+    with renamed_when_whole(path) as unfinished, tf.io.gfile.GFile(unfinished, "w") as file:
+        file.write(text)
+
+
+def write_json(path, value):
+    """`write_text` of JSON; a number that is not finite becomes null, as JSON has none."""
+    write_text(path, json.dumps(finite(value), indent=1, allow_nan=False) + "\n")
+
+
+def finite(value):
+    """A copy of what is to be JSON, with None for numbers that are not finite."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    if isinstance(value, float) and value - value != 0:
+        return None
+    return value
+
+
+def reason_of(error):
+    """One short line on what a file operation failed of, without TensorFlow's trimmings."""
+    text = str(getattr(error, "message", "") or error).strip() or type(error).__name__
+    text = re.sub(r"{{.*?}}|\[Op:\w+\]", "", text.splitlines()[0])
+    return " ".join(text.rpartition("; ")[2].split())[-200:]  # of "path; reason"

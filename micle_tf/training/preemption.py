@@ -1,0 +1,74 @@
+"""Signals that ask a training to stop: what is under way is finished and saved first."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+
+import tensorflow as tf
+
+from micle_tf.exits import PREEMPTED
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopRequest:
+    """While it is entered, SIGTERM or SIGINT sets `signal_name`; a second one ends the process.
+
+    Python runs a signal's handler only between two steps of the interpreter, which a training
+    step on the devices can put off for long. So a thread of its own listens, through
+    `signal.set_wakeup_fd`. In another thread than the main one nothing is listened to.
+
+    Attributes:
+      signal_name: "SIGTERM" or "SIGINT" once it came, before that "".
+    """
+
+    def __init__(self):
+        self.signal_name = ""
+        self._interrupts = False
+        self._undo = contextlib.ExitStack()
+
+    def __enter__(self):
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        self._undo.callback(os.close, writer)  # which ends the thread
+        old = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        self._undo.callback(signal.set_wakeup_fd, old)
+        for number in _SIGNALS:
+            self._undo.callback(signal.signal, number, signal.signal(number, self._interrupt))
+        threading.Thread(target=self._listen, args=(reader,), daemon=True).start()
+        return self
+
+    def __exit__(self, kind, failure, traceback):
+        self._undo.close()
+        # Of several workers that were told to stop, one may have been faster.
+        if self.signal_name and isinstance(failure, tf.errors.OpError):
+            raise KeyboardInterrupt from None
+
+    @contextlib.contextmanager
+    def interrupting(self):
+        """Inside, a signal raises KeyboardInterrupt, for work that can be done again."""
+        self._interrupts = True
+        try:
+            if self.signal_name:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._interrupts = False
+
+    def _interrupt(self, number, frame):
+        if self._interrupts:
+            raise KeyboardInterrupt
+
+    def _listen(self, reader):
+        with open(reader, "rb", buffering=0) as numbers:
+            while number := numbers.read(1):
+                if number[0] not in _SIGNALS:
+                    continue
+                if self.signal_name:
+                    print("interrupted: at once, by a second signal", file=sys.stderr, flush=True)
+                    os._exit(PREEMPTED)
+                self.signal_name = signal.Signals(number[0]).name
