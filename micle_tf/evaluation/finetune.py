@@ -94,8 +94,8 @@ def finetune(config):
             f"{training.validation.every_steps:,} steps"
         )
         values = loop.train(training, config, strategy, run, workers)
-        console.say(f"best: step {values['best_step']:,} of {values['steps']:,}")
         if workers.is_chief:
+            console.say(f"best: step {values['best_step']:,} of {values['steps']:,}")
             split = splits["evaluation"]
             scores = predict_images(
                 _probabilities(models, targets), split.reader, config, f"predicting {split.name}"
@@ -273,6 +273,6 @@ def _note(metric, values):
         text += f" acc {values['accuracy']:.0%}"
     if f"validation/{metric}" in values:
         text += f" validation {metric} {values[f'validation/{metric}']:.3f}"
-    elif "images_per_second" in values:
-        text += f" {values['images_per_second']:,.0f}/s wait {values['input_wait']:.0%}"
+    else:
+        text += loop.speed(values)
     return text

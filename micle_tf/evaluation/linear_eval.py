@@ -1,7 +1,6 @@
 """--mode=linear_eval: how good are the frozen features? A linear head trained on them tells."""
 
 import contextlib
-import os
 import time
 
 import keras

@@ -67,8 +67,9 @@ def train(training, config, strategy, run, workers):
 
     Returns:
       The values last logged as {name: float}, with the seconds that all processes of
-      this run together took and the number of steps; with a metric to choose by, the models
-      are left as they were when they did best, `best_step` and `best_value` say when and how well.
+      this run together took and the number of steps; with a metric to choose by, the chief's
+      models are left as they were when they did best, `best_step` and `best_value` say when and
+      how well.
 
     Raises:
       BadInput: no checkpoint of the run is whole.
@@ -115,7 +116,8 @@ def train(training, config, strategy, run, workers):
     moments = [1, training.total_steps, *profile.bounds]
     last_saved_at = started = time.monotonic()
     clock = _Clock(training.images_per_step, strategy.num_replicas_in_sync)
-    over = best and workers.any(best.patience_is_over)
+    is_over = lambda: best and workers.any(workers.is_chief and best.patience_is_over)
+    over = is_over()
 
     with (
         StopRequest() as stop,
@@ -180,10 +182,10 @@ def train(training, config, strategy, run, workers):
                     f"{stop.signal_name or 'a signal to another worker'} at step {step}; the "
                     f"same command goes on from step {last_saved}"
                 )
-            over = best and workers.any(best.patience_is_over)
+            over = is_over()
     values |= {"seconds": earlier_seconds + time.monotonic() - started, "steps": step}
     workers.wait()
-    return values | (best.restore() if best else {})
+    return values | (best.restore() if best and workers.is_chief else {})
 
 
 def _chooses(validation):
@@ -206,21 +208,28 @@ def steps_to_event(step, periods, moments):
     return min(away, default=math.inf)
 
 
+def speed(values):
+    """ " 1,252/s wait 1%": what is logged of the speed, for the text beside the bar."""
+    text = f" {values['images_per_second']:,.0f}/s" if "images_per_second" in values else ""
+    return text + (f" wait {values['input_wait']:.0%}" if "input_wait" in values else "")
+
+
 class _Clock:
     """Images per second and the share of time spent waiting for input, between two logs.
 
-    The first call of a process traces the graph, and is not timed.
+    The first call of a process traces the graph, and is not timed. What the devices fetch by
+    themselves, in a loop of several steps, is waited for out of sight.
     """
 
     def __init__(self, images_per_step, devices):
         self._images, self._devices = images_per_step, devices
-        self._started, self._steps, self._waited = None, 0, 0.0
+        self._started, self._steps, self._waited = None, 0, None
 
     @contextlib.contextmanager
     def waiting(self):
         asked = time.monotonic()
         yield
-        self._waited += time.monotonic() - asked
+        self._waited = (self._waited or 0.0) + time.monotonic() - asked
 
     def took(self, steps):
         if self._started is None:
@@ -229,15 +238,15 @@ class _Clock:
             self._steps += steps
 
     def restart(self):
-        self._started, self._steps, self._waited = time.monotonic(), 0, 0.0
+        self._started, self._steps, self._waited = time.monotonic(), 0, None
 
     def values(self):
         if not self._steps:
             return {}
         spent = time.monotonic() - self._started
         rate = self._steps * self._images / spent
+        wait = {} if self._waited is None else {"input_wait": self._waited / spent}
         return {
             "images_per_second": rate,
             "images_per_second_per_device": rate / self._devices,
-            "input_wait": self._waited / spent,
-        }
+        } | wait

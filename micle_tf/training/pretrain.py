@@ -334,6 +334,8 @@ def _note(values):
         f"loss {values['loss']:.2f}/{values['loss_of_chance']:.2f} "
         f"acc {values['contrastive_accuracy']:.0%}/{values['chance']:.1%}"
     )
-    if "images_per_second" in values:
-        text += f" {values['images_per_second']:,.0f}/s wait {values['input_wait']:.0%}"
+    text += loop.speed(values)
+    for name in values:
+        if name.endswith("/knn_accuracy"):
+            text += f" kNN {values[name]:.1%}"
     return text

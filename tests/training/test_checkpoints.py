@@ -232,6 +232,20 @@ def test_a_full_disk_leaves_the_one_before(disk, room):
     assert saved.checkpoints.restore_newest() == 3 and saved.values == {3.0}
 
 
+def test_a_disk_that_is_read_only_by_now(disk):
+    saved = Saved(disk)
+    saved.save(1)
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    with pytest.raises(Stopped) as stopped:
+        saved.checkpoints.save(2)
+    assert str(stopped.value) == (
+        "the checkpoint of step 2 cannot be written, the last one is of step 1: "
+        "Read-only file system"
+    )
+    assert saved.names() == sorted(["checkpoint", *files_of(1)])
+    assert saved.checkpoints.restore_newest() == 1 and saved.values == {1.0}
+
+
 def test_a_first_checkpoint_without_room(disk):
     saved = Saved(disk, width=30_000)
     with pytest.raises(Stopped, match="of step 0 cannot be written, there is none yet: .*No space"):

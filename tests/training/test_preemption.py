@@ -21,7 +21,7 @@ from micle_tf.training.preemption import StopRequest
 from tests.generated_cases import TINY, write_cases
 
 ROOT = pathlib.Path(__file__).parents[2]
-STEPS = 250
+STEPS = 150
 INTERRUPTED = "interrupted: the same command goes on from the last checkpoint\n"
 RESUME = "(SIGTERM|SIGINT) at step (\\d+); the same command goes on from step (\\d+)"
 # A long call of native code, which lets other threads run and no signal handler of Python's.
@@ -279,7 +279,7 @@ def test_a_stopped_training_goes_on_where_it_stopped(folder, capsys):
         process = start(folder, "stopped")
         while process.poll() is None and logged_so_far(run) <= done:
             time.sleep(0.02)
-        time.sleep(random.uniform(0, 0.5))
+        time.sleep(random.uniform(0, 0.3))
         code, err = stop(process, number)
         said = re.fullmatch(f"interrupted: {RESUME}\n", err)
         assert code == 75 and said, err

@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from micle_tf import cli
 from tests.generated_cases import TINY, write_cases
@@ -49,31 +50,43 @@ def steps_logged(run):
     return [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_sigkill_at_three_random_moments(folder):
-    assert cli.main(arguments(folder, "whole")) == 0
-    command = [sys.executable, str(ROOT / "run.py"), *arguments(folder, "killed")]
-    command.append("--checkpoint_every=4steps")  # so that steps are taken again
-    killed = 0
-    for attempt in range(12):
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        if killed < 3:
-            # Wait for the first saved step of this process, then strike at a random moment.
-            before = _newest_step(folder / "killed")
-            while process.poll() is None and _newest_step(folder / "killed") == before:
-                time.sleep(0.02)
-            time.sleep(random.uniform(0, 0.3))
-            process.send_signal(signal.SIGKILL)
-            killed += process.wait() == -signal.SIGKILL
-            continue
-        output, _ = process.communicate(timeout=300)
-        assert process.returncode == 0, output
-        break
-    assert killed == 3 and "resumed at step" in output
-    whole, resumed = final_weights(folder / "whole"), final_weights(folder / "killed")
+def test_sigkill_at_three_random_moments(folder, capsys):
+    run = folder / "killed"
+    argv = [*arguments(folder, "killed"), "--checkpoint_every=4steps"]  # steps are taken again
+    for _ in range(3):
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "run.py"), *argv], cwd=ROOT, stdout=subprocess.DEVNULL
+        )
+        # Wait for the first saved step of this process, then strike at a random moment.
+        before = _newest_step(run)
+        while process.poll() is None and _newest_step(run) == before:
+            time.sleep(0.01)
+        time.sleep(random.uniform(0, 0.2))
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    capsys.readouterr()
+    for name in ("killed", "whole"):
+        assert cli.main(argv if name == "killed" else arguments(folder, name)) == 0
+        assert ("resumed at step " in capsys.readouterr().out) == (name == "killed")
+    whole, resumed = final_weights(folder / "whole"), final_weights(run)
     assert whole.keys() == resumed.keys() and len(whole) > 50
     for name in whole:
         np.testing.assert_array_equal(resumed[name], whole[name], err_msg=name)
-    assert steps_logged(folder / "killed") == steps_logged(folder / "whole")
+    assert steps_logged(run) == steps_logged(folder / "whole")
+    assert losses_in_tensorboard(run) == losses_in_tensorboard(folder / "whole")
+    for part in (run, run / "checkpoints"):
+        assert names_in(part) == names_in(folder / "whole" / part.relative_to(run))
+
+
+def losses_in_tensorboard(run):
+    """[(step, loss)], with nothing hidden that is there twice."""
+    events = EventAccumulator(str(run), {"tensors": 0}, purge_orphaned_data=False).Reload()
+    return sorted((e.step, float(tf.make_ndarray(e.tensor_proto))) for e in events.Tensors("loss"))
+
+
+def names_in(folder):
+    """What lies in a folder; of TensorBoard's files only that there are some."""
+    return {path.name.partition("tfevents")[0] for path in folder.iterdir()}
 
 
 def _newest_step(run):
