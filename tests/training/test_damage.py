@@ -83,11 +83,9 @@ def test_damaged_checkpoints_of_an_unfinished_run(folder, tmp_path, capsys):
     cut(run / "checkpoints/ckpt-8.complete")
     capsys.readouterr()
     assert cli.main(arguments(folder, run)) == 0
-    said = [line for line in capsys.readouterr().out.splitlines() if "warn" in line or "resu" in line]
-    assert said == [
-        *(f"warning: ckpt-{n} is damaged; going back to the one before" for n in (12, 10, 8)),
-        "resumed at step 6",
-    ]
+    said = capsys.readouterr().out
+    damaged = (f"warning: ckpt-{n} is damaged; going back to the one before" for n in (12, 10, 8))
+    assert "\n".join([*damaged, "resumed at step 6\n"]) in said
     assert_as_whole(folder, run)
     assert steps_saved(run) == [0, 2, 4, 6, 8, 10, 12]
 
@@ -116,7 +114,7 @@ def mount(tmp_path):
     def mounted(options):
         again = "remount," if path.is_mount() else ""
         command = ["mount", "-t", "tmpfs", "-o", again + options, "tmpfs", str(path)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode:
             pytest.skip(f"mounting is not allowed here: {done.stderr.strip()}")
         return path

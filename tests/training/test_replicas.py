@@ -49,7 +49,7 @@ def trained(reader, replicas):
     The step is traced once per number of replicas and starts from the same weights for
     both methods, which differ in their data alone.
     """
-    config = make_config(precision="float64")
+    config = make_config(precision="float64", resnet_depth=10)
     strategies.set_precision(config.precision)
     strategy = strategies.make_strategy(config.replace(virtual_devices=replicas))
     assert strategy.num_replicas_in_sync == replicas

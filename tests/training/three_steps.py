@@ -1,6 +1,6 @@
 """Three steps of training in float64; as a program, one worker's part of them.
 
-TF_CONFIG=... python -m tests.training.three_steps MANIFEST DATA_DIR OUT.npz
+TF_CONFIG=... python -m tests.training.three_steps MANIFEST DATA_DIR OUT    writes OUT-INDEX.npz
 """
 
 import functools
@@ -13,7 +13,7 @@ from micle_tf.config import Config
 from micle_tf.data import cases
 from micle_tf.training import loop, pretrain
 from micle_tf.training import strategy as strategies
-from micle_tf.training.cluster import Cluster
+from micle_tf.training.cluster import Cluster, from_environment
 from micle_tf.training.step import make_train_step
 from micle_tf.training.workers import Workers
 
@@ -119,4 +119,4 @@ def load(path):
 
 if __name__ == "__main__":
     *source, out = sys.argv[1:]
-    save(out, trained(*source))
+    save(f"{out}-{from_environment().index}.npz", trained(*source))
