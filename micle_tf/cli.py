@@ -275,10 +275,9 @@ def _same_data(source, config):
 
 def _run_mode(config):
     """Calls the mode's function and says what to type next."""
-    if "://" in config.model_dir:  # before anything is prepared for nothing
-        from micle_tf.training import state
+    from micle_tf.training import state
 
-        state.check_place(config.model_dir, "--model_dir")
+    state.check_place(config.model_dir, "--model_dir")  # before anything is prepared for nothing
     if config.mode == "prepare":
         from micle_tf.data import cases
 

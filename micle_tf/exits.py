@@ -14,30 +14,47 @@ DONE, STOPPED, BAD_INPUT, PREEMPTED = 0, 1, 2, 75
 _DISK_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
 
-def guarded(command):
-    """Calls a function; returns how it ended as an exit code, with a line on stderr if badly."""
+def guarded(command, end=lambda code: code):
+    """Calls a function; returns how it ended as an exit code, with a line on stderr if badly.
+
+    Args:
+      command: a function of nothing.
+      end: is called with the exit code while what a failed command held is still there, and
+        gives what to return; `leave` ends the process.
+    """
     try:
         with _signals_handled():
             command()
-        return DONE
+        return end(DONE)
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
+        return end(BAD_INPUT)
     except Stopped as error:
         print(f"stopped: {error}", file=sys.stderr)
-        return STOPPED
+        return end(STOPPED)
     except Preempted as error:
         print(f"interrupted: {error}", file=sys.stderr)
-        return PREEMPTED
+        return end(PREEMPTED)
     except KeyboardInterrupt:
         print(_INTERRUPTED, file=sys.stderr)
-        return PREEMPTED
+        return end(PREEMPTED)
     except Exception as error:
         reason = _outside(error)
         if reason is None:
             raise
         print(f"stopped: {reason}", file=sys.stderr)
-        return STOPPED
+        return end(STOPPED)
+
+
+def leave(code):
+    """Ends this process with an exit code, and leaves what it holds to the system.
+
+    TensorFlow takes up to a minute to free the iterator of several replicas, in which no
+    signal is heard: too long for machines that are about to be taken away.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 _INTERRUPTED = "interrupted: the same command goes on from the last checkpoint"

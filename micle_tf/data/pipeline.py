@@ -5,12 +5,16 @@ import tensorflow as tf
 
 from micle_tf.data import augment, decode, sampling
 
+# AutoGraph has nothing to convert here, and a killed process would leave its files behind.
+_not_converted = tf.autograph.experimental.do_not_convert
+
 
 def num_units(index, method):
     """What an epoch counts: images for "simclr", cases for "micle"."""
     return index.num_images if method == "simclr" else index.num_cases
 
 
+@_not_converted
 def pair_dataset(
     reader, method, batch_size, options, seed, steps,
     replica_batch=None, groups=None, decode_once=True, shard=(0, 1),
@@ -74,6 +78,7 @@ def pair_dataset(
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
+@_not_converted
 def labelled_dataset(
     reader, images, labels, batch_size, options, seed, steps, one_per_case=False,
     replica_batch=None, shard=(0, 1),
@@ -136,6 +141,7 @@ def labelled_units(index, images, one_per_case):
     return case.astype(np.int64), first.astype(np.int64), count.astype(np.int64)
 
 
+@_not_converted
 def image_dataset(reader, batch_size, size):
     """Every image of a split once, case by case, as evaluation sees it.
 

@@ -2,8 +2,6 @@
 
 import time
 
-import tensorflow as tf
-
 from micle_tf import console
 from micle_tf.data import cases
 from micle_tf.data.supervised import SELECTION_SPLIT
@@ -11,7 +9,7 @@ from micle_tf.errors import BadInput
 from micle_tf.evaluation import predictions
 from micle_tf.evaluation.classifier import open_classifier
 from micle_tf.training import state
-from micle_tf.training.inference import predict_images
+from micle_tf.training.inference import predict_images, traced
 
 
 def evaluate(config):
@@ -62,7 +60,7 @@ def evaluate(config):
             return predictions.finished_before(run)
         console.say(f"run: {run.path}")
         scores = predict_images(
-            tf.function(classifier.probabilities, reduce_retracing=True),
+            traced(classifier.probabilities),
             reader,
             config,
             f"predicting {config.eval_split}",

@@ -21,7 +21,7 @@ from micle_tf.training import loop, state
 from micle_tf.training import strategy as strategies
 from micle_tf.training.best import Validation
 from micle_tf.training.cluster import Cluster
-from micle_tf.training.inference import predict_images
+from micle_tf.training.inference import predict_images, traced
 from micle_tf.training.normalization import batch_norm
 from micle_tf.training.pretrain import (
     check_microbatch,
@@ -193,9 +193,7 @@ def _training(config, data, targets, splits, models, optimizer, schedule, units,
 
 def _probabilities(models, targets):
     activate = activation(targets)
-    return tf.function(
-        lambda images: activate(logits_of(models, images, training=False)), reduce_retracing=True
-    )
+    return traced(lambda images: activate(logits_of(models, images, training=False)))
 
 
 def _weights(config, split, targets):

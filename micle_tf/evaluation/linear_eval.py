@@ -17,7 +17,7 @@ from micle_tf.files import renamed_when_whole
 from micle_tf.training import state
 from micle_tf.training import strategy as strategies
 from micle_tf.training.checkpoints import Checkpoints
-from micle_tf.training.inference import predict_images
+from micle_tf.training.inference import predict_images, traced
 from micle_tf.training.normalization import batch_norm
 from micle_tf.training.pretrain import build_encoder, describe_models
 
@@ -111,7 +111,7 @@ def cached_features(run, split, encoder, config):
             features = np.load(file)
             if len(features) == split.reader.index.num_images:
                 return features
-    forward = tf.function(lambda images: encoder(images, training=False), reduce_retracing=True)
+    forward = traced(lambda images: encoder(images, training=False))
     features = predict_images(forward, split.reader, config, f"features of {split.name}")
     with renamed_when_whole(path) as unfinished, tf.io.gfile.GFile(unfinished, "wb") as file:
         np.save(file, features)

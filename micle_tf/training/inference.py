@@ -7,12 +7,17 @@ from micle_tf import console
 from micle_tf.data import pipeline
 
 
+def traced(forward):
+    """A tf.function of one argument, traced for a whole batch and once more for the last one."""
+    return tf.function(forward, reduce_retracing=True, autograph=False)
+
+
 def predict_images(forward, reader, config, label=""):
     """Applies a function to the central view of every image of a reader.
 
     Args:
-      forward: from images [b, size, size, 3] float32 in [0, 1] to [b, ...]; a `tf.function`,
-        so that one who predicts again and again traces it once.
+      forward: from images [b, size, size, 3] float32 in [0, 1] to [b, ...]; `traced`, so
+        that one who predicts again and again traces it once.
       reader: `CaseReader`.
       config: reads `eval_batch_size` and `image_size`.
       label: what to write beside the progress bar; no bar without.

@@ -76,6 +76,11 @@ def train(training, config, strategy, run, workers):
       Stopped: the loss or the gradient is not finite, or the disk fails.
       Preempted: a signal asked to stop; the last step is saved.
     """
+    with StopRequest() as stop:
+        return _train(training, config, strategy, run, workers, stop)
+
+
+def _train(training, config, strategy, run, workers, stop):
     # ------------------------------------------------------------ restore
     validation = training.validation
     best = BestCheckpoint(validation, training.models, run) if _chooses(validation) else None
@@ -108,7 +113,10 @@ def train(training, config, strategy, run, workers):
     batches = iter(strategy.distribute_datasets_from_function(parts_of_worker))
 
     # ------------------------------------------------------------ steps
-    train_step = tf.function(make_train_step(training, strategy, config.microbatch_size))
+    # Without AutoGraph, which has nothing to do here: a killed process would leave the files of
+    # what it converted in the temporary folder.
+    train_step = make_train_step(training, strategy, config.microbatch_size)
+    train_step = tf.function(train_step, autograph=False)
     device_loop = make_device_loop(train_step)
     save_seconds, save_steps = config.checkpoint_interval()
     profile = Profile(run.path, config.profiled_steps() if workers.is_chief else None)
@@ -120,7 +128,6 @@ def train(training, config, strategy, run, workers):
     over = is_over()
 
     with (
-        StopRequest() as stop,
         contextlib.closing(profile),
         console.Progress("training", training.total_steps, "step", done=step) as progress,
     ):
@@ -136,8 +143,8 @@ def train(training, config, strategy, run, workers):
                 result, finite = device_loop(batches, tf.constant(count))
             if finite < count:
                 raise Stopped(
-                    f"the loss is {float(result['loss'])}, its gradient's norm "
-                    f"{float(result['gradient_norm'])} at step {step + int(finite) + 1}, learning "
+                    f"the loss is {float(result['loss']):.4g}, its gradient's norm "
+                    f"{float(result['gradient_norm']):.4g} at step {step + int(finite) + 1}, learning "
                     f"rate {float(training.schedule(step + int(finite))):.3g}; the last good "
                     f"checkpoint is of step {last_saved}. A lower --learning_rate often helps"
                 )

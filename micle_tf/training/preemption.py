@@ -44,8 +44,9 @@ class StopRequest:
 
     def __exit__(self, kind, failure, traceback):
         self._undo.close()
-        # Of several workers that were told to stop, one may have been faster.
-        if self.signal_name and isinstance(failure, tf.errors.OpError):
+        # Nobody has answered the request; or, of several workers that were told to stop, another
+        # one was faster.
+        if self.signal_name and (failure is None or isinstance(failure, tf.errors.OpError)):
             raise KeyboardInterrupt from None
 
     @contextlib.contextmanager

@@ -11,6 +11,7 @@ from micle_tf.data import cases, pipeline, sampling
 from micle_tf.data.augment import Augmentation
 from micle_tf.data.targets import is_labelled
 from micle_tf.errors import BadInput
+from micle_tf.files import renamed_when_whole
 from micle_tf.losses import nt_xent_and_accuracy
 from micle_tf.models.heads import CLASSIFIER_PATH, projection_head
 from micle_tf.models.resnet import resnet_encoder
@@ -19,7 +20,7 @@ from micle_tf.training import loop, state
 from micle_tf.training import strategy as strategies
 from micle_tf.training.best import Validation
 from micle_tf.training.cluster import Cluster
-from micle_tf.training.inference import predict_images
+from micle_tf.training.inference import predict_images, traced
 from micle_tf.training.normalization import batch_norm
 from micle_tf.training.step import trainable_variables
 from micle_tf.training.workers import Workers
@@ -271,11 +272,15 @@ def show_pairs(run, dataset):
     scale = max(1, _SHOWN_PIXELS // views[0].shape[1])
     grid = tf.repeat(tf.repeat(grid, scale, axis=0), scale, axis=1)
     pixels = tf.image.convert_image_dtype(grid, tf.uint8, saturate=True)
+    content = tf.io.encode_png(pixels).numpy()
+    with (
+        renamed_when_whole(run.file("positive_pairs.png")) as unfinished,
+        tf.io.gfile.GFile(unfinished, "wb") as file,
+    ):
+        file.write(content)
     with run.summaries.as_default(step=0):
         tf.summary.image("positive_pairs", pixels[None])
     run.summaries.flush()
-    with tf.io.gfile.GFile(run.file("positive_pairs.png"), "wb") as file:
-        file.write(tf.io.encode_png(pixels).numpy())
 
 
 def knn_validation(config, data, encoder):
@@ -299,7 +304,7 @@ def knn_validation(config, data, encoder):
                 f"--knn_every={config.knn_every}: {flag}={getattr(config, flag[2:])} has no images "
                 "with a class"
             )
-    forward = tf.function(lambda images: encoder(images, training=False), reduce_retracing=True)
+    forward = traced(lambda images: encoder(images, training=False))
 
     def measure():
         found = []

@@ -173,10 +173,13 @@ def _step_of(line):
 
 
 def check_place(path, flag):
-    """Raises BadInput, naming the flag, if TensorFlow knows no file system for a path."""
+    """Raises BadInput, naming the flag, if TensorFlow cannot keep a run at a path."""
     scheme, remote, _ = path.partition("://")
     if remote and scheme not in tf.io.gfile.get_registered_schemes():
         raise BadInput(f"{flag}={path}: TensorFlow has no file system for {scheme}://")
+    special = sorted(set("[]*?") & set(path))
+    if special:  # TensorFlow could write a checkpoint there, and not read it
+        raise BadInput(f"{flag}={path}: TensorFlow cannot read where there is a {special[0]}")
     try:
         tf.io.gfile.exists(path)
     except tf.errors.InvalidArgumentError as error:  # gs:// without a bucket

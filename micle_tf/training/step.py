@@ -87,7 +87,7 @@ def make_device_loop(train_step):
       to count. `count` is a scalar int32 tensor of at least 1; another one is no new trace.
     """
 
-    @tf.function
+    @tf.function(autograph=False)
     def device_loop(iterator, count):
         def body(taken, finite, _):
             values = train_step(next(iterator))
@@ -160,7 +160,7 @@ def _microbatched(training, strategy, size, update, run):
         for tensor, value in zip(tensors, values, strict=True):
             tensor.assign(value)
 
-    first_pass = tf.function(lambda batch, number: run(outputs_of, batch, number))
+    first_pass = tf.function(lambda batch, number: run(outputs_of, batch, number), autograph=False)
 
     def step(batch):
         count = tf.nest.flatten(batch, expand_composites=True)[0].shape[0] // size

@@ -19,7 +19,7 @@ class Workers:
         self.is_chief, self.index = cluster.is_chief, cluster.index
         self.count = cluster.size
         self._strategy = strategy
-        self._summed = tf.function(self._sum)
+        self._summed = tf.function(self._sum, autograph=False)
         if not self.is_chief:
             console.say(f"worker {self.index} of {self.count}; worker 0 tells how it goes")
             console.mute()

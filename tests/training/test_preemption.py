@@ -16,6 +16,7 @@ import pytest
 import tensorflow as tf
 
 from micle_tf import cli
+from micle_tf.errors import Preempted
 from micle_tf.evaluation import finetune
 from micle_tf.training.preemption import StopRequest
 from tests.generated_cases import TINY, write_cases
@@ -75,6 +76,7 @@ def wait_for(condition):
 def test_a_long_call_hides_no_signal_and_a_second_one_ends_it(child):
     process = child(f"""
 import hashlib, threading
+from micle_tf.errors import Preempted
 from micle_tf.training.preemption import StopRequest
 with StopRequest() as stop:
     def watch():
@@ -105,7 +107,8 @@ def test_everything_is_put_back():
     threads, before = threading.active_count(), descriptors()
     user = signal.signal(signal.SIGUSR1, lambda *_: None)
     for number in handlers:
-        with StopRequest() as stop:
+        # A request that nobody answers is an interrupt in the end.
+        with pytest.raises(KeyboardInterrupt), StopRequest() as stop:
             assert threading.active_count() == threads + 1
             os.kill(os.getpid(), signal.SIGUSR1)  # which is none of its business
             time.sleep(0.05)
@@ -122,7 +125,7 @@ def test_everything_is_put_back():
 
 def test_work_that_can_be_done_again_is_broken_off():
     reached = []
-    with StopRequest() as stop:
+    with pytest.raises(Preempted, match="saved"), StopRequest() as stop:
         with pytest.raises(KeyboardInterrupt), stop.interrupting():
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(20)
@@ -130,6 +133,7 @@ def test_work_that_can_be_done_again_is_broken_off():
         wait_for(lambda: stop.signal_name)
         with pytest.raises(KeyboardInterrupt), stop.interrupting():
             reached.append("start")  # the signal came before
+        raise Preempted("saved")  # which answers it
     assert stop.signal_name == "SIGTERM" and reached == []
 
 

@@ -16,7 +16,7 @@ from tests.generated_cases import TINY, write_cases
 from tests.training import three_steps
 from tests.worker_processes import started, wait_until
 
-STEPS = 48
+STEPS = 40
 STOPPING = 30  # seconds in which all workers save and end after a signal
 DYING = 60  # seconds in which a worker ends after another one was killed
 
@@ -25,7 +25,12 @@ DYING = 60  # seconds in which a worker ends after another one was killed
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("workers")
     write_cases(folder / "photos")
+    assert cli.main(["--mode=prepare", "--dataset=derm_cases", *data(folder)]) == 0
     return folder
+
+
+def data(folder):
+    return [f"--manifest={folder / 'photos/cases.csv'}", f"--data_dir={folder}"]
 
 
 def assert_close(found, expected, message=""):
@@ -41,9 +46,9 @@ def assert_close(found, expected, message=""):
 def taken(folder):
     """`three_steps.trained` of this process, which is alone, and of each of two workers."""
     source = folder / "photos/cases.csv", folder
-    alone = three_steps.trained(*source)
     program = ["-m", "tests.training.three_steps", *source, folder / "three_steps"]
     with started(folder / "log/three_steps", *program) as workers:
+        alone = three_steps.trained(*source)
         assert [worker.wait() for worker in workers] == [0, 0]
     return alone, [three_steps.load(folder / f"three_steps-{index}.npz") for index in (0, 1)]
 
@@ -100,10 +105,6 @@ def pretraining(folder, name, *more):
     ]  # fmt: skip
 
 
-def data(folder):
-    return [f"--manifest={folder / 'photos/cases.csv'}", f"--data_dir={folder}"]
-
-
 def two_workers(folder, name, arguments):
     return started(folder / "log" / name, "run.py", *arguments)
 
@@ -130,19 +131,19 @@ def final_weights(run):
 
 @pytest.fixture(scope="module")
 def whole(folder):
-    """The run of two workers that nothing happens to, and what they printed."""
+    """A run of two workers that nothing happens to, and one of this process."""
     with two_workers(folder, "whole", pretraining(folder, "whole")) as workers:
+        assert cli.main(pretraining(folder, "alone")) == 0
         assert [worker.wait() for worker in workers] == [0, 0]
-        return folder / "whole", [worker.out for worker in workers], [w.err for w in workers]
+        chief, other = (worker.out for worker in workers)
+        assert "2 workers with 1 CPU each" in chief and "next: python run.py" in chief
+        assert len(other.splitlines()) <= 3 and "worker 1 of 2" in other
+        assert [worker.err for worker in workers] == ["", ""]
+    return folder / "whole", folder / "alone"
 
 
-def test_whole_run_is_that_of_one_process(folder, whole):
-    run, (chief, other), errors = whole
-    assert errors == ["", ""]
-    assert "2 workers with 1 CPU each" in chief and "next: python run.py" in chief
-    assert len(other.splitlines()) <= 3 and "worker 1 of 2" in other
-    assert cli.main(pretraining(folder, "alone")) == 0
-    alone = folder / "alone"
+def test_whole_run_is_that_of_one_process(whole):
+    run, alone = whole
     assert steps_logged(run) == steps_logged(alone) == list(range(1, STEPS + 1))
     assert checkpoints_of(run) == checkpoints_of(alone)
     results = [json.loads((path / "result.json").read_text()) for path in (run, alone)]
@@ -165,7 +166,7 @@ def test_stopped_and_killed_and_killed_it_ends_as_if_nothing_had_been(folder, wh
         before = len(steps_logged(run))
         goal = before + random.randint(2, 6)
         wait_until(lambda: len(steps_logged(run)) >= goal, workers)
-        time.sleep(random.uniform(0, 0.1))
+        time.sleep(random.uniform(0, 0.03))
         workers[index].send_signal(number)
         return time.monotonic()
 
@@ -228,15 +229,14 @@ def test_finetune_is_that_of_one_process(folder):
         ]  # fmt: skip
 
     with two_workers(folder, "finetune", arguments("tuned")) as workers:
+        assert cli.main(arguments("tuned-alone")) == 0
         assert [worker.wait() for worker in workers] == [0, 0]
         assert [worker.err for worker in workers] == ["", ""]
-    assert cli.main(arguments("tuned-alone")) == 0
     results, tables = [], []
     for name in ("tuned", "tuned-alone"):
         results.append(json.loads((folder / name / "result.json").read_text()))
         with open(folder / name / "predictions.csv", encoding="utf-8") as file:
             tables.append(list(csv.DictReader(file)))
-    print(results)
     assert results[0]["steps"] == results[1]["steps"] < 40  # patience was over
     assert results[0]["metrics"] == pytest.approx(results[1]["metrics"], rel=1e-6, nan_ok=True)
     assert len(tables[0]) == len(tables[1]) > 10
