@@ -1,6 +1,6 @@
 """kill -9 at random moments of one pretraining, which is started again each time.
 
-    python benchmarks/kill.py            # 20 kills, some five minutes on two cores
+    python benchmarks/kill.py            # 20 kills, some four minutes on two cores
 
 What must hold, and else the exit code is 1: the final weights are exactly those of a run that
 was left alone, no step is logged twice or lost, and nothing outside the run directory has

@@ -19,7 +19,7 @@ from absl import flags as absl_flags
 from micle_tf import console
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
-from micle_tf.exits import DONE, guarded
+from micle_tf.exits import DONE, guarded, leave
 
 RECIPES = pathlib.Path(__file__).resolve().parent.parent / "flags"
 _DATA = (
@@ -45,11 +45,11 @@ def run(argv):
     """
     if not any(arg.lstrip("-").startswith("tensorflow_log") for arg in argv):
         hide_native_messages()
-    return main(argv)
+    return main(argv, leave)
 
 
-def main(argv):
-    """Runs one command and returns its exit code; see `run`."""
+def main(argv, end=lambda code: code):
+    """Runs one command and returns its exit code; see `run`, and `guarded` for `end`."""
     if any(arg in ("-h", "--help", "-help", "--helpfull", "--helpshort") for arg in argv):
         print(usage())
         return DONE
@@ -61,7 +61,7 @@ def main(argv):
         console.say(f"micle-tf: {config.mode}{origin and ', '}{origin}")
         _run_mode(config)
 
-    return guarded(command)
+    return guarded(command, end)
 
 
 def hide_native_messages():

@@ -5,6 +5,9 @@ import contextlib
 import tensorflow as tf
 
 from micle_tf import console
+from micle_tf.errors import BadInput, Stopped
+
+_TOLD, _LENGTH = (BadInput, Stopped), 1000  # what the others are told of, in so many bytes
 
 
 class Workers:
@@ -35,24 +38,41 @@ class Workers:
         self.any(False)
 
     def chief_first(self, function):
-        """Calls a function on the chief, then on the others, which find done what it did."""
-        if not self.is_chief:
-            self.wait()
-        result = function()
-        if self.is_chief:
-            self.wait()
-        return result
+        """Calls a function on the chief, then on the others, which find done what it did.
+
+        A BadInput or Stopped of the chief is raised by all.
+        """
+        result = self._on_chief(function)
+        return result if self.is_chief else function()
 
     @contextlib.contextmanager
     def claimed(self, run):
         """`RunDirectory.claimed` on the chief, who holds it for all; the others only see it."""
+        with contextlib.ExitStack() as held:
+            status = self._on_chief(lambda: held.enter_context(run.claimed()))
+            yield status if self.is_chief else run.status()
+
+    def _on_chief(self, function):
+        """Calls a function on the chief while the others wait; what it fails of, all fail of."""
+        result = failure = None
         if self.is_chief:
-            with run.claimed() as status:
-                self.wait()
-                yield status
-        else:
-            self.wait()
-            yield run.status()
+            try:
+                result = function()
+            except _TOLD as error:
+                failure = error
+        failure = self._told(failure)
+        if failure:
+            raise failure
+        return result
+
+    def _told(self, failure):
+        """The error of the one worker that has one, on all of them; None if there is none."""
+        if self.count == 1:
+            return failure
+        text = f"{_TOLD.index(type(failure))}{failure}".encode() if failure else b""
+        told = self._summed(tf.constant(list(text[:_LENGTH].ljust(_LENGTH, b"\0")))).numpy()
+        text = bytes(told.tolist()).rstrip(b"\0").decode(errors="ignore")
+        return failure or (_TOLD[int(text[0])](text[1:]) if text else None)
 
     def _sum(self, flag):
         def replica_sum(flag):

@@ -3,7 +3,6 @@
 import csv
 import json
 import random
-import re
 import signal
 import time
 
@@ -204,16 +203,18 @@ def test_stopped_and_killed_and_killed_it_ends_as_if_nothing_had_been(folder, wh
         np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
 
 
-def test_bad_input_ends_both_workers_with_the_same_line(folder):
-    arguments = pretraining(folder, "odd", "--train_batch_size=9")
-    with two_workers(folder, "odd", arguments) as workers:
+BAD_INPUT = {  # the first is found by both, the second by the chief alone
+    "--train_batch_size=9": "needs the same number of pairs, at least two, on each of 2 devices",
+    "--manifest=nowhere.csv": "no such file or folder",
+}
+
+
+@pytest.mark.parametrize("flag", BAD_INPUT)
+def test_bad_input_ends_both_workers_with_the_same_line(folder, flag):
+    with two_workers(folder, flag, pretraining(folder, "bad", flag)) as workers:
         assert [worker.wait() for worker in workers] == [2, 2]
-        line = (
-            "error: --train_batch_size=9: needs the same number of pairs, at least two, on each "
-            "of 2 devices\n"
-        )
-        assert [worker.err for worker in workers] == [line, line]
-    assert not (folder / "odd").exists()
+        assert [worker.err for worker in workers] == [f"error: {flag}: {BAD_INPUT[flag]}\n"] * 2
+    assert not (folder / "bad").exists()
 
 
 # ---------------------------------------------------------------- fine-tuning
