@@ -328,7 +328,7 @@ def _compare(config, floor):
             for field in dataclasses.fields(config)
             if not field.metadata["only"] or config.mode in field.metadata["only"]
         ]
-        left_out = ("mode", "checkpoint", "model_dir", "ft_proj_selector")
+        left_out = ("mode", "checkpoint", "model_dir", "ft_proj_selector", "profile")
         _next(config.mode, *_flags(config, [name for name in names if name not in left_out]))
     else:
         _next("pretrain", *_flags(config, _DATA + ("data_dir",) + state.ARCHITECTURE))

@@ -89,6 +89,7 @@ class Config:
         "auto",
         "Devices: auto takes the TPU of --tpu_name, the workers of TF_CONFIG, all GPUs, or one.",
         choices=("auto", "one_device", "mirrored", "multi_worker", "tpu"),
+        volatile=True,  # the number of replicas is compared instead
         only=_TRAIN,
     )
     tpu_name: str = setting(

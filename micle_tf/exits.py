@@ -128,35 +128,37 @@ def _outside(error):
         import tensorflow as tf
 
         message = " ".join(str(error).split())
-        if isinstance(error, tf.errors.OpError) and "ollective" in message:
-            return _lost_worker(message)
         if isinstance(error, tf.errors.ResourceExhaustedError):
             return f"out of memory or disk: {message[:200]}"
-        if isinstance(
-            error,
-            (
-                tf.errors.AbortedError,
-                tf.errors.DeadlineExceededError,
-                tf.errors.FailedPreconditionError,
-                tf.errors.PermissionDeniedError,
-                tf.errors.UnauthenticatedError,
-                tf.errors.UnavailableError,
-            ),
-        ):
-            return message[:200]
+        network = (
+            tf.errors.AbortedError,
+            tf.errors.CancelledError,
+            tf.errors.DeadlineExceededError,
+            tf.errors.FailedPreconditionError,
+            tf.errors.InternalError,
+            tf.errors.UnavailableError,
+        )
+        lost = _lost_workers(message) if isinstance(error, network) else ""
+        if lost:
+            return (
+                f"{lost} is gone; the same command on all workers goes on from the last checkpoint"
+            )
+        denied = (tf.errors.PermissionDeniedError, tf.errors.UnauthenticatedError)
+        internal = (tf.errors.CancelledError, tf.errors.InternalError)  # faults of ours, else
+        if isinstance(error, (*network, *denied, tf.errors.UnknownError)):
+            return None if isinstance(error, internal) else message[:200]
     return None
 
 
-def _lost_worker(message):
-    """ "worker 1 is gone; ...", out of what a collective operation failed of."""
-    tasks = re.findall(r"/job:(\w+)(?:/replica:\d+)?/task:(\d+)", message)
+def _lost_workers(message):
+    """ "worker 1 (10.0.0.2:2222)": the others that a failed collective operation names, or ""."""
     from micle_tf.training.cluster import from_environment
 
-    addresses = from_environment().addresses
+    try:
+        cluster = from_environment()
+    except BadInput:  # alone
+        return ""
+    tasks = re.findall(r"/job:(\w+)(?:/replica:\d+)?/task:(\d+)", message)
     names = {job if job == "chief" else f"{job} {number}" for job, number in tasks}
-    own = list(addresses)[from_environment().index]
-    lost = [f"{name} ({addresses[name]})" for name in addresses if name in names - {own}]
-    return (
-        f"{', '.join(lost) or 'another worker'} is gone; the same command on all workers goes on "
-        "from the last checkpoint"
-    )
+    names.discard(list(cluster.addresses)[cluster.index])
+    return ", ".join(f"{n} ({host})" for n, host in cluster.addresses.items() if n in names)

@@ -79,7 +79,7 @@ DAMAGES = {
         ),
         ["--mode=finetune", "--checkpoint=run", "--bootstrap_samples=10", "--train_batch_size=3",
          "--train_steps=4", "--validate_every=2steps"],
-        "--model_dir=run/finetune: the best checkpoint, of step ",
+        "--model_dir=run/finetune, best checkpoint: ckpt-4 is gone",
     ),
     "result is no JSON": (
         lambda run: (run / "finetune/result.json").write_text("{"),

@@ -22,6 +22,7 @@ class Classifier:
       run: its run directory.
       config: `Config` of the run.
       weights: one line on which weights these are.
+      checkpoint: the path prefix of the checkpoint that they are from.
       encoder: images [n, s, s, 3] in [0, 1] -> features [n, d]; Keras's own batch norm.
       head: features -> probabilities [n, K]; None for a pretraining.
       targets: `Targets`; None for a pretraining.
@@ -32,6 +33,7 @@ class Classifier:
     run: str
     config: Config
     weights: str
+    checkpoint: str
     encoder: keras.Model
     head: keras.Model | None
     targets: Targets | None
@@ -85,11 +87,12 @@ def open_classifier(run):
         for part in parts:
             outputs = part(outputs)
         head = keras.Model(features, activation(targets)(outputs), name="head")
-    state.restore_models(run, **models)
+    checkpoint = state.restore_models(run, **models)
     return Classifier(
         run=run,
         config=config,
-        weights=state.describe_weights(run),
+        weights=state.describe_weights(run, checkpoint),
+        checkpoint=checkpoint,
         encoder=models["encoder"],
         head=head,
         targets=targets,

@@ -52,7 +52,7 @@ def evaluate(config):
     facts = {
         "data": data.name,
         "targets": classifier.targets.to_json(),
-        "weights": state.identify_weights(config.checkpoint),
+        "weights": state.identify_weights(classifier.checkpoint),
     }
     run = state.RunDirectory(config.model_dir, config, facts)
     with run.claimed() as status:

@@ -44,7 +44,7 @@ def finetune(config):
       config: `Config` with every field decided, `model_dir` too.
 
     Returns:
-      The content of result.json.
+      The content of result.json; None on a worker that is not the chief.
 
     Raises:
       BadInput: the data, the labels, the checkpoint, the batch, the devices or the run
@@ -76,8 +76,8 @@ def finetune(config):
     run = state.RunDirectory(config.model_dir, config, facts)
     unstarted = run.status() != state.FINISHED and not run.has_checkpoint()
     if config.checkpoint and unstarted:
-        _restore(config, models, strategy)
-        console.say(f"weights: {state.describe_weights(config.checkpoint)}")
+        weights = _restore(config, models, strategy)
+        console.say(f"weights: {state.describe_weights(config.checkpoint, weights)}")
     elif not config.checkpoint:
         console.say(f"weights: random, seed {config.seed}: the supervised baseline")
     training = _training(
@@ -110,8 +110,8 @@ def finetune(config):
                 steps=values["steps"], seconds=values["seconds"],
                 metrics={name: values["best_value"]},
             )  # fmt: skip
-        workers.wait()
-    return state.read_result(run.path, "--model_dir")
+        workers.part()
+    return state.read_result(run.path, "--model_dir") if workers.is_chief else None
 
 
 def _check_batch(config, split, replicas):
@@ -153,7 +153,7 @@ def _restore(config, models, strategy):
     """Takes the encoder, and the kept part of the projection head, from --checkpoint."""
     parts = {name: model for name, model in models.items() if name != "classifier"}
     with strategy.scope():
-        state.restore_models(config.checkpoint, **parts)
+        return state.restore_models(config.checkpoint, **parts)
 
 
 def _training(config, data, targets, splits, models, optimizer, schedule, units, replicas):

@@ -49,11 +49,11 @@ def linear_eval(config):
     encoder = build_encoder(config, batch_norm(1, config.precision))
     facts = {"data": data.name, "targets": targets.to_json()}
     if config.checkpoint:
-        facts["weights"] = state.identify_weights(config.checkpoint)
-        state.restore_models(config.checkpoint, encoder=encoder)
+        weights = state.restore_models(config.checkpoint, encoder=encoder)
+        facts["weights"] = state.identify_weights(weights)
     console.say(f"model: {describe_models(config, {'encoder': encoder})}")
     if config.checkpoint:
-        console.say(f"weights: {state.describe_weights(config.checkpoint)}")
+        console.say(f"weights: {state.describe_weights(config.checkpoint, weights)}")
     else:
         console.say(f"weights: random, seed {config.seed}")
     run = state.RunDirectory(config.model_dir, config, facts)

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from micle_tf.errors import BadInput
-from micle_tf.training.checkpoints import Checkpoints, latest_checkpoint
+from micle_tf.training.checkpoints import Checkpoints
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +50,10 @@ class BestCheckpoint:
         self.tracked = {
             "best_score": self._score, "best_step": self._step, "since_best": self._since,
         }  # fmt: skip
-        folder, self._where = run.file("checkpoints/best"), f"--model_dir={run.path}"
         # Two: a run that is killed before its next checkpoint goes back to the one before.
-        self._checkpoints = Checkpoints(folder, models, 2, self._where)
-        latest_checkpoint(folder, self._where)  # raises if it is damaged
+        self._checkpoints = Checkpoints(
+            run.file("checkpoints/best"), models, 2, f"--model_dir={run.path}, best checkpoint"
+        )
 
     def update(self, step, values):
         """Takes note of what a validation gave; nan is never better."""
@@ -73,14 +72,18 @@ class BestCheckpoint:
         return 0 < self._validation.patience <= int(self._since)
 
     def forget_after(self, step):
-        """Drops what a killed process found to be best after the step that is gone on from."""
+        """Drops what a killed process found to be best after the step that is gone on from.
+
+        Raises:
+          BadInput: what was best up to there is gone or damaged.
+        """
         self._checkpoints.forget_after(step)
+        if int(self._step):
+            self._checkpoints.check(int(self._step))
 
     def restore(self):
         """Puts the best weights into the models; says what they scored, and at which step."""
         step = int(self._step)
         if step:
-            if step not in self._checkpoints.steps:
-                raise BadInput(f"{self._where}: the best checkpoint, of step {step}, is gone")
             self._checkpoints.restore(step)
         return {"best_step": step, "best_value": self._sign * float(self._score)}

@@ -20,6 +20,13 @@ from micle_tf.errors import BadInput, Stopped
 from micle_tf.files import reason_of, write_text
 
 _PREFIX, _MARK = "ckpt-", ".complete"
+_DAMAGE = (
+    tf.errors.OpError,  # itself: the reader's own for what it cannot make sense of
+    tf.errors.DataLossError,
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    tf.errors.OutOfRangeError,
+)
 
 
 class Checkpoints:
@@ -87,10 +94,16 @@ class Checkpoints:
             raise BadInput(f"{reason}; no older one is whole")
         return None
 
+    def check(self, step):
+        """Raises BadInput if a checkpoint is not there or not whole, as far as files can tell."""
+        if step not in self.steps:
+            raise BadInput(f"{self._where}: {_PREFIX}{step} is gone")
+        check_whole(os.path.join(self._folder, f"{_PREFIX}{step}"), self._where)
+
     def restore(self, step):
-        """Restores a checkpoint; raises BadInput if it is damaged."""
+        """Restores a checkpoint; raises BadInput if it is damaged or not there."""
+        self.check(step)
         path = os.path.join(self._folder, f"{_PREFIX}{step}")
-        check_whole(path, self._where)
         with damage_named(path, self._where):
             self._checkpoint.read(path).assert_consumed()
 
@@ -152,9 +165,9 @@ def check_whole(path, where):
     try:
         with tf.io.gfile.GFile(f"{path}{_MARK}") as file:
             stated = dict(json.loads(file.read()))
-    except (ValueError, TypeError, tf.errors.OpError):
+        found = _sizes(path)
+    except (ValueError, TypeError, tf.errors.NotFoundError):
         raise BadInput(f"{where}: {name}{_MARK} is damaged") from None
-    found = _sizes(path)
     for file, size in stated.items():
         if file not in found:
             raise BadInput(f"{where}: {file} is gone")
@@ -164,10 +177,15 @@ def check_whole(path, where):
 
 @contextlib.contextmanager
 def damage_named(path, where):
-    """Makes a BadInput, starting with `where`, of what TensorFlow raises on a damaged checkpoint."""
+    """Makes a BadInput, starting with `where`, of what TensorFlow raises on a damaged checkpoint.
+
+    What a network or a disk may fail of for a while is no damage, and is not caught.
+    """
     try:
         yield
     except (tf.errors.OpError, IndexError, AssertionError, ValueError) as error:
+        if isinstance(error, tf.errors.OpError) and type(error) not in _DAMAGE:
+            raise
         raise BadInput(
             f"{where}: {os.path.basename(path)} is damaged: {reason_of(error)}"
         ) from None

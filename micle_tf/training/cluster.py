@@ -255,8 +255,11 @@ def wait_for_answers(addresses, seconds):
 @contextlib.contextmanager
 def _listening(name, address):
     """Holds the port of an address open, as TensorFlow's server will do afterwards."""
-    with socket.socket() as listener:
+    dual = socket.has_dualstack_ipv6()
+    with socket.socket(socket.AF_INET6 if dual else socket.AF_INET) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if dual:  # IPv4 too
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         try:
             listener.bind(("", int(address.rpartition(":")[2])))
             listener.listen()

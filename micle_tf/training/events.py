@@ -18,7 +18,7 @@ def forget_events_after(folder, step):
     would stop because a kill cut it off. All others stay, byte for byte and in order; a
     file that loses nothing is not touched; one that holds no event but its header is
     removed. A file is replaced by renaming, so that a kill leaves the old or the new one.
-    Must run before this process opens its own writer on the folder.
+    This process must not have written events of later steps into the folder.
 
     Args:
       folder: a directory that exists; local, or a path of `tf.io.gfile`. What lies in

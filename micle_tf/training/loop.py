@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import tensorflow as tf
 
 from micle_tf import console
-from micle_tf.errors import Preempted, Stopped
+from micle_tf.errors import BadInput, Preempted, Stopped
 from micle_tf.training.best import BestCheckpoint, Validation
 from micle_tf.training.checkpoints import Checkpoints
 from micle_tf.training.preemption import StopRequest
@@ -90,17 +90,26 @@ def _train(training, config, strategy, run, workers, stop):
         config.keep_checkpoints,
         f"--model_dir={run.path}",
     )
-    step = workers.chief_first(checkpoints.restore_newest)
-    if step:
-        console.say(f"resumed at step {step}")
-    if workers.is_chief:
+
+    def restore_chief():
+        step = checkpoints.restore_newest()
         # Of several steps that a killed process took, none is to be there twice.
         for part in (run, *([best] if best else [])):
             part.forget_after(step or 0)
         checkpoints.forget_after(-1 if step is None else step)
         if step is None:  # so that what a run starts from is settled, whatever becomes of it
             checkpoints.save(0)
-    step = last_saved = step or 0
+        return step or 0
+
+    workers.check_same(config)
+    step = last_saved = workers.of_chief(restore_chief)
+    if not workers.is_chief:
+        try:
+            checkpoints.restore(step)  # the very same, or not at all
+        except BadInput as error:
+            raise Stopped(f"{error}; is that one place, which all workers reach?") from None
+    if step:
+        console.say(f"resumed at step {step}")
     values = run.last_logged()
     earlier_seconds = values.pop("seconds", 0.0)
 
@@ -122,10 +131,15 @@ def _train(training, config, strategy, run, workers, stop):
     profile = Profile(run.path, config.profiled_steps() if workers.is_chief else None)
     periods = [config.log_every, save_steps, validation and validation.every_steps]
     moments = [1, training.total_steps, *profile.bounds]
+    validations = ([validation.every_steps], [training.total_steps]) if validation else ([], [])
     last_saved_at = started = time.monotonic()
     clock = _Clock(training.images_per_step, strategy.num_replicas_in_sync)
     is_over = lambda: best and workers.any(workers.is_chief and best.patience_is_over)
-    over = is_over()
+    over, first = is_over(), step
+    if config.steps_per_loop > config.log_every:
+        console.say(
+            f"note: --log_every={config.log_every} cuts --steps_per_loop={config.steps_per_loop}"
+        )
 
     with (
         contextlib.closing(profile),
@@ -133,19 +147,24 @@ def _train(training, config, strategy, run, workers, stop):
     ):
         while step < training.total_steps and not over:
             profile.before(step)
-            count = min(config.steps_per_loop, steps_to_event(step, periods, moments))
-            if config.steps_per_loop == 1:
-                with clock.waiting():
-                    batch = next(batches)
-                result = train_step(batch)
-                finite = int(math.isfinite(result["loss"] + result["gradient_norm"]))
-            else:
-                result, finite = device_loop(batches, tf.constant(count))
+            before_validation = max(steps_to_event(step, *validations) - 1, 1)
+            to_event = steps_to_event(step, periods, moments)
+            count = min(config.steps_per_loop, to_event, before_validation)
+            # The first call traces and compiles, which can take long and be done again.
+            with stop.interrupting() if step == first else contextlib.nullcontext():
+                if config.steps_per_loop == 1:
+                    with clock.waiting():
+                        batch = next(batches)
+                    result = train_step(batch)
+                    finite = int(math.isfinite(result["loss"] + result["gradient_norm"]))
+                else:
+                    result, finite = device_loop(batches, tf.constant(count))
+                    finite = int(finite)
             if finite < count:
                 raise Stopped(
                     f"the loss is {float(result['loss']):.4g}, its gradient's norm "
-                    f"{float(result['gradient_norm']):.4g} at step {step + int(finite) + 1}, learning "
-                    f"rate {float(training.schedule(step + int(finite))):.3g}; the last good "
+                    f"{float(result['gradient_norm']):.4g} at step {step + finite + 1}, learning "
+                    f"rate {float(training.schedule(step + finite)):.3g}; the last good "
                     f"checkpoint is of step {last_saved}. A lower --learning_rate often helps"
                 )
             step += count
@@ -157,8 +176,10 @@ def _train(training, config, strategy, run, workers, stop):
             validate = validation and (step % validation.every_steps == 0 or last)
             save = last or stopping or due or (save_steps and step % save_steps == 0)
             save = save or (best and validate)  # so that there is no doubt what was best when
+            # And before a validation, which may take long: a stop meanwhile costs one step.
+            save = save or steps_to_event(step, *validations) == 1
             log = step % config.log_every == 0 or step == 1 or last or validate
-            if stopping and validate:  # which may take long: this step is taken again
+            if stopping and validate:  # this step is taken again
                 save = log = validate = False
 
             # -------------------------------------------------------- log
@@ -184,12 +205,12 @@ def _train(training, config, strategy, run, workers, stop):
             if save:
                 last_saved_at, last_saved = time.monotonic(), step
             if stopping:
-                workers.wait()  # until the chief has saved
+                workers.part()  # when the chief has saved
                 raise Preempted(
                     f"{stop.signal_name or 'a signal to another worker'} at step {step}; the "
                     f"same command goes on from step {last_saved}"
                 )
-            over = is_over()
+            over = validate and is_over()
     values |= {"seconds": earlier_seconds + time.monotonic() - started, "steps": step}
     workers.wait()
     return values | (best.restore() if best and workers.is_chief else {})

@@ -37,7 +37,7 @@ def pretrain(config):
       config: `Config` with every field decided, `model_dir` too.
 
     Returns:
-      The content of result.json.
+      The content of result.json; None on a worker that is not the chief.
 
     Raises:
       BadInput: the data, the batch, the devices or the run directory do not fit.
@@ -79,8 +79,8 @@ def pretrain(config):
         config.model_dir, config, {"replicas": strategy.num_replicas_in_sync, "data": data.name}
     )
     if config.checkpoint and run.status() != state.FINISHED and not run.has_checkpoint():
-        state.restore_models(config.checkpoint, **models)
-        console.say(f"weights: {state.describe_weights(config.checkpoint)}")
+        weights = state.restore_models(config.checkpoint, **models)
+        console.say(f"weights: {state.describe_weights(config.checkpoint, weights)}")
 
     # ------------------------------------------------------------ train
     with workers.claimed(run) as status:
@@ -103,8 +103,8 @@ def pretrain(config):
                 metrics={name: values[name] for name in shown if name in values},
                 intervals={},
             )
-        workers.wait()
-    return state.read_result(run.path, "--model_dir")
+        workers.part()
+    return state.read_result(run.path, "--model_dir") if workers.is_chief else None
 
 
 def check_batch(config, index, replicas):

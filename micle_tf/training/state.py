@@ -34,6 +34,7 @@ class RunDirectory:
     def __init__(self, path, config, facts):
         self.path = path
         self._config, self._facts = config, dict(facts)
+        self._lock, self._lines = None, []
 
     def file(self, name):
         """Path of a file in the directory."""
@@ -95,13 +96,14 @@ class RunDirectory:
         return tf.summary.create_file_writer(self.path)
 
     def last_logged(self):
-        """The last line of metrics.jsonl as a dict; {} if there is none."""
+        """The numbers in the last line of metrics.jsonl as a dict; {} if there is none."""
         path = self.file("metrics.jsonl")
         if not tf.io.gfile.exists(path):
             return {}
         with tf.io.gfile.GFile(path) as file:
             lines = [line for line in file.read().splitlines() if _step_of(line) is not None]
-        return json.loads(lines[-1]) if lines else {}
+        last = json.loads(lines[-1]) if lines else {}
+        return {name: value for name, value in last.items() if value is not None}
 
     def _check_same(self):
         old_config, old_facts = read_config(self.path, "--model_dir")
@@ -127,16 +129,24 @@ class RunDirectory:
         took so far.
         """
         line = finite({"step": step} | values | {"seconds": round(seconds, 1)})
-        with tf.io.gfile.GFile(self.file("metrics.jsonl"), "a") as file:
-            file.write(json.dumps(line, allow_nan=False) + "\n")
+        self._lines.append(json.dumps(line, allow_nan=False) + "\n")
+        if "://" not in self.path:  # object stores write the whole file anew for each line
+            self._write_lines()
         with self.summaries.as_default(step=step):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
 
     def flush(self):
         """Brings to disk what was logged; raises Stopped if the directory is another's by now."""
-        self._lock.check()
+        if self._lock:
+            self._lock.check()
+        self._write_lines()
         self.summaries.flush()
+
+    def _write_lines(self):
+        with tf.io.gfile.GFile(self.file("metrics.jsonl"), "a") as file:
+            file.write("".join(self._lines))
+        self._lines.clear()
 
     def forget_after(self, step):
         """Drops what was logged of steps that a resumed run will take again."""
@@ -206,9 +216,9 @@ def read_config(run, flag="--checkpoint"):
     return config, {name: value for name, value in stated.items() if name not in known}
 
 
-def describe_weights(run):
-    """ "runs/a, step 500" and, if that run was not finished, a word on it."""
-    step = step_of(chosen_checkpoint(run))
+def describe_weights(run, path):
+    """ "runs/a, step 500" of one of a run's checkpoints and, if that is not finished, a word on it."""
+    step = step_of(path)
     return f"{run}, step {step:,}" + ("" if is_finished(run) else " (of an unfinished run)")
 
 
@@ -217,9 +227,8 @@ def is_finished(run):
     return tf.io.gfile.exists(os.path.join(run, "result.json"))
 
 
-def identify_weights(run):
+def identify_weights(path):
     """ "ckpt-500 (3f0a91c2)": a checkpoint's name and a hash of its tensors' checksums."""
-    path = chosen_checkpoint(run)
     with tf.io.gfile.GFile(f"{path}.index", "rb") as file:
         digest = hashlib.sha256(file.read()).hexdigest()[:8]
     return f"{os.path.basename(path)} ({digest})"
@@ -249,6 +258,9 @@ def restore_models(run, **models):
       run: run directory.
       **models: built Keras models, e.g. encoder=..., projection_head=....
 
+    Returns:
+      The path prefix of that checkpoint; of a run in progress, a later call may choose another.
+
     Raises:
       BadInput: the checkpoint has no weights for a variable, or others than the model's.
     """
@@ -261,6 +273,7 @@ def restore_models(run, **models):
         except (AssertionError, ValueError, tf.errors.InvalidArgumentError) as error:
             reason = _misfits(path, models) or str(error).strip().splitlines()[0][:200]
             raise BadInput(f"--checkpoint={run}: weights of another model: {reason}") from None
+    return path
 
 
 def _misfits(path, models, shown=3):

@@ -36,6 +36,7 @@ def make_train_step(training, strategy, microbatch_size=0):
     replicas = strategy.num_replicas_in_sync
     # Keras's optimizers add up the gradients of the replicas, and have no public way to be told
     # that it is done. Here it is done before, once, since the norm of the sum is wanted too.
+    assert hasattr(type(training.optimizer), "_all_reduce_sum_gradients"), "another Keras"
     training.optimizer._all_reduce_sum_gradients = lambda gradients_and_variables: (
         gradients_and_variables
     )

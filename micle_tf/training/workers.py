@@ -1,6 +1,8 @@
 """The processes that train one model together: one on a laptop, one per machine of a cluster."""
 
 import contextlib
+import time
+import zlib
 
 import tensorflow as tf
 
@@ -8,6 +10,7 @@ from micle_tf import console
 from micle_tf.errors import BadInput, Stopped
 
 _TOLD, _LENGTH = (BadInput, Stopped), 1000  # what the others are told of, in so many bytes
+_STAY = 2.0  # seconds
 
 
 class Workers:
@@ -37,6 +40,12 @@ class Workers:
         """Waits until all workers are here."""
         self.any(False)
 
+    def part(self):
+        """`wait`, before this process ends: what it has sent, the others fetch from it."""
+        self.wait()
+        if self.count > 1:
+            time.sleep(_STAY)
+
     def chief_first(self, function):
         """Calls a function on the chief, then on the others, which find done what it did.
 
@@ -44,6 +53,25 @@ class Workers:
         """
         result = self._on_chief(function)
         return result if self.is_chief else function()
+
+    def of_chief(self, function):
+        """A whole number that a function gives on the chief, on all workers; errors as above."""
+        number = self._on_chief(function)
+        if self.count == 1:
+            return number
+        return int(self._summed(tf.constant(number if self.is_chief else 0, tf.int64)))
+
+    def check_same(self, config):
+        """Raises BadInput on every worker unless all were started with the same flags.
+
+        Only what differs by nature may differ: where each of them has its data.
+        """
+        stated = config.replace(data_dir="", manifest="", image_dir="").to_json()
+        number = zlib.crc32(stated.encode())
+        if self.any(number != self.of_chief(lambda: number)):
+            raise BadInput(
+                f"--model_dir={config.model_dir}: the workers were started with different flags"
+            )
 
     @contextlib.contextmanager
     def claimed(self, run):
@@ -62,6 +90,7 @@ class Workers:
                 failure = error
         failure = self._told(failure)
         if failure:
+            self.part()
             raise failure
         return result
 

@@ -349,7 +349,7 @@ def test_a_validation_is_broken_off_and_done_again(folder, monkeypatch, capsys):
     assert capsys.readouterr().err == INTERRUPTED
     assert calls == ["ended", "begun"] and logged(folder / "tuned") == [1, 2, 3]
     assert cli.main(argv) == 0
-    assert "resumed at step 2\n" in capsys.readouterr().out
+    assert "resumed at step 3\n" in capsys.readouterr().out  # saved ahead of the validation
     lines = (folder / "tuned/metrics.jsonl").read_text().splitlines()
     validated = [json.loads(line) for line in lines if "validation/loss" in line]
     assert logged(folder / "tuned") == [1, 2, 3, 4, 5, 6]
