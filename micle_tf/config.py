@@ -102,11 +102,7 @@ class Config:
         "", "Project of the TPU; empty: the project of this machine.", volatile=True, only=_TRAIN
     )
     virtual_devices: int = setting(
-        1,
-        "Split the CPU into this many devices.",
-        low=1,
-        high=64,
-        only=_TRAIN,
+        1, "Split the CPU into this many devices.", low=1, high=64, only=_TRAIN
     )
     precision: str = setting(
         "float32",
@@ -120,12 +116,7 @@ class Config:
         2, "How many checkpoints to keep.", low=1, high=10_000, volatile=True, only=_TRAIN
     )
     log_every: int = setting(
-        10,
-        "Steps between two entries of the log.",
-        low=1,
-        high=10**9,
-        volatile=True,
-        only=_TRAIN,
+        10, "Steps between two entries of the log.", low=1, high=10**9, volatile=True, only=_TRAIN
     )
     steps_per_loop: int = setting(
         1,

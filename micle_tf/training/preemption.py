@@ -11,6 +11,7 @@ import tensorflow as tf
 from micle_tf.exits import PREEMPTED
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_NAME = "stop request"  # of the thread that listens
 
 
 class StopRequest:
@@ -39,7 +40,8 @@ class StopRequest:
         self._undo.callback(signal.set_wakeup_fd, old)
         for number in _SIGNALS:
             self._undo.callback(signal.signal, number, signal.signal(number, self._interrupt))
-        threading.Thread(target=self._listen, args=(reader,), daemon=True).start()
+        listen = threading.Thread(target=self._listen, args=(reader,), name=_NAME, daemon=True)
+        listen.start()
         return self
 
     def __exit__(self, kind, failure, traceback):
