@@ -69,6 +69,7 @@ class Workers:
         stated = config.replace(data_dir="", manifest="", image_dir="").to_json()
         number = zlib.crc32(stated.encode())
         if self.any(number != self.of_chief(lambda: number)):
+            self.part()
             raise BadInput(
                 f"--model_dir={config.model_dir}: the workers were started with different flags"
             )
@@ -103,10 +104,15 @@ class Workers:
         text = bytes(told.tolist()).rstrip(b"\0").decode(errors="ignore")
         return failure or (_TOLD[int(text[0])](text[1:]) if text else None)
 
-    def _sum(self, flag):
-        def replica_sum(flag):
-            context = tf.distribute.get_replica_context()
-            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(flag))
+    def _sum(self, value):
+        """The sum of what the workers have; of the devices of each, the first one speaks."""
+        devices = self._strategy.num_replicas_in_sync // self.count
 
-        total = self._strategy.run(replica_sum, args=(flag,))
+        def replica_sum(value):
+            context = tf.distribute.get_replica_context()
+            is_first = tf.equal(context.replica_id_in_sync_group % devices, 0)
+            own = tf.where(is_first, value, tf.zeros_like(value))
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, own)
+
+        total = self._strategy.run(replica_sum, args=(value,))
         return self._strategy.experimental_local_results(total)[0]
