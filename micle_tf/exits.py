@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 import threading
+import time
 
 from micle_tf.errors import BadInput, Preempted, Stopped
 
@@ -59,7 +60,11 @@ def leave(code):
 
 _INTERRUPTED = "interrupted: the same command goes on from the last checkpoint"
 _GRACE = 15.0  # seconds in which an interrupted command has to clean up
+# Seconds within which a second signal is the echo of the first: `timeout` and schedulers send one
+# to a process, and once more to its group.
+ECHO = 1.0
 _last_resort = None  # the timer that ends the process then; none before a signal came
+_first_at = 0.0  # when it came
 
 
 def interrupt_on_sigterm():
@@ -96,9 +101,12 @@ def _signals_handled():
 
 
 def _raise_interrupt(number, frame):
-    global _last_resort
+    global _last_resort, _first_at
     if _last_resort:
+        if time.monotonic() - _first_at < ECHO:
+            return
         _end()
+    _first_at = time.monotonic()
     # An exception in a callback of native code gets lost; this process must end all the same.
     _last_resort = threading.Timer(_GRACE, _end)
     _last_resort.daemon = True

@@ -5,17 +5,19 @@ import os
 import signal
 import sys
 import threading
+import time
 
 import tensorflow as tf
 
-from micle_tf.exits import PREEMPTED
+from micle_tf.exits import ECHO, PREEMPTED
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _NAME = "stop request"  # of the thread that listens
 
 
 class StopRequest:
-    """While it is entered, SIGTERM or SIGINT sets `signal_name`; a second one ends the process.
+    """While it is entered, SIGTERM or SIGINT sets `signal_name`; a second one, more than
+    a second later, ends the process.
 
     Python runs a signal's handler only between two steps of the interpreter, which a training
     step on the devices can put off for long. So a thread of its own listens, through
@@ -67,11 +69,13 @@ class StopRequest:
             raise KeyboardInterrupt
 
     def _listen(self, reader):
+        echo_until = 0.0
         with open(reader, "rb", buffering=0) as numbers:
             while number := numbers.read(1):
-                if number[0] not in _SIGNALS:
+                if number[0] not in _SIGNALS or time.monotonic() < echo_until:
                     continue
                 if self.signal_name:
                     print("interrupted: at once, by a second signal", file=sys.stderr, flush=True)
                     os._exit(PREEMPTED)
+                echo_until = time.monotonic() + ECHO
                 self.signal_name = signal.Signals(number[0]).name

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from micle_tf import cli
+from micle_tf import cli, exits
 from micle_tf.errors import Preempted
 from micle_tf.evaluation import finetune
 from micle_tf.training.preemption import StopRequest
@@ -91,7 +91,10 @@ with StopRequest() as stop:
     assert process.stdout.readline() == "ready\n"
     time.sleep(0.2)
     process.send_signal(signal.SIGTERM)
-    assert process.stdout.readline() == "SIGTERM\n" and process.poll() is None
+    assert process.stdout.readline() == "SIGTERM\n"
+    process.send_signal(signal.SIGTERM)  # an echo, as from `timeout`
+    time.sleep(exits.ECHO + 0.2)
+    assert process.poll() is None
     process.send_signal(signal.SIGINT)
     code, out, err = ended(process)
     assert (code, out) == (75, "")
@@ -216,6 +219,7 @@ def test_a_second_signal_ends_a_command_at_once(child):
     process = child(f"{DEAF}\nsys.exit(exits.guarded(command))")
     for number in (signal.SIGTERM, signal.SIGINT):
         assert process.stdout.readline() == "asleep\n"
+        time.sleep(exits.ECHO + 0.2)
         process.send_signal(number)
     assert ended(process) == (75, "", INTERRUPTED)
 
