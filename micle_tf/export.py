@@ -23,7 +23,7 @@ from micle_tf.data import cases
 from micle_tf.data.decode import evaluation_view, resize
 from micle_tf.data.targets import Targets, choose_labelled, is_labelled
 from micle_tf.errors import BadInput, Stopped
-from micle_tf.files import write_text
+from micle_tf.files import reason_of, write_text
 from micle_tf.model_card import model_card, signature_rows
 from micle_tf.training import state
 
@@ -101,8 +101,7 @@ def write_export(classifier, folder, name, version, facts):
     try:
         tf.io.gfile.makedirs(folder)
     except tf.errors.OpError as error:
-        reason = error.message.rpartition("; ")[2]
-        raise BadInput(f"--model_dir={folder}: cannot be written: {reason}") from None
+        raise BadInput(f"--model_dir={folder}: cannot be written: {reason_of(error)}") from None
     remote = "://" in folder
     with tempfile.TemporaryDirectory(
         prefix="incomplete-", dir=None if remote else folder

@@ -30,7 +30,8 @@ def compare(run_a, run_b, samples=1000, seed=0):
     """Differences B - A of all metrics, with 95 % intervals.
 
     Args:
-      run_a, run_b: run directories, local or paths of `tf.io.gfile`, with a predictions.csv of the same rows and names.
+      run_a, run_b: run directories, local or paths of `tf.io.gfile`, with a predictions.csv of the
+        same rows and names.
       samples: resamples of patients (of cases, where no patient is known).
       seed: of the resampling.
 

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from micle_tf import console
 from micle_tf.errors import BadInput, Stopped
+from micle_tf.files import reason_of
 
 LOCK_FILE = "lock"
 # What network file systems answer that were mounted without locks (Lustre, some NFS).
@@ -63,7 +64,7 @@ class RunLock:
                 self._lock = self._lease
                 self._lock.acquire()
         except (OSError, tf.errors.OpError) as error:
-            reason = getattr(error, "strerror", None) or error.message.rpartition("; ")[2]
+            reason = getattr(error, "strerror", None) or reason_of(error)
             raise Stopped(f"--model_dir={self._path}: cannot be written: {reason}") from None
 
     def check(self):

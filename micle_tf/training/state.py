@@ -11,7 +11,7 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
-from micle_tf.files import finite, write_json, write_text
+from micle_tf.files import finite, reason_of, write_json, write_text
 from micle_tf.training.checkpoints import damage_named, latest_checkpoint, step_of, steps_in
 from micle_tf.training.events import forget_events_after
 from micle_tf.training.lock import LOCK_FILE, RunLock
@@ -58,8 +58,9 @@ class RunDirectory:
         try:
             tf.io.gfile.makedirs(self.path)
         except tf.errors.OpError as error:
-            reason = error.message.rpartition("; ")[2]
-            raise BadInput(f"--model_dir={self.path}: cannot be written: {reason}") from None
+            raise BadInput(
+                f"--model_dir={self.path}: cannot be written: {reason_of(error)}"
+            ) from None
         with RunLock(self.path) as self._lock:
             status = self.status()  # another process may have had it meanwhile
             if status == FRESH:
