@@ -37,12 +37,13 @@ class StopRequest:
             return self
         reader, writer = os.pipe()
         os.set_blocking(writer, False)
+        listen = threading.Thread(target=self._listen, args=(reader,), name=_NAME, daemon=True)
+        self._undo.callback(listen.join, 1)  # undone last
         self._undo.callback(os.close, writer)  # which ends the thread
         old = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         self._undo.callback(signal.set_wakeup_fd, old)
         for number in _SIGNALS:
             self._undo.callback(signal.signal, number, signal.signal(number, self._interrupt))
-        listen = threading.Thread(target=self._listen, args=(reader,), name=_NAME, daemon=True)
         listen.start()
         return self
 
