@@ -1,42 +1,43 @@
 """The one schema of every dataset here: a case, its images, its labels.
 
-A case is one patient's set of images of one condition. A dataset's own builder
-only turns files into `Case` records; features, splitting by patient and the
-checks on images, cases and patients live here and are the same for all.
+A case is one patient's set of images of one condition. A dataset's own builder only turns
+files into cases (see `grouping`); the features, the tfds builder, and the checks on images,
+cases and patients live here and are the same for all.
 """
 
 import collections
 import dataclasses
+import functools
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent import futures
 
 import numpy as np
-import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from data_builders.images import BadImage, ImageOptions, stored_image
+from data_builders.splits import patient_key
+
 UNLABELLED = -1  # a class
-NOT_MENTIONED = -2  # a finding
-SPLITS = ("train", "validation", "test")
-# Shares of the patients that a split takes where none was given: see `choose_split`.
-TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1
+UNCERTAIN, NOT_MENTIONED = -1, -2  # a finding
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class CaseImage:
     """One image of a case, not yet read.
 
     Attributes:
       image_id: name of the image, unique in the dataset; never a local path.
-      read: returns the encoded JPEG or PNG bytes. Called once, by any thread, just before
-        the case is written.
+      read: returns the encoded image. Called once, by any thread, just before the case is
+        written. If it is an `ImageFile`, messages name the file too.
       view_position: how it was taken ("PA", "close-up", ...); "" if unknown.
       class_label: index of the class, or -1 (`UNLABELLED`).
       findings: one of 1, 0, -1 (uncertain), -2 (`NOT_MENTIONED`) per finding;
-        empty for a dataset with one class per image.
-      source: where it came from, for messages ("cases.csv row 7"); not stored.
+        empty for a dataset with one class per image. Where all are -2, nothing is known.
+      where: the row that names it, for messages ("cases.csv row 7"); not stored.
     """
 
     image_id: str
@@ -44,10 +45,16 @@ class CaseImage:
     view_position: str = ""
     class_label: int = UNLABELLED
     findings: tuple[int, ...] = ()
-    source: str = ""
+    where: str = ""
+
+    @property
+    def source(self):
+        """Row and file, for messages about what is in the file."""
+        shown = getattr(self.read, "shown", self.where)
+        return shown if self.where == shown else f"{self.where}: {shown}"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Case:
     """One case, as every builder hands it over. `images` holds one or more."""
 
@@ -59,6 +66,63 @@ class Case:
 
 class BadData(ValueError):
     """The source cannot become cases. One line: what is wrong, in which file and row."""
+
+
+class BadImages:
+    """Images that are left out, up to a limit.
+
+    Args:
+      limit: how many may be left out.
+
+    Attributes:
+      found: one message each, in order.
+    """
+
+    def __init__(self, limit=0):
+        self.limit, self.found = limit, []
+
+    def add(self, message):
+        """Notes a bad image; raises BadData if there are more than `limit`."""
+        self.found.append(message)
+        if not self.limit:
+            raise BadData(message)
+        if len(self.found) > self.limit:
+            raise BadData(f"{message}; that makes more than --max_bad_images={self.limit}")
+
+
+@dataclasses.dataclass(frozen=True)
+class CaseSource:
+    """What the files of a dataset say; made by `grouping.group_rows`.
+
+    Attributes:
+      cases: {split: [Case]}, of the splits that have any.
+      class_names: in the order of the labels; empty if nothing is labelled, or with findings.
+      finding_names: in the order of the values; empty where each image has one class.
+      default_findings: those that a classifier predicts unless told; empty: all.
+      synonyms: {another set's name of a finding: ours}, so that a classifier of that set can be
+        judged on this one.
+      labels_shared_by_case: the images of a case carry one label.
+      notes: one line each on what was decided for the user.
+      bad_images: `BadImages` that were left out so far.
+      fingerprint: hash of what the rows say and of the sizes of the images.
+      threads: read images in several threads; not where reading is Python's own work.
+    """
+
+    cases: Mapping[str, list]
+    class_names: tuple = ()
+    finding_names: tuple = ()
+    default_findings: tuple = ()
+    synonyms: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    labels_shared_by_case: bool = True
+    notes: tuple = ()
+    bad_images: BadImages = dataclasses.field(default_factory=BadImages)
+    fingerprint: str = ""
+    threads: bool = True
+
+    @property
+    def num_cases(self):
+        """Of all splits."""
+        return sum(len(cases) for cases in self.cases.values())
 
 
 # ---------------------------------------------------------------- the schema
@@ -77,13 +141,15 @@ def case_features(class_names=(), finding_names=()):
 
     Returns:
       A `tfds.features.FeaturesDict` with `case_id`, `patient_id`, `attributes`
-      (one JSON object), and per image `images`, `image_id`, `view_position` and
-      either `class_label` [n] int64 or `findings` [n, K] int8.
+      (one JSON object), and per image `images`, `image_id`, `view_position`, `pixel_hash`
+      (int64, see `images.stored_image`) and either `class_label` [n] int64 or `findings`
+      [n, K] int8.
     """
     per_image = dict(
         images=tfds.features.Sequence(tfds.features.Text()),
         image_id=tfds.features.Sequence(tfds.features.Text()),
         view_position=tfds.features.Sequence(tfds.features.Text()),
+        pixel_hash=tfds.features.Sequence(np.int64),
     )
     if finding_names:
         per_image["findings"] = tfds.features.Tensor(
@@ -102,17 +168,112 @@ def case_features(class_names=(), finding_names=()):
     )
 
 
-def case_metadata(class_names=(), finding_names=(), labels_shared_by_case=True, notes=()):
+def case_metadata(source):
     """What belongs to a prepared dataset beside its cases, kept by tfds as metadata.json."""
     return tfds.core.MetadataDict(
-        class_names=list(class_names),
-        finding_names=list(finding_names),
-        labels_shared_by_case=bool(labels_shared_by_case),
-        notes=list(notes),
+        class_names=list(source.class_names),
+        finding_names=list(source.finding_names),
+        default_findings=list(source.default_findings),
+        synonyms=dict(source.synonyms),
+        labels_shared_by_case=bool(source.labels_shared_by_case),
+        notes=list(source.notes),
     )
 
 
-def case_examples(cases: Iterable[Case], max_pixels=None):
+# ---------------------------------------------------------------- the tfds builder
+
+
+@dataclasses.dataclass(kw_only=True)
+class CaseConfig(tfds.core.BuilderConfig):
+    """A configuration of a dataset of cases.
+
+    Attributes:
+      class_names, finding_names: as in `CaseSource`, as far as they are known before the files
+        are read.
+      images: which images are accepted, and how they are stored.
+      source: what the files say; None: to be read from tfds's `manual_dir`. tfds logs the
+        repr, and there are patient ids in it.
+    """
+
+    class_names: tuple = ()
+    finding_names: tuple = ()
+    images: ImageOptions = ImageOptions()
+    source: CaseSource | None = dataclasses.field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, name, source, images=ImageOptions()):
+        """A configuration of files that were read, named after the hash of all that counts."""
+        key = f"{source.fingerprint} {source.bad_images.limit} {dataclasses.astuple(images)}"
+        key = hashlib.sha256(key.encode()).hexdigest()
+        return cls(
+            name=f"{name}-{key[:12]}",
+            class_names=source.class_names,
+            finding_names=source.finding_names,
+            images=images,
+            source=source,
+        )
+
+
+class CaseDatasetBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """One example per case, its images as encoded bytes; see `case_features`.
+
+    A dataset adds `read_source` and what tfds asks for: a version, configurations of class
+    `CaseConfig`, and a README beside it.
+
+    Attributes:
+      on_case: called after each case is written; a caller may set it to show progress.
+      beam_folder: if set, the data is written on Apache Beam, on the runner of tfds's
+        `DownloadConfig`, and bad images are listed in this folder (see `on_beam`).
+    """
+
+    on_case = None
+    beam_folder = ""
+
+    def read_source(self, folder):
+        """The `CaseSource` of the files in a folder; raises `BadData`."""
+        raise NotImplementedError
+
+    @functools.cached_property
+    def source(self):
+        """The `CaseSource`: as given, or read from `manual_dir` by `_split_generators`."""
+        return self.builder_config.source
+
+    def _info(self):
+        config = self.builder_config
+        return self.dataset_info_from_configs(
+            features=case_features(config.class_names, config.finding_names),
+            metadata=tfds.core.MetadataDict(),  # when the source is read
+        )
+
+    def _split_generators(self, dl_manager):
+        if self.source is None:
+            self.source = self.read_source(str(dl_manager.manual_dir))
+        self.info.metadata.update(case_metadata(self.source))
+        check_cases(self.source.cases)
+        make = self._beam_examples if self.beam_folder else self._generate_examples
+        return {split: make(split, cases) for split, cases in self.source.cases.items()}
+
+    def _generate_examples(self, split, cases):
+        written = 0
+        for example in case_examples(cases, self.builder_config.images, self.source):
+            if example:
+                written += 1
+                yield example
+            if self.on_case:
+                self.on_case()
+        check_some_left(written, split, self.source.bad_images)
+
+    def _beam_examples(self, split, cases):
+        from data_builders.on_beam import beam_examples
+
+        file = os.path.join(self.beam_folder, f"bad_images-{split}.json")
+        return beam_examples(cases, self.builder_config.images, file)
+
+
+# ---------------------------------------------------------------- examples
+
+
+def case_examples(cases: Iterable[Case], images: ImageOptions, source: CaseSource):
     """Turns cases into (key, example) as tfds wants them.
 
     Threads read and check the images of the next few cases, so that two cases per core
@@ -120,158 +281,79 @@ def case_examples(cases: Iterable[Case], max_pixels=None):
 
     Args:
       cases: the cases of one split.
-      max_pixels: check that every image decodes and is not larger than this;
-        None for images that were just rendered.
+      images: which images are accepted, and how they are stored.
+      source: where they come from; its `bad_images` are added to.
 
     Yields:
-      (case_id, example) with the fields of `case_features`, in the order of the cases.
+      Per case, in order, (case_id, example) with the fields of `case_features`; None for a
+      case without a good image.
 
     Raises:
-      BadData: an image cannot be read, is no JPEG or PNG, does not decode or is too
-        large; of several, the first one in order.
+      BadData: one bad image more than may be left out; of several, the first one in order.
     """
-
-    def read(case):
-        return [read_image(image, max_pixels) for image in case.images]
-
     # Decoding leaves Python to other threads; rendering does not, and is slower with several.
-    workers = 1 if max_pixels is None else min(os.cpu_count() or 1, 8)
+    workers = min(os.cpu_count() or 1, 8) if source.threads else 1
     with futures.ThreadPoolExecutor(workers) as pool:
         waiting = collections.deque()
-        for case in cases:
-            waiting.append((case, pool.submit(read, case)))
-            if len(waiting) > 2 * workers:
-                yield _example(*waiting.popleft())
-        while waiting:
-            yield _example(*waiting.popleft())
+        remaining = iter(cases)
+        try:
+            while True:
+                for case in itertools.islice(remaining, 2 * workers + 1 - len(waiting)):
+                    waiting.append(pool.submit(read_case, case, images))
+                if not waiting:
+                    return
+                example, bad = waiting.popleft().result()
+                for message in bad:
+                    source.bad_images.add(message)
+                yield example
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _example(case, reading):
+def read_case(case: Case, images: ImageOptions):
+    """Reads the images of one case.
+
+    Returns:
+      ((case_id, example), [message on each image that is bad and left out]); None in place of
+      the former if no image is good.
+    """
+    good, bad = [], []
+    for image in case.images:
+        try:
+            good.append((image, *stored_image(image.read(), images)))
+        except OSError as error:
+            bad.append(f"{image.source}: cannot be read: {error.strerror}")
+        except BadImage as error:
+            bad.append(f"{image.source}: {error}")
+    if not good:
+        return None, bad
+    members, contents, hashes = zip(*good)
+    attributes = {
+        name: [v for v, image in zip(value, case.images) if image in members]
+        if isinstance(value, list)  # one per image
+        else value
+        for name, value in case.attributes.items()
+    }
     example = dict(
         case_id=case.case_id,
         patient_id=case.patient_id,
-        attributes=json.dumps(dict(case.attributes), sort_keys=True, ensure_ascii=False),
-        images=reading.result(),
-        image_id=[image.image_id for image in case.images],
-        view_position=[image.view_position for image in case.images],
+        attributes=json.dumps(attributes, sort_keys=True, ensure_ascii=False),
+        images=list(contents),
+        image_id=[image.image_id for image in members],
+        view_position=[image.view_position for image in members],
+        pixel_hash=list(hashes),
     )
-    if case.images[0].findings:
-        example["findings"] = np.array([image.findings for image in case.images], np.int8)
+    if members[0].findings:
+        example["findings"] = np.array([image.findings for image in members], np.int8)
     else:
-        example["class_label"] = [image.class_label for image in case.images]
-    return case.case_id, example
+        example["class_label"] = [image.class_label for image in members]
+    return (case.case_id, example), bad
 
 
-# ---------------------------------------------------------------- images
-
-
-def image_size(content: bytes):
-    """(height, width) in the header of a JPEG or PNG; None for anything else."""
-    if content[:8] == b"\x89PNG\r\n\x1a\n" and len(content) >= 24:
-        return int.from_bytes(content[20:24], "big"), int.from_bytes(content[16:20], "big")
-    if content[:3] == b"\xff\xd8\xff":
-        try:
-            height, width, _ = tf.image.extract_jpeg_shape(content).numpy()
-        except tf.errors.InvalidArgumentError:
-            return None
-        return int(height), int(width)
-    return None
-
-
-def read_image(image: CaseImage, max_pixels=None) -> bytes:
-    """The bytes of an image, checked by `check_image` unless max_pixels is None; raises BadData."""
-    try:
-        content = image.read()
-    except OSError as error:
-        raise BadData(f"{image.source}: cannot be read: {error.strerror}") from error
-    if max_pixels is not None:
-        check_image(content, image.source, max_pixels)
-    return content
-
-
-def check_image(content: bytes, source: str, max_pixels: int):
-    """Raises BadData, naming `source`, unless this is a whole JPEG or PNG of at most max_pixels."""
-    if not content:
-        raise BadData(f"{source}: the file is empty")
-    size = image_size(content)
-    if size is None:
-        raise BadData(f"{source}: not a JPEG or PNG image")
-    if size[0] * size[1] > max_pixels:
-        raise BadData(
-            f"{source}: {size[1]} x {size[0]} pixels are more than --max_pixels={max_pixels}"
-        )
-    try:
-        tf.io.decode_image(content, channels=3, expand_animations=False)
-    except tf.errors.InvalidArgumentError:
-        raise BadData(f"{source}: the image is damaged or cut short") from None
-
-
-# ---------------------------------------------------------------- splits
-
-
-def patient_key(patient_id: str, case_id: str) -> str:
-    """Who must stay on one side of a split: the patient, or the case where no patient is known."""
-    return f"patient {patient_id}" if patient_id else f"case {case_id}"
-
-
-def _share(key):
-    """A number in [0, 1) that is a function of the key alone."""
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
-
-
-def choose_split(key: str) -> str:
-    """train, validation or test, by the hash of the key alone.
-
-    So a patient keeps his split when others join the data later: a model trained
-    on the older data has not seen the newer test patients.
-    """
-    share = _share(key)
-    if share < TEST_SHARE:
-        return "test"
-    return "validation" if share < TEST_SHARE + VALIDATION_SHARE else "train"
-
-
-def complete_splits(stated: Mapping[str, str]):
-    """Gives every patient a split, keeping the splits that were stated.
-
-    Patients without a split are put where `choose_split` says, and a split that was
-    not stated at all takes its share out of train in the same way. Only where that
-    leaves a split empty, as with a handful of patients, the nearest one by hash is
-    moved, and so three patients are enough for three splits.
-
-    Args:
-      stated: {patient key: split, "" if not stated}.
-
-    Returns:
-      ({patient key: split}, note). The result does not depend on the order of `stated`.
-      The note says in one line what was made; "" if nothing was.
-    """
-    chosen = {key: split or choose_split(key) for key, split in stated.items()}
-    missing = set(SPLITS).difference(stated.values())
-    movable = sorted((key for key, split in stated.items() if split in ("", "train")), key=_share)
-    for key in movable:
-        if chosen[key] == "train" and choose_split(key) in missing:
-            chosen[key] = choose_split(key)
-    for split in SPLITS:  # train comes first: it may take the only patient of another one
-        sizes = collections.Counter(chosen.values())
-        spare = [key for key in movable if split == "train" or sizes[chosen[key]] > 1]
-        if spare and not sizes[split]:
-            chosen[spare[-1] if split == "train" else spare[0]] = split
-
-    free = sum(not split for split in stated.values())
-    moved = {chosen[key] for key, split in stated.items() if split == "train"} - {"train"}
-    made = [split for split in SPLITS if split in moved]
-    unit = "case" if all(key.startswith("case ") for key in stated) else "patient"
-    if free == len(stated):
-        present = [split for split in SPLITS if split in chosen.values()]
-        return chosen, f"no split was given: made by {unit}: {', '.join(present)}"
-    notes = []
-    if free:
-        units = f"{unit} was" if free == 1 else f"{unit}s were"
-        notes.append(f"{free:,} {units} given a split, having none")
-    if made:
-        notes.append(f"there was no {' and no '.join(made)} split: taken out of train by {unit}")
-    return chosen, "; ".join(notes)
+def check_some_left(number, split, bad_images):
+    """Raises BadData if not one case of a split has a good image; tfds writes no empty split."""
+    if not number:
+        raise BadData(f"{bad_images.found[-1]}; that leaves no image in {split}")
 
 
 def check_cases(cases_by_split: Mapping[str, Iterable[Case]]):
@@ -286,7 +368,7 @@ def check_cases(cases_by_split: Mapping[str, Iterable[Case]]):
         for case in members:
             if not case.images:
                 raise BadData(f"case {case.case_id} has no image")
-            source = case.images[0].source
+            source = case.images[0].where
             if case.case_id in cases:
                 first = cases[case.case_id]
                 raise BadData(f"{source}: case {case.case_id} is there twice ({first})")
@@ -294,10 +376,8 @@ def check_cases(cases_by_split: Mapping[str, Iterable[Case]]):
             for image in case.images:
                 if image.image_id in images:
                     first = images[image.image_id]
-                    raise BadData(
-                        f"{image.source}: image {image.image_id} is there twice ({first})"
-                    )
-                images[image.image_id] = image.source
+                    raise BadData(f"{image.where}: image {image.image_id} is there twice ({first})")
+                images[image.image_id] = image.where
             key = patient_key(case.patient_id, case.case_id)
             other_split, other_source = patients.setdefault(key, (split, source))
             if other_split != split:

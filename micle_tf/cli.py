@@ -23,9 +23,11 @@ from micle_tf.exits import DONE, guarded, leave
 
 RECIPES = pathlib.Path(__file__).resolve().parent.parent / "flags"
 _DATA = (
-    "dataset", "manifest", "image_dir", "columns", "findings", "findings_column",
-    "labels_shared_by_case", "max_pixels",
+    "dataset", "manual_dir", "manifest", "image_dir", "columns", "findings", "findings_column",
+    "labels_shared_by_case", "group_by", "max_pixels", "max_bad_images", "max_image_side",
+    "jpeg_quality",
 )  # fmt: skip
+_POLICY = ("uncertain", "unmentioned")
 _DEFINE = {
     bool: absl_flags.DEFINE_bool,
     int: absl_flags.DEFINE_integer,
@@ -74,10 +76,13 @@ def hide_native_messages():
 
 
 def quiet_loggers():
-    """Keeps TensorFlow's and tfds's Python loggers to errors."""
-    from absl import logging
+    """Keeps the Python loggers of TensorFlow, tfds and Beam to errors."""
+    import logging
 
-    logging.set_verbosity(logging.ERROR)
+    from absl import logging as absl_logging
+
+    absl_logging.set_verbosity(absl_logging.ERROR)
+    logging.getLogger().setLevel(logging.ERROR)
     import tensorflow as tf
 
     tf.get_logger().setLevel("ERROR")
@@ -105,6 +110,8 @@ def configure(argv):
     source = _source(checked.checkpoint)
     given = (_inherited(checked, explicit, source) if source else {}) | explicit
     recipe, origin = _recipe(Config.of_mode(mode, **given), flagfiles)
+    if "train_epochs" in explicit:  # which a recipe's train_steps would beat
+        recipe.pop("train_steps", None)
     config = Config.of_mode(mode, **recipe | given)
     if not config.model_dir:
         config = config.replace(model_dir=_default_model_dir(config, source))
@@ -172,11 +179,12 @@ def _take_flagfiles(argv):
 def _recipe(config, flagfiles):
     """({field: value}, origin) of the flagfiles named, or of the dataset's own recipe."""
     if not flagfiles:
-        from micle_tf.data.names import dataset_and_config
+        from micle_tf.data.names import dataset_names
 
-        folder = RECIPES.joinpath(*dataset_and_config(config))
+        datasets = dataset_names(config)
         names = [f"{config.mode}_{config.method}.flags", f"{config.mode}.flags"]
-        paths = [folder / name for name in names if (folder / name).exists()][:1]
+        paths = [RECIPES / dataset / name for dataset in datasets for name in names]
+        paths = [path for path in paths if len(datasets) == 1 and path.exists()][:1]
         if not paths:
             usual = config.mode in ("prepare", "evaluate", "export")
             return {}, "" if usual else "no recipe: the defaults of --help"
@@ -242,19 +250,21 @@ def _inherited(config, explicit, source):
     names = fixed + ("precision", "data_dir")
     if "dataset" not in explicit and "manifest" not in explicit:
         names += _DATA
+    if config.mode == "evaluate":
+        names += _POLICY  # what a label means stays what it meant in training
     return {name: getattr(source, name) for name in names}
 
 
 def _default_model_dir(config, source):
     """runs/<dataset>-<config>/pretrain-<method>, or RUN/<mode>[-<dataset>][-<fraction or split>]."""
-    from micle_tf.data.names import dataset_and_config
+    from micle_tf.data.names import dataset_names, file_name
 
-    name = "-".join(dataset_and_config(config))
+    datasets = name = file_name(dataset_names(config))
     mode = f"{config.mode}-{config.method}" if config.mode == "pretrain" else config.mode
     if config.manifest:
         name += "-" + os.path.splitext(os.path.basename(os.path.normpath(config.manifest)))[0]
     same_data = source and _same_data(source, config)
-    folder = config.checkpoint or os.path.join("runs", "-".join(dataset_and_config(config)))
+    folder = config.checkpoint or os.path.join("runs", datasets)
     if not source and config.mode not in ("pretrain", "evaluate", "export"):
         mode += "-random"
     elif source and not same_data and config.mode != "export":
@@ -267,9 +277,9 @@ def _default_model_dir(config, source):
 
 
 def _same_data(source, config):
-    from micle_tf.data.names import dataset_and_config
+    from micle_tf.data.names import dataset_names
 
-    same_name = dataset_and_config(source) == dataset_and_config(config)
+    same_name = dataset_names(source) == dataset_names(config)
     return same_name and all(getattr(source, name) == getattr(config, name) for name in _DATA[1:])
 
 
@@ -281,16 +291,21 @@ def _run_mode(config):
     if config.mode == "prepare":
         from micle_tf.data import cases
 
-        data = cases.open_cases(config)
-        for line in cases.describe(data):
-            console.say(line)
-        _next("pretrain", *_flags(config, _DATA + ("data_dir",)))
+        if config.dry_run:
+            for data in cases.check_cases(config):
+                _say_all(cases.describe(data, labels=True))
+            console.say("dry run: nothing was written")
+        else:
+            _say_all(cases.describe(cases.open_cases(config), labels=True))
+        mode, more = ("prepare", ("beam_options",)) if config.dry_run else ("pretrain", ())
+        _next(mode, *_flags(config, _DATA + ("data_dir",) + more))
     elif config.mode == "pretrain":
         from micle_tf.training.pretrain import pretrain
 
         pretrain(config)
-        _next("linear_eval", f"--checkpoint={config.model_dir}")
-        _next("finetune", f"--checkpoint={config.model_dir}")
+        arguments = [f"--checkpoint={config.model_dir}", *_labelled_data(config)]
+        _next("linear_eval", *arguments)
+        _next("finetune", *arguments)
     elif config.mode == "linear_eval":
         from micle_tf.evaluation.linear_eval import linear_eval
 
@@ -315,6 +330,19 @@ def _run_mode(config):
 
         saved = export(config)
         console.say(f"next: {shlex.join(['saved_model_cli', 'show', '--dir', saved, '--all'])}")
+
+
+def _labelled_data(config):
+    """Flags that name one dataset, after a pretraining on several."""
+    if "+" not in config.dataset:
+        return []
+    first = config.dataset.partition("+")[0]
+    return _flags(config.replace(dataset=first), _DATA if "manifest" in first else ("dataset",))
+
+
+def _say_all(lines):
+    for line in lines:
+        console.say(line)
 
 
 def _compare(config, floor):

@@ -9,10 +9,10 @@ import json
 import os
 import re
 
+from micle_tf.data_config import DataConfig
 from micle_tf.errors import BadInput
 from micle_tf.settings import check_value, parse_every, parse_range, setting
 
-MODES = ("prepare", "pretrain", "linear_eval", "finetune", "evaluate", "export")
 RESNET_DEPTHS = (10, 14, 18, 34, 50, 101, 152, 200)
 
 
@@ -23,52 +23,10 @@ _LABELS = ("linear_eval", "finetune")
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(DataConfig):
     """All settings. Names are SimCLR's where the meaning is the same."""
 
-    mode: str = setting("pretrain", "What to do.", choices=MODES)
-
-    # Data.
-    dataset: str = setting(
-        "derm_cases", "Dataset, with its configuration: derm_cases/synthetic, derm_cases/manifest."
-    )
-    data_dir: str = setting(
-        "", "Where prepared data is kept; empty: tensorflow_datasets' own folder.", volatile=True
-    )
-    manifest: str = setting(
-        "",
-        "Your own images: a CSV with columns image and case_id, or a folder of case folders.",
-        volatile=True,  # the prepared data is compared instead
-    )
-    image_dir: str = setting(
-        "",
-        "Folder that the manifest's image column is relative to; empty: the manifest's own.",
-        volatile=True,  # the prepared data is compared instead
-    )
-    columns: str = setting(
-        "",
-        "Other names of the manifest's columns: image=isic_id,case_id=lesion_id.",
-        volatile=True,  # the prepared data is compared instead
-    )
-    findings: str = setting(
-        "",
-        "The manifest's columns of findings, several per image: Edema,Effusion (1, 0, -1, blank).",
-        volatile=True,  # the prepared data is compared instead
-    )
-    findings_column: str = setting(
-        "",
-        "The manifest's column that lists an image's findings, separated by |.",
-        volatile=True,  # the prepared data is compared instead
-    )
-    labels_shared_by_case: bool = setting(
-        True, "The images of a case carry the same label; a contradiction is then an error."
-    )
-    max_pixels: int = setting(
-        100_000_000,
-        "Largest image accepted when data is prepared, in pixels.",
-        low=1,
-        high=2**31 - 1,
-    )
+    # Splits and images.
     train_split: str = setting(
         "train", "Split to train on.", only=("pretrain", "linear_eval", "finetune")
     )

@@ -136,6 +136,9 @@ def _outside(error):
         import tensorflow as tf
 
         message = " ".join(str(error).split())
+        told = re.search(r"BadInput: (.*?)(?= Traceback \(most recent|\s*\[\[|$)", message)
+        if told and isinstance(error, tf.errors.OpError):  # a file that was damaged since
+            return told[1]
         if isinstance(error, tf.errors.ResourceExhaustedError):
             return f"out of memory or disk: {message[:200]}"
         network = (

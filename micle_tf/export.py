@@ -21,7 +21,7 @@ import tensorflow_datasets as tfds
 from micle_tf import console
 from micle_tf.data import cases
 from micle_tf.data.decode import evaluation_view, resize
-from micle_tf.data.targets import Targets, choose_labelled, is_labelled
+from micle_tf.data.targets import choose_labelled, is_labelled
 from micle_tf.errors import BadInput, Stopped
 from micle_tf.files import reason_of, write_text
 from micle_tf.model_card import model_card, signature_rows
@@ -328,10 +328,9 @@ def data_facts(config, classifier):
 
 
 def _counts(index):
-    known = index.patient_id[index.patient_id != ""]
     labels = index.findings if index.findings.size else index.class_label
     return {
-        "patients": len(np.unique(known)) if len(known) else None,
+        "patients": index.num_patients or None,
         "cases": index.num_cases,
         "images": index.num_images,
         "labelled": int(is_labelled(labels).sum()),
@@ -339,11 +338,11 @@ def _counts(index):
 
 
 def _label_counts(classifier, data):
-    run, targets = classifier.config, Targets(classifier.names, classifier.multilabel)
+    run, targets = classifier.config, classifier.targets
     index = data.open(run.train_split).index
     labels = targets.labels(data, index)
     used = labels[choose_labelled(labels, index, run.label_fraction, run.seed)]
-    if classifier.multilabel:
+    if targets.multilabel:
         counts = (used == 1).sum(axis=0)
     else:
         counts = np.bincount(used, minlength=len(targets.names))

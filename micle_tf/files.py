@@ -1,6 +1,7 @@
 """Small files, written whole or not at all, wherever `tf.io.gfile` reaches."""
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -44,6 +45,12 @@ def finite(value):
     if isinstance(value, float) and value - value != 0:
         return None
     return value
+
+
+def disk_is_full(error):
+    """Whether a disk or quota is full; array_record, TensorFlow and tfds say so in words alone."""
+    words = [os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT)]
+    return any(text in str(error) for text in (*words, "Not enough disk space"))
 
 
 def reason_of(error):

@@ -141,7 +141,12 @@ def _data(classifier, facts):
 
 def _labels(classifier, counts):
     if classifier.multilabel:
-        text = "Findings, each with a probability of its own (sigmoid); any number may be present."
+        taken = {"ignore": "left out", "zeros": "absent", "ones": "present"}
+        text = (
+            "Findings, each with a probability of its own (sigmoid); any number may be present. "
+            f"What was uncertain counted as {taken[classifier.config.uncertain]}, what was not "
+            f"mentioned as {taken[classifier.config.unmentioned]}, in training and in the metrics."
+        )
         header = ("finding", "training images with it")
     else:
         text = "One class per image: the probabilities of an image add up to 1 (softmax)."

@@ -98,7 +98,7 @@ FAULTS = {
     ),
     "no image": (
         lambda photos: image_of(photos, 4).write_text("This is no photo."),
-        f"{ROW} 4: photos/images/c1_1.jpg: not a JPEG or PNG image",
+        f"{ROW} 4: photos/images/c1_1.jpg: not a JPEG, PNG or DICOM image",
     ),
     "huge image": (
         lambda photos: huge_png(image_of(photos, 4)),
@@ -173,6 +173,79 @@ def test_flags_that_do_not_fit_the_data(photos, arguments, message, capsys):
     expected = message.format(data=data, train=labelled, metrics=metrics)
     assert shown.err == f"error: {expected}\n" and rows
     assert not (photos.parent / "runs").exists()
+
+
+def spoil_five(photos):
+    """One image that is missing, two that lie elsewhere, one damaged and one too large."""
+    image_of(photos, 7).write_bytes(image_of(photos, 7).read_bytes()[:-40])
+    huge_png(image_of(photos, 10))
+    outside_link(photos)
+    change(photos, 4, image="images/none.jpg")
+    change(photos, 5, image="../elsewhere.jpg")
+    return [  # what the manifest says comes before what is in the files
+        f"{ROW} 2: images/link.jpg lies outside the image folder photos",
+        f"{ROW} 4: no such image: photos/images/none.jpg",
+        f"{ROW} 5: ../elsewhere.jpg lies outside the image folder photos",
+    ], {
+        f"{ROW} 7: photos/images/c2_2.jpg: the image is damaged or cut short",
+        f"{ROW} 10: photos/images/c4_1.jpg: 100000 x 100000 pixels are more than "
+        "--max_pixels=100000000",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("limit", range(5))
+def test_more_bad_images_than_may_be_left_out(photos, limit, capsys):
+    listed, found = spoil_five(photos)
+    before = sorted(pathlib.Path().rglob("*"))
+    argv = ["--mode=prepare", "--manifest=photos/cases.csv", "--data_dir=data"]
+    argv += [f"--max_bad_images={limit}"]
+    for dry in ([], ["--dry_run"]):
+        assert cli.main([*argv, *dry]) == 2
+        shown = capsys.readouterr().err
+        more = f"; that makes more than --max_bad_images={limit}\n" if limit else "\n"
+        assert shown.startswith("error: ") and shown.endswith(more) and shown.count("\n") == 1
+        message = shown.removeprefix("error: ").removesuffix(more)
+        assert message in ([listed[limit]] if limit < 3 else found)
+        assert sorted(pathlib.Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize("limit", [5, 6])
+def test_bad_images_are_left_out_and_said(photos, limit, capsys):
+    listed, found = spoil_five(photos)
+    argv = ["--manifest=photos/cases.csv", "--data_dir=data", f"--max_bad_images={limit}"]
+    total = len(change(photos, 2))
+    assert cli.main(["--mode=prepare", *argv]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (summary,) = (line for line in lines if line.startswith("derm_cases/manifest-"))
+    assert f", {total - 5} images, " in summary
+    start = lines.index("  note: left out: 5 bad images")
+    messages = [line.removeprefix("  note:   ") for line in lines[start + 1 : start + 6]]
+    assert messages[:3] == listed and set(messages[3:]) == found
+    assert lines[-1] == f"next: python run.py --mode=pretrain --dataset=derm_cases {' '.join(argv[:1])} {argv[2]} {argv[1]}"  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--dataset=derm_cases/ham10000", "--manual_dir=none"], "--manual_dir=none: no such folder"),
+        (["--dataset=derm_cases/ham10000"], "--dataset=derm_cases/ham10000: say where its files are with --manual_dir"),
+        (["--dataset=padchest", "--manual_dir=photos"], "--manual_dir=photos: no "),
+        (["--dataset=chexpert", "--manual_dir=photos"], "--manual_dir=photos: no train.csv in it; "),
+        (["--dataset=nih_chest_xray14", "--manual_dir=photos"], "--manual_dir=photos: no "),
+        (["--dataset=mimic_cxr_jpg", "--manual_dir=photos"], "--manual_dir=photos: no "),
+        (["--manifest=photos/cases.csv", "--group_by=study"], "--group_by=study: the data has no such key; it can be grouped by case, patient, image"),
+        (["--manifest=photos/cases.csv", "--manual_dir=photos"], "--manual_dir=photos: derm_cases is not made from files there"),
+        (["--manifest=photos/cases.csv", "--max_pixels=100"], f"{ROW} 2: photos/images/c0_0.jpg: 24 x 24 pixels are more than --max_pixels=100"),
+    ],
+)  # fmt: skip
+def test_datasets_that_cannot_be_prepared(photos, arguments, message, capsys):
+    before = sorted(pathlib.Path().rglob("*"))
+    for dry in ([], ["--dry_run"]):
+        assert cli.main(["--mode=prepare", "--data_dir=data", *arguments, *dry]) == 2
+        shown = capsys.readouterr().err
+        assert shown.startswith(f"error: {message}") and shown.count("\n") == 1
+        assert shown == f"error: {message}\n" or message.endswith((" no ", "; "))
+        assert sorted(pathlib.Path().rglob("*")) == before
 
 
 def test_micle_on_single_images_says_that_it_is_simclr(photos, capsys):

@@ -38,10 +38,20 @@ def elsewhere(tmp_path, monkeypatch):
         ("--nouse_blur=3", "--nouse_blur=3 does not take an argument"),
         ("pretrain", "pretrain: stray argument; flags look like --name=value"),
         ("--checkpoint_every=5h", "--checkpoint_every=5h: give a time or a number of steps, as 10m, 500s or 1000steps"),
-        ("--dataset=derm", "--dataset=derm: not one of derm_cases"),
-        ("--dataset=derm_cases/sythetic", "--dataset=derm_cases/sythetic: derm_cases has synthetic, synthetic_shuffled, synthetic_same_photo, manifest"),
+        ("--dataset=derm", "--dataset=derm: neither one of derm_cases, chexpert_cases, nih_chest_xray14, mimic_cxr_jpg, padchest nor a tensorflow_datasets set"),
+        ("--dataset=derm_cases/sythetic", "--dataset=derm_cases/sythetic: derm_cases has synthetic, synthetic_shuffled, synthetic_same_photo, manifest, scin, pad_ufes_20, ham10000, isic2019"),
         ("--dataset=derm_cases/manifest", "--dataset=derm_cases/manifest: name your cases with --manifest=cases.csv"),
         ("--manifest=none.csv", "--manifest=none.csv: no such file or folder"),
+        ("--dataset=chexpert/small", "--dataset=chexpert/small: chexpert_cases has official, paper"),
+        ("--dataset=chexpertt", "--dataset=chexpertt: neither one of derm_cases, chexpert_cases, nih_chest_xray14, mimic_cxr_jpg, padchest nor a tensorflow_datasets set; did you mean chexpert or chexpert_cases?"),
+        ("--group_by=lesion", "--group_by=lesion: not one of case, study, patient, image"),
+        ("--uncertain=one", "--uncertain=one: not one of ignore, zeros, ones; did you mean ones?"),
+        ("--unmentioned=ones", "--unmentioned=ones: not one of zeros, ignore"),
+        ("--max_bad_images=-1", "--max_bad_images=-1: must be at least 0"),
+        ("--max_bad_images=some", "--max_bad_images=some: not a whole number"),
+        ("--max_image_side=40000", "--max_image_side=40000: must be at most 32768"),
+        ("--jpeg_quality=0", "--jpeg_quality=0: must be at least 1"),
+        ("--max_pixels=0", "--max_pixels=0: must be at least 1"),
         ("--checkpoint=nowhere", "--checkpoint=nowhere: not a run directory (no config.json)"),
         ("--strategy=mirrored", "--strategy=mirrored: needs several devices, and here is 1; --virtual_devices=2 splits the CPU"),
     ],
@@ -106,6 +116,101 @@ def test_names_of_run_directories(tmp_path):
     data = "--dataset=derm_cases/synthetic_shuffled"
     other = name("--mode=linear_eval", f"--checkpoint={run}", data)
     assert other == f"{run}/linear_eval-derm_cases-synthetic_shuffled"
+
+
+def test_names_of_run_directories_of_datasets(tmp_path):
+    name = lambda *argv: cli.configure(argv)[0].model_dir
+    assert name("--dataset=cifar10") == "runs/cifar10/pretrain-micle"
+    assert name("--dataset=chexpert") == "runs/chexpert_cases-official/pretrain-micle"
+    assert name("--dataset=nih_chest_xray14", "--mode=finetune") == (
+        "runs/nih_chest_xray14-default/finetune-random"
+    )
+    both = "--dataset=derm_cases/ham10000+derm_cases/pad_ufes_20"
+    folder = "runs/derm_cases-ham10000+derm_cases-pad_ufes_20"
+    assert name(both) == f"{folder}/pretrain-micle"
+    assert name("--dataset=imagenet2012_subset/1pct+cifar10:3.0.2", "--method=simclr") == (
+        "runs/imagenet2012_subset-1pct+cifar10-3.0.2/pretrain-simclr"
+    )
+    source = Config(dataset="derm_cases/ham10000+derm_cases/pad_ufes_20", manual_dir="files")
+    (tmp_path / "config.json").write_text(source.to_json())
+    checkpoint = f"--checkpoint={tmp_path}"
+    assert name("--mode=finetune", checkpoint, "--dataset=derm_cases/ham10000") == (
+        f"{tmp_path}/finetune-derm_cases-ham10000"
+    )
+    assert name("--mode=export", checkpoint) == f"{tmp_path}/export"
+    assert name(checkpoint, "--method=simclr") == f"{tmp_path}/pretrain-simclr"
+
+
+def test_a_step_count_in_a_recipe_loses_to_epochs_on_the_line(monkeypatch, tmp_path):
+    folder = tmp_path / "flags/derm_cases/synthetic"
+    folder.mkdir(parents=True)
+    (folder / "pretrain.flags").write_text("--train_steps=700\n--seed=4\n")
+    monkeypatch.setattr(cli, "RECIPES", tmp_path / "flags")
+    steps = lambda *argv: (lambda c: (c.train_epochs, c.train_steps, c.seed))(
+        cli.configure(argv)[0]
+    )
+    assert steps() == (100, 700, 4)
+    assert steps("--train_epochs=3") == (3, 0, 4)
+    assert steps("--train_epochs=100") == (100, 0, 4)
+    assert steps("--train_epochs=3", "--train_steps=9") == (3, 9, 4)
+    mine = f"--flagfile={folder}/pretrain.flags"
+    assert steps(mine, "--train_epochs=3") == (3, 0, 4)
+
+
+def test_chexpert_is_the_set_of_cases(monkeypatch, tmp_path):
+    folder = tmp_path / "flags/chexpert_cases/official"
+    folder.mkdir(parents=True)
+    (folder / "pretrain.flags").write_text("--temperature=0.5\n")
+    monkeypatch.setattr(cli, "RECIPES", tmp_path / "flags")
+    for name in ("chexpert", "chexpert_cases", "chexpert/official"):
+        config, origin = cli.configure([f"--dataset={name}"])
+        assert origin == "recipe flags/chexpert_cases/official/pretrain.flags"
+        assert config.temperature == 0.5
+    assert cli.configure(["--dataset=chexpert/paper"])[0].temperature == 0.1
+
+
+def test_datasets_without_a_recipe(monkeypatch, tmp_path):
+    monkeypatch.setattr(cli, "RECIPES", tmp_path / "none")
+    assert cli.configure(["--dataset=cifar10"])[1] == "no recipe: the defaults of --help"
+    (tmp_path / "flags/cifar10").mkdir(parents=True)
+    (tmp_path / "flags/cifar10/pretrain_simclr.flags").write_text("--seed=7\n")
+    monkeypatch.setattr(cli, "RECIPES", tmp_path / "flags")
+    found, origin = cli.configure(["--dataset=cifar10", "--method=simclr"])
+    assert (found.seed, origin) == (7, "recipe flags/cifar10/pretrain_simclr.flags")
+    several = cli.configure(["--dataset=cifar10+mnist", "--method=simclr"])
+    assert (several[0].seed, several[1]) == (0, "no recipe: the defaults of --help")
+
+
+def test_what_a_label_means_is_the_checkpoints(tmp_path):
+    source = Config(mode="finetune", dataset="chexpert", uncertain="ones", unmentioned="ignore")
+    (tmp_path / "config.json").write_text(source.to_json())
+
+    def policies(mode, *argv):
+        config, _ = cli.configure([f"--mode={mode}", f"--checkpoint={tmp_path}", *argv])
+        return config.uncertain, config.unmentioned
+
+    assert policies("evaluate") == ("ones", "ignore")
+    assert policies("evaluate", "--dataset=nih_chest_xray14") == ("ones", "ignore")
+    assert policies("evaluate", "--uncertain=zeros") == ("zeros", "ignore")
+    assert policies("evaluate", "--unmentioned=zeros") == ("ones", "zeros")
+    # A new classifier begins with the defaults, or with what it is told.
+    assert policies("finetune") == ("ignore", "zeros")
+    assert policies("linear_eval", "--uncertain=zeros") == ("zeros", "zeros")
+
+
+def test_a_checkpoint_brings_where_the_files_are(tmp_path):
+    stated = dict(
+        dataset="derm_cases/ham10000", manual_dir="files", group_by="image", max_bad_images=3,
+        max_image_side=64, jpeg_quality=80, labels_shared_by_case=False, data_dir="data",
+    )  # fmt: skip
+    (tmp_path / "config.json").write_text(Config(**stated).to_json())
+    checkpoint = f"--checkpoint={tmp_path}"
+    config, _ = cli.configure(["--mode=linear_eval", checkpoint])
+    assert {name: getattr(config, name) for name in stated} == stated
+    assert config.model_dir == f"{tmp_path}/linear_eval"
+    other, _ = cli.configure(["--mode=linear_eval", checkpoint, "--dataset=derm_cases/scin"])
+    assert (other.manual_dir, other.group_by, other.max_image_side) == ("", "case", 0)
+    assert other.data_dir == "data"
 
 
 def test_a_checkpoint_brings_architecture_and_data(tmp_path):

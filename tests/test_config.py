@@ -52,6 +52,14 @@ def test_json_round_trip_of_every_field():
         ("evaluate", {"eval_split": "validation"}, ["eval_split"]),
         ("linear_eval", {"top_classes": 2, "model_dir": "elsewhere"}, ["top_classes"]),
         ("finetune", {"checkpoint": "runs//a/"}, []),
+        ("finetune", {"uncertain": "ones", "unmentioned": "ignore"}, ["uncertain", "unmentioned"]),
+        ("pretrain", {"uncertain": "ones", "unmentioned": "ignore"}, []),
+        # The prepared data itself is compared.
+        ("finetune", {"manual_dir": "x", "group_by": "image", "findings": "Edema",
+                      "max_bad_images": 1, "max_image_side": 9, "jpeg_quality": 9,
+                      "max_pixels": 9, "beam_options": "x"}, []),
+        ("finetune", {"dataset": "cifar10", "labels_shared_by_case": False},
+         ["dataset", "labels_shared_by_case"]),
     ],
 )  # fmt: skip
 def test_what_a_resumed_run_may_change(mode, changes, expected):
@@ -75,6 +83,12 @@ def test_what_a_resumed_run_may_change(mode, changes, expected):
         ({"checkpoint_every": "2epochs"},
          "--checkpoint_every=2epochs: give a time or a number of steps, as 10m, 500s or 1000steps"),
         ({"bootstrap_samples": 9}, "--bootstrap_samples=9: must be at least 10"),
+        ({"uncertain": "no"}, "--uncertain=no: not one of ignore, zeros, ones"),
+        ({"unmentioned": "zero"},
+         "--unmentioned=zero: not one of zeros, ignore; did you mean zeros?"),
+        ({"group_by": "lesions"}, "--group_by=lesions: not one of case, study, patient, image"),
+        ({"max_bad_images": 2_000_000_000}, "--max_bad_images=2000000000: must be at most 1e+09"),
+        ({"jpeg_quality": 101}, "--jpeg_quality=101: must be at most 100"),
     ],
 )  # fmt: skip
 def test_values_that_no_run_could_use(changes, message):
@@ -117,3 +131,17 @@ def test_what_only_looks_on_may_differ_on_resume_in_pretraining_alone():
     given = {"eval_split": "test", "knn_every": "5steps", "steps_per_loop": 9, "profile": "2:3"}
     assert Config().differences(Config(**given)) == []
     assert Config(mode="evaluate").differences(Config(mode="evaluate", eval_split="train"))
+
+
+def test_defaults_of_what_counts_as_a_label():
+    for mode in ("linear_eval", "finetune", "evaluate"):
+        config = Config.of_mode(mode)
+        assert (config.uncertain, config.unmentioned) == ("ignore", "zeros")
+
+
+def test_a_config_of_an_older_version_is_read():
+    """One without the fields that have been added since has their defaults."""
+    stated = json.loads(Config(seed=3).to_json())
+    for name in ("manual_dir", "group_by", "uncertain", "unmentioned", "max_bad_images"):
+        del stated[name]
+    assert Config.from_json(json.dumps(stated)) == Config(seed=3)

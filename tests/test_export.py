@@ -16,6 +16,7 @@ from micle_tf import export as exports
 from micle_tf.config import Config
 from micle_tf.data import cases
 from micle_tf.data.decode import decode, evaluation_view
+from micle_tf.data.targets import Targets
 from micle_tf.errors import BadInput, Stopped
 from micle_tf.evaluation.metrics import case_probabilities
 from micle_tf.models import resnet_encoder
@@ -417,7 +418,12 @@ def test_data_facts_are_counted_from_the_index(tmp_path):
     data = cases.open_cases(config)
     run = Config.of_mode("finetune", train_split="train+validation")
     classifier = types.SimpleNamespace(
-        config=run, names=("ring", "oval"), multilabel=False, head="a head", data=data.name
+        config=run,
+        names=("ring", "oval"),
+        multilabel=False,
+        head="a head",
+        data=data.name,
+        targets=Targets(("ring", "oval"), False),
     )
     facts = exports.data_facts(config, classifier)
     splits = facts["splits"]
@@ -452,10 +458,11 @@ def test_label_counts_of_findings():
         name="d",
         class_names=(),
         finding_names=("Edema", "Effusion"),
+        synonyms={},
         open=lambda split: types.SimpleNamespace(index=index),
     )
     classifier = types.SimpleNamespace(
-        config=Config.of_mode("finetune"), names=("Effusion", "Edema", "Mass"), multilabel=True
+        config=Config.of_mode("finetune"), targets=Targets(("Effusion", "Edema", "Mass"), True)
     )
     assert exports._label_counts(classifier, data) == {"Effusion": 1, "Edema": 2, "Mass": 0}
 

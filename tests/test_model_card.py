@@ -125,6 +125,7 @@ def test_findings():
     labels = section(card, "What it predicts")
     assert "sigmoid" in labels and "softmax" not in labels
     assert "| finding | training images with it |" in labels
+    assert "uncertain counted as left out, what was not mentioned as absent" in labels
 
 
 def test_encoder_without_a_head():

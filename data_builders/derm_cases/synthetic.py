@@ -114,7 +114,7 @@ def _make_case(seed, index, patient_id, skin_type, attributes, *, unlabelled, ph
                 ),
                 view_position="close-up" if close_up or not photo_variation else "overview",
                 class_label=label if known else UNLABELLED,
-                source=f"synthetic {case_id} photo {photo}",
+                where=f"synthetic {case_id} photo {photo}",
             )
         )
     return Case(case_id, patient_id, tuple(images), attributes)

@@ -1,35 +1,35 @@
-"""Opens a dataset as cases by split, preparing it first when that has not been done."""
+"""Opens datasets as cases by split: our own, tensorflow_datasets', or several joined."""
 
-import contextlib
 import dataclasses
-import errno
-import os
-import tempfile
+from collections.abc import Mapping
 
 import numpy as np
-import tensorflow_datasets as tfds
 
-from data_builders import case_builder
-from data_builders.derm_cases import derm_cases_dataset_builder as derm_cases
-from data_builders.derm_cases import manifest as manifests
 from micle_tf import console
-from micle_tf.data.names import dataset_and_config
-from micle_tf.data.reader import CaseIndex, CaseReader, build_index
-from micle_tf.data.targets import is_labelled
-from micle_tf.errors import BadInput, Stopped
+from micle_tf.data import prepare
+from micle_tf.data.image_sets import open_image_set
+from micle_tf.data.names import DATASETS, dataset_names, is_own
+from micle_tf.data.reader import CaseIndex, CaseReader
+from micle_tf.data.targets import column_of, is_labelled
+from micle_tf.errors import BadInput
+
+_LISTED = 5  # of what was left out, and of what is there twice
 
 
 @dataclasses.dataclass(frozen=True)
 class CaseData:
-    """A prepared dataset.
+    """A dataset, or several joined.
 
     Attributes:
-      name: "derm_cases/synthetic"; for a manifest the hash of its sources is in it.
+      name: "derm_cases/synthetic"; where it is made from files, the hash of its sources is in it.
       class_names: in the order of the labels; empty if nothing is labelled, or with findings.
       finding_names: of several findings per image; empty where each has one class.
+      default_findings: those that a classifier predicts unless told; empty: all.
+      synonyms: {another dataset's name of a finding: ours}.
       labels_shared_by_case: the images of a case carry one label.
-      notes: one line each on what was decided for the user.
+      notes: one line each on what was decided for the user, or left out.
       index: {split: CaseIndex}.
+      readers: {split: CaseReader}.
     """
 
     name: str
@@ -38,7 +38,9 @@ class CaseData:
     labels_shared_by_case: bool
     notes: tuple
     index: dict
-    _files: dict
+    readers: dict
+    default_findings: tuple = ()
+    synonyms: Mapping = dataclasses.field(default_factory=dict)
 
     def open(self, split, flag="--train_split"):
         """The reader of a split, or of several joined by "+"; raises BadInput naming `flag`."""
@@ -48,12 +50,11 @@ class CaseData:
                 raise BadInput(f"{flag}={split}: {self.name} has {', '.join(self.index)}")
         if len(set(names)) < len(names):
             raise BadInput(f"{flag}={split}: a split is named twice")
-        files = [file for name in names for file in self._files[name]]
-        return CaseReader(files, CaseIndex.join([self.index[name] for name in names]))
+        return _joined_reader([self.readers[name] for name in names])
 
 
 def open_cases(config):
-    """Opens the dataset of a config; prepares it when it is not there yet.
+    """Opens the dataset of a config, or the several ones; prepares them when needed.
 
     Args:
       config: `Config`; its fields from `dataset` to `max_pixels` say what and where.
@@ -62,45 +63,170 @@ def open_cases(config):
       `CaseData`.
 
     Raises:
-      BadInput: the dataset is unknown, its source has a fault, or data_dir cannot be
-        written. No part of the data stays behind then.
+      BadInput: a dataset is unknown, its source has a fault, a patient is in two splits, or
+        data_dir cannot be written. No part of the data stays behind then.
       Stopped: the disk is full.
     """
+    _check_data_dir(config)
+    parts = [_open_one(config, name) for name in dataset_names(config)]
+    return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+def check_cases(config):
+    """What `open_cases` would find, by reading and decoding everything and writing nothing.
+
+    Returns:
+      [`CaseData`], one per dataset; without readers.
+
+    Raises:
+      BadInput: as `open_cases`.
+    """
+    _check_data_dir(config)
+    names = dataset_names(config)
+    for name in names:
+        if not is_own(name):
+            raise BadInput(f"--dry_run: {name} is tensorflow_datasets' own; there are no files to check")  # fmt: skip
+    return [_case_data(prepare.check(config, name)) for name in names]
+
+
+def _check_data_dir(config):
     if "://" in config.data_dir:
         raise BadInput(f"--data_dir={config.data_dir}: prepared data lies on a local disk")
-    try:
-        source = _source(config)
-        builder = _builder(config.data_dir, source)
-        if not builder.info.splits:
-            _prepare(builder, source)
-            builder = _builder(config.data_dir, source)
-    except case_builder.BadData as error:
-        raise BadInput(" ".join(str(error).splitlines())) from error
-    index = _index(builder)
-    metadata = builder.info.metadata
+
+
+def _open_one(config, name):
+    if is_own(name):
+        return _case_data(prepare.open_prepared(config, name))
+    if config.group_by not in ("case", "image"):
+        raise BadInput(f"--group_by={config.group_by}: every case of {name} is one image")
+    found = open_image_set(name, config.data_dir, config.manual_dir, ours=tuple(DATASETS))
+    readers = {
+        split: CaseReader(records, index, (found.image_feature,), numbers)
+        for split, (records, index, numbers) in found.splits.items()
+    }
     return CaseData(
-        name=f"{builder.name}/{builder.builder_config.name}",
-        class_names=tuple(metadata["class_names"]),
-        finding_names=tuple(metadata["finding_names"]),
-        labels_shared_by_case=metadata["labels_shared_by_case"],
-        notes=tuple(metadata["notes"]),
-        index=index,
-        _files={split: _files(builder, split) for split in index},
+        name=found.name,
+        class_names=tuple(found.class_names),
+        finding_names=(),
+        labels_shared_by_case=True,
+        notes=tuple(found.notes),
+        index={split: reader.index for split, reader in readers.items()},
+        readers=readers,
     )
 
 
-def describe(data):
-    """Lines for a person: patients, cases, images, how many cases have several, per split."""
+def _case_data(prepared):
+    check_patients(prepared.index, prepared.name)
+    metadata = prepared.metadata
+    return CaseData(
+        name=prepared.name,
+        class_names=tuple(metadata["class_names"]),
+        finding_names=tuple(metadata["finding_names"]),
+        default_findings=tuple(metadata["default_findings"]),
+        synonyms=dict(metadata["synonyms"]),
+        labels_shared_by_case=metadata["labels_shared_by_case"],
+        notes=(*metadata["notes"], *_report_lines(prepared)),
+        index=prepared.index,
+        readers={
+            split: CaseReader(records, prepared.index[split])
+            for split, records in prepared.records.items()
+        },
+    )
+
+
+def check_patients(index, name):
+    """Raises BadInput if a patient of a dataset is in two splits; takes milliseconds."""
+    first = {}
+    for split, part in index.items():
+        patients, places = np.unique(part.patient_id, return_index=True)
+        first[split] = dict(zip(patients[patients != ""].tolist(), places[patients != ""].tolist()))
+    splits = list(index)
+    for i, one in enumerate(splits):
+        for other in splits[:i]:
+            for patient in first[one].keys() & first[other].keys():
+                images = [
+                    f"{split} ({index[split].image_id[index[split].first_image[first[split][patient]]]})"
+                    for split in (other, one)
+                ]
+                raise BadInput(f"--dataset: patient {patient} of {name} is in {' and in '.join(images)}; a patient must stay in one split")  # fmt: skip
+
+
+# ---------------------------------------------------------------- several datasets
+
+
+def _joined(parts):
+    """Several datasets as one without labels, to pretrain on.
+
+    A patient is known by the name of his dataset too. Splits that one of them lacks have the
+    cases of the others.
+    """
+    names = [part.name for part in parts]
+    index, readers = {}, {}
+    for split in dict.fromkeys(split for part in parts for split in part.index):
+        there = [part for part in parts if split in part.index]
+        made = [_prefixed(part, split) for part in there]
+        readers[split] = _joined_reader(made)
+        index[split] = readers[split].index
+    twice = prepare.identical_images(index)
+    notes = ["several datasets are joined without their labels"]
+    notes += [f"{part.name}: {note}" for part in parts for note in part.notes]
+    if twice:
+        notes.append(f"{console.count(len(twice), 'image')} in several splits of the joined data, as {_identical(twice[0])}")  # fmt: skip
+    return CaseData(
+        name="+".join(names),
+        class_names=(),
+        finding_names=(),
+        labels_shared_by_case=True,
+        notes=tuple(notes),
+        index=index,
+        readers=readers,
+    )
+
+
+def _prefixed(part, split):
+    """The reader of a split with its dataset's name before every id, and without labels."""
+    index, prefix = part.index[split], part.name
+    known = index.patient_id != ""
+    index = dataclasses.replace(
+        index,
+        case_id=np.char.add(f"{prefix}/", index.case_id),
+        patient_id=np.where(known, np.char.add(f"{prefix}/", index.patient_id), ""),
+        image_id=np.char.add(f"{prefix}/", index.image_id),
+        class_label=np.full(index.num_images, -1, np.int64),
+        findings=np.zeros((0, 0), np.int8),
+    )
+    reader = part.readers[split]
+    return CaseReader(reader.records, index, reader.image_features, reader.numbers)
+
+
+def _joined_reader(readers):
+    if len(readers) == 1:
+        return readers[0]
+    return CaseReader.join(readers, CaseIndex.join([reader.index for reader in readers]))
+
+
+# ---------------------------------------------------------------- for a person
+
+
+def describe(data, labels=False):
+    """Lines for a person: patients, cases, images, how many cases have several, per split.
+
+    With `labels`, how often each class or finding is there as well.
+    """
     lines = [_describe_split(data.name, list(data.index.values()))]
     lines += [_describe_split(f"  {split}", [index]) for split, index in data.index.items()]
+    if labels and data.finding_names:
+        lines += _finding_lines(data)
+    elif labels and data.class_names:
+        lines += _class_lines(data)
     return lines + [f"  note: {note}" for note in data.notes]
 
 
 def _describe_split(label, indices):
     index = CaseIndex.join(indices)
-    known = index.patient_id[index.patient_id != ""]
+    patients = index.num_patients
     parts = [
-        console.count(len(np.unique(known)), "patient") if len(known) else "patients not known",
+        console.count(patients, "patient") if patients else "patients not known",
         console.count(index.num_cases, "case"),
         console.count(index.num_images, "image"),
         console.count(int((index.images_per_case > 1).sum()), "case") + " with several",
@@ -110,84 +236,72 @@ def _describe_split(label, indices):
     return f"{label}: {', '.join(parts)}"
 
 
-# ---------------------------------------------------------------- prepared data
-
-
-def _source(config):
-    """What tfds calls the configuration of the builder: a name, or an object for a manifest."""
-    _, name = dataset_and_config(config)
-    if name != "manifest":
-        return name
-    manifest = manifests.read_manifest(
-        config.manifest,
-        config.image_dir,
-        config.columns,
-        config.labels_shared_by_case,
-        config.findings,
-        config.findings_column,
+def _class_lines(data, most=30):
+    """A table of the images per class and split, the most frequent classes first."""
+    counts = np.stack(
+        [
+            np.bincount(index.class_label[index.class_label >= 0], minlength=len(data.class_names))
+            for index in data.index.values()
+        ]
     )
-    return derm_cases.manifest_config(manifest, config.max_pixels)
+    order = np.argsort(-counts.sum(axis=0), kind="stable")
+    cells = {data.class_names[k]: [f"{n:,}" for n in counts[:, k]] for k in order[:most]}
+    more = [f"  and {len(order) - most} more classes"] if len(order) > most else []
+    return _table("images of", list(data.index), cells) + more
 
 
-def _builder(data_dir, source):
-    data_dir = os.path.expanduser(data_dir) or None
-    return derm_cases.Builder(data_dir=data_dir, config=source, file_format="array_record")
+def _finding_lines(data):
+    """A table of how often each finding is there, per split."""
+    meanings = {1: "present", 0: "absent", -1: "uncertain", -2: "not mentioned"}
+    shown = data.default_findings or data.finding_names
+    there = [
+        v for v in meanings if any((index.findings == v).any() for index in data.index.values())
+    ]
+    cells = {}
+    for name in shown:
+        columns = [index.findings[:, column_of(data, name)] for index in data.index.values()]
+        cells[name] = [" / ".join(f"{(c == v).sum():,}" for v in there) for c in columns]
+    title = " / ".join(meanings[value] for value in there)
+    more = len(data.finding_names) - len(shown)
+    more = [f"  and {more} more with --findings=all"] if more else []
+    return _table(title, list(data.index), cells) + more
 
 
-def _files(builder, split):
-    return tuple(str(path) for path in builder.info.splits[split].filepaths)
+def _table(title, columns, cells):
+    """Lines of a table: {row: a text per column}."""
+    widths = [
+        max(len(column), *(len(row[k]) for row in cells.values()))
+        for k, column in enumerate(columns)
+    ]
+    first = max(len(title), *map(len, cells))
+    return [
+        "  " + "  ".join([name.ljust(first), *(c.rjust(w) for c, w in zip(row, widths))])
+        for name, row in {title: columns, **cells}.items()
+    ]
 
 
-def _index(builder):
-    """{split: CaseIndex}, read from beside the data, or made and put there."""
-    index = {}
-    for split in case_builder.SPLITS:
-        if split in builder.info.splits:
-            path = os.path.join(builder.data_dir, f"case_index-{split}.npz")
-            if not os.path.exists(path):
-                num_findings = len(builder.info.metadata["finding_names"])
-                build_index(_files(builder, split), num_findings).save(path)
-            index[split] = CaseIndex.load(path)
-    return index
+def _report_lines(prepared):
+    """What was left out, what is there twice, and what shrinking saved, for a person."""
+    report, lines = prepared.report, []
+    where = f"; all in {prepared.folder}/{prepare.REPORT}" if prepared.folder else ""
+    bad, twice = report.get("bad_images", []), report.get("identical_images", [])
+    if bad:
+        more = where if len(bad) > _LISTED else ""
+        lines.append(f"left out: {console.count(len(bad), 'bad image')}{more}")
+        lines += [f"  {message}" for message in bad[:_LISTED]]
+    if twice:
+        more = where if len(twice) > _LISTED else ""
+        lines.append(f"{console.count(len(twice), 'image')} in several splits{more}")
+        lines += [f"  {_identical([(i['split'], i['image_id']) for i in group])}" for group in twice[:_LISTED]]  # fmt: skip
+    before, after = report.get("source_bytes", 0), report.get("stored_bytes", 0)
+    if before and after < 0.99 * before:
+        lines.append(f"stored in {_megabytes(after)} of {_megabytes(before)}")
+    return lines
 
 
-def _prepare(builder, source):
-    """Makes the data and its index in a folder of their own, and moves them in place in one go.
-
-    So data that is there is whole, whenever this is interrupted, and of two processes that
-    prepare the same data one comes first and the other finds it done.
-    """
-    console.say(f"preparing {builder.name}/{builder.builder_config.name} in {builder.data_dir}")
-    tfds.disable_progress_bar()
-    place = os.path.abspath(builder.data_dir)
-    root = os.path.dirname(os.path.dirname(os.path.dirname(place)))  # name/config/version
-    existed = os.path.exists(root)
-    try:
-        os.makedirs(root, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="incomplete-", dir=root) as unfinished:
-            unplaced = _builder(unfinished, source)
-            total = sum(len(cases) for cases in unplaced.cases.values())
-            with console.Progress("preparing", total, "case") as progress:
-                unplaced.on_case = progress.update
-                with contextlib.redirect_stdout(None):  # tfds speaks of downloads; there are none
-                    unplaced.download_and_prepare()
-            _index(unplaced)
-            os.makedirs(os.path.dirname(place), exist_ok=True)
-            _move(unplaced.data_dir, place)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise Stopped(f"the disk is full: {root}") from error
-        raise BadInput(f"--data_dir={root}: cannot be written: {error.strerror}") from error
-    finally:
-        if not existed:  # and still holds nothing
-            with contextlib.suppress(OSError):
-                os.rmdir(root)
+def _identical(group):
+    return " = ".join(f"{image} ({split})" for split, image in group[:4])
 
 
-def _move(folder, place):
-    try:
-        os.rename(folder, place)
-    except OSError as error:
-        there = os.path.exists(os.path.join(place, "dataset_info.json"))
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not there:
-            raise
+def _megabytes(size):
+    return f"{size / 1e6:,.1f} MB"

@@ -2,37 +2,89 @@
 
 from micle_tf.errors import BadInput
 
+# Ours, each with its configurations; every other name is a set of tensorflow_datasets.
 DATASETS = {
-    "derm_cases": ("synthetic", "synthetic_shuffled", "synthetic_same_photo", "manifest"),
-}
+    "derm_cases": (
+        "synthetic", "synthetic_shuffled", "synthetic_same_photo", "manifest",
+        "scin", "pad_ufes_20", "ham10000", "isic2019",
+    ),
+    "chexpert_cases": ("official", "paper"),
+    "nih_chest_xray14": ("default",),
+    "mimic_cxr_jpg": ("default",),
+    "padchest": ("default",),
+}  # fmt: skip
+# tensorflow_datasets has a chexpert of single images; here the name means the cases.
+ALIASES = {"chexpert": "chexpert_cases"}
+_NO_FILES = ("synthetic", "synthetic_shuffled", "synthetic_same_photo", "manifest")
 
 
-def dataset_and_config(config):
-    """Splits --dataset into its halves, filling in the second one.
+def dataset_names(config):
+    """The datasets that --dataset names, several joined by "+".
 
     Args:
-      config: reads `dataset`, `manifest`, `image_dir` and `columns`.
+      config: reads `dataset` and the fields that describe its files.
 
     Returns:
-      ("derm_cases", "synthetic") and the like; a manifest makes it "manifest".
+      A tuple of names: "derm_cases/synthetic", with the configuration filled in and aliases
+      resolved; of tensorflow_datasets' sets as they were given. A manifest makes
+      "derm_cases" mean "derm_cases/manifest".
 
     Raises:
-      BadInput: there is no such dataset, or dataset and manifest do not go together.
+      BadInput: there is no such configuration, or flags do not go with the dataset.
     """
-    dataset, _, name = config.dataset.partition("/")
-    if dataset not in DATASETS:
+    names = tuple(_full_name(name, config) for name in config.dataset.split("+"))
+    if len(set(names)) < len(names):
+        raise BadInput(f"--dataset={config.dataset}: a dataset is named twice")
+    if len(names) > 1 and config.mode in ("linear_eval", "finetune", "evaluate"):
+        raise BadInput(
+            f"--dataset={config.dataset}: --mode={config.mode} works on one dataset; name it"
+        )
+    if config.manifest and "derm_cases/manifest" not in names:
+        raise BadInput(
+            f"--manifest={config.manifest}: goes with --dataset=derm_cases/manifest, "
+            f"not with {config.dataset}"
+        )
+    for flag in ("image_dir", "columns", "findings_column"):
+        if getattr(config, flag) and not config.manifest:
+            raise BadInput(f"--{flag}={getattr(config, flag)}: goes with --manifest=cases.csv")
+    if config.findings and all(name.startswith("derm_cases/") for name in names):
+        if not config.manifest:
+            raise BadInput(
+                f"--findings={config.findings}: goes with --manifest=cases.csv or chest X-rays"
+            )
+    if config.manual_dir and not any(takes_manual_dir(name) for name in names):
+        raise BadInput(
+            f"--manual_dir={config.manual_dir}: {config.dataset} is not made from files there"
+        )
+    return names
+
+
+def is_own(name):
+    """Whether a name of `dataset_names` is one of ours, not tensorflow_datasets'."""
+    return name.partition("/")[0] in DATASETS
+
+
+def takes_manual_dir(name):
+    """Whether a dataset is made from files that the user has in --manual_dir."""
+    return name.partition("/")[2] not in _NO_FILES
+
+
+def file_name(names):
+    """The names as a part of a path: "derm_cases-ham10000+cifar10"."""
+    return "+".join(name.replace("/", "-").replace(":", "-") for name in names)
+
+
+def _full_name(text, config):
+    dataset, _, name = text.strip().partition("/")
+    dataset = ALIASES.get(dataset, dataset)
+    if not dataset:
         raise BadInput(f"--dataset={config.dataset}: not one of {', '.join(DATASETS)}")
-    name = name or ("manifest" if config.manifest else DATASETS[dataset][0])
+    if dataset not in DATASETS:
+        return f"{dataset}/{name}" if name else dataset
+    name = name or ("manifest" if config.manifest and dataset == "derm_cases" else "")
+    name = name or DATASETS[dataset][0]
     if name not in DATASETS[dataset]:
         raise BadInput(f"--dataset={config.dataset}: {dataset} has {', '.join(DATASETS[dataset])}")
     if name == "manifest" and not config.manifest:
         raise BadInput(f"--dataset={config.dataset}: name your cases with --manifest=cases.csv")
-    if name != "manifest" and config.manifest:
-        raise BadInput(
-            f"--manifest={config.manifest}: goes with --dataset={dataset}/manifest, "
-            f"not with {config.dataset}"
-        )
-    for flag in ("image_dir", "columns", "findings", "findings_column"):
-        if getattr(config, flag) and not config.manifest:
-            raise BadInput(f"--{flag}={getattr(config, flag)}: goes with --manifest=cases.csv")
-    return dataset, name
+    return f"{dataset}/{name}"

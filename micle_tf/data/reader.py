@@ -1,16 +1,17 @@
 """Random access to the cases of a prepared split, and the index that makes it cheap."""
 
+import contextlib
 import dataclasses
 import os
-import threading
 
 import numpy as np
 import tensorflow as tf
-from array_record.python import array_record_data_source
 
+from data_builders.splits import STAND_IN
 from micle_tf import console
+from micle_tf.data.records import JoinedRecords
 
-_READ_AT_ONCE = 16  # cases: photos can have megabytes
+READ_AT_ONCE = 16  # cases: photos can have megabytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +27,7 @@ class CaseIndex:
       image_id: [I] str.
       class_label: [I] int64, -1 if unlabelled; or
       findings: [I, K] int8; the other one is empty.
+      pixel_hash: [I] int64, equal for images of equal pixels; [0] where that is not known.
     """
 
     case_id: np.ndarray
@@ -34,6 +36,7 @@ class CaseIndex:
     image_id: np.ndarray
     class_label: np.ndarray
     findings: np.ndarray
+    pixel_hash: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def num_cases(self):
@@ -56,6 +59,12 @@ class CaseIndex:
         return np.repeat(np.arange(self.num_cases), self.images_per_case)
 
     @property
+    def num_patients(self):
+        """How many patients are known by name; a case that stands for one is none."""
+        known = np.unique(self.patient_id[self.patient_id != ""])
+        return len(known) - int(np.char.startswith(known, STAND_IN).sum())
+
+    @property
     def patient_number(self):
         """[C] int64: equal for cases of one patient; a case of nobody known is alone."""
         keys = [p or f"\0{c}" for p, c in zip(self.patient_id.tolist(), self.case_id.tolist())]
@@ -63,7 +72,10 @@ class CaseIndex:
 
     @classmethod
     def join(cls, indices):
-        """The index of several splits read one after the other."""
+        """The index of several splits read one after the other.
+
+        They must be alike: all with classes, or all with the same findings.
+        """
         if len(indices) == 1:
             return indices[0]
         fields = {
@@ -71,15 +83,14 @@ class CaseIndex:
             for field in dataclasses.fields(cls)
             if field.name != "first_image"
         }
+        if any(len(index.pixel_hash) < index.num_images for index in indices):
+            fields["pixel_hash"] = np.zeros(0, np.int64)
         per_case = np.concatenate([index.images_per_case for index in indices])
         return cls(first_image=np.concatenate([[0], np.cumsum(per_case)]), **fields)
 
     def save(self, path):
         """Writes the index whole or not at all."""
-        unfinished = f"{path}.{os.getpid()}.tmp"
-        with open(unfinished, "wb") as file:
-            np.savez_compressed(file, **dataclasses.asdict(self))
-        os.replace(unfinished, path)
+        save_arrays(path, {f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
 
     @classmethod
     def load(cls, path):
@@ -92,19 +103,34 @@ class CaseReader:
     """The cases of one or more splits, by number, in a fixed order.
 
     Args:
-      files: array_record files, in order.
-      index: the `CaseIndex` of what is in them.
+      records: what they are read from: `records.ArrayRecords` and the like.
+      index: the `CaseIndex` of the C cases.
+      image_features: names of the features that hold encoded images; a record has one of them.
+      numbers: [C] int64, the record of each case; None if case c is record c.
     """
 
-    def __init__(self, files, index):
-        self.index = index
-        self._source = array_record_data_source.ArrayRecordDataSource([str(f) for f in files])
-        self._lock = threading.Lock()  # the source opens its files on first use, unguarded
+    def __init__(self, records, index, image_features=("images",), numbers=None):
+        self.records, self.index = records, index
+        self.image_features, self.numbers = tuple(image_features), numbers
+
+    @classmethod
+    def join(cls, readers, index):
+        """The cases of several readers, one reader after the other, under one index."""
+        if len(readers) == 1:
+            (one,) = readers
+            return cls(one.records, index, one.image_features, one.numbers)
+        numbers, first = [], 0
+        for reader in readers:
+            own = np.arange(reader.index.num_cases) if reader.numbers is None else reader.numbers
+            numbers.append(own + first)
+            first += len(reader.records)
+        features = dict.fromkeys(name for reader in readers for name in reader.image_features)
+        records = JoinedRecords([reader.records for reader in readers])
+        return cls(records, index, tuple(features), np.concatenate(numbers).astype(np.int64))
 
     def read_records(self, cases):
         """The serialised cases; `cases` is [n] integers, the result n bytes strings."""
-        with self._lock:
-            return self._source.__getitems__([int(case) for case in cases])
+        return self.records.read(cases if self.numbers is None else self.numbers[cases])
 
     def read(self, cases):
         """Reads cases inside a tf.data pipeline.
@@ -122,40 +148,55 @@ class CaseReader:
             stateful=False,
         )
         records.set_shape([None])
-        parsed = tf.io.parse_example(
-            records, {"images": tf.io.RaggedFeature(tf.string, row_splits_dtype=tf.int64)}
-        )
-        return parsed["images"]
+        feature = tf.io.RaggedFeature(tf.string, row_splits_dtype=tf.int64)
+        parsed = tf.io.parse_example(records, dict.fromkeys(self.image_features, feature))
+        images = [parsed[name] for name in self.image_features]
+        return tf.concat(images, axis=1) if len(images) > 1 else images[0]
 
 
-def build_index(files, num_findings):
+def build_index(records, num_findings):
     """Reads every record once and notes all but the images; takes seconds for 10,000 cases.
 
     Args:
-      files: array_record files, in order.
+      records: the prepared cases: `records.ArrayRecords` and the like.
       num_findings: K; 0 where each image has one class.
 
     Returns:
-      A `CaseIndex`.
+      (index, stored_bytes): a `CaseIndex`, and the bytes of all encoded images together.
     """
-    source = array_record_data_source.ArrayRecordDataSource([str(f) for f in files])
     columns = {name: [] for name in ("case_id", "patient_id", "image_id")}
-    per_case, labels = [], []
-    with console.Progress("indexing", len(source), "case") as progress:
-        for start in range(0, len(source), _READ_AT_ONCE):
-            end = min(start + _READ_AT_ONCE, len(source))
-            records = source.__getitems__(list(range(start, end)))
-            for record in records:
-                feature = tf.train.Example.FromString(record).features.feature
+    per_case, labels, pixel_hash, stored_bytes = [], [], [], 0
+    with console.Progress("indexing", len(records), "case") as progress:
+        for start in range(0, len(records), READ_AT_ONCE):
+            contents = records.read(range(start, min(start + READ_AT_ONCE, len(records))))
+            for content in contents:
+                feature = tf.train.Example.FromString(content).features.feature
                 for name, values in columns.items():
                     values += [value.decode() for value in feature[name].bytes_list.value]
                 per_case.append(len(feature["image_id"].bytes_list.value))
                 labels += feature["findings" if num_findings else "class_label"].int64_list.value
-            progress.update(len(records))
+                pixel_hash += feature["pixel_hash"].int64_list.value
+                stored_bytes += sum(map(len, feature["images"].bytes_list.value))
+            progress.update(len(contents))
     findings = np.array(labels, np.int8).reshape(-1, num_findings) if num_findings else None
-    return CaseIndex(
+    index = CaseIndex(
         **{name: np.array(values, np.str_) for name, values in columns.items()},
         first_image=np.concatenate([[0], np.cumsum(per_case)]).astype(np.int64),
         class_label=np.zeros(0, np.int64) if num_findings else np.array(labels, np.int64),
         findings=findings if num_findings else np.zeros((0, 0), np.int8),
+        pixel_hash=np.array(pixel_hash, np.int64),
     )
+    return index, stored_bytes
+
+
+def save_arrays(path, arrays):
+    """Writes {name: array} as .npz, whole or not at all; raises OSError."""
+    unfinished = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(unfinished, "wb") as file:
+            np.savez_compressed(file, **arrays)
+        os.replace(unfinished, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.remove(unfinished)
+        raise

@@ -6,7 +6,8 @@ import hashlib
 
 import numpy as np
 
-from data_builders.case_builder import NOT_MENTIONED
+from data_builders.case_builder import NOT_MENTIONED, UNCERTAIN
+from data_builders.tables import one_of
 from micle_tf.errors import BadInput
 
 OTHER = "Other"
@@ -21,11 +22,18 @@ class Targets:
       multilabel: False: each image has one class (softmax); True: any number of findings
         (sigmoid), each of which may be unknown.
       has_rest: the last class is "Other", which stands for all that are not named.
+      uncertain: what a finding is that is stated as uncertain: "ignore" (neither learned nor
+        judged), "zeros" (absent) or "ones" (present), the policies U-Ignore, U-Zeros and U-Ones
+        of CheXpert (Irvin et al., 2019).
+      unmentioned: what a finding is that is not mentioned for an image of which others are:
+        "zeros" or "ignore". An image of which nothing at all is mentioned is unlabelled.
     """
 
     names: tuple
     multilabel: bool
     has_rest: bool = False
+    uncertain: str = "ignore"
+    unmentioned: str = "zeros"
 
     def to_json(self):
         """As plain JSON; `Targets(**...)` is the inverse."""
@@ -35,7 +43,18 @@ class Targets:
         object.__setattr__(self, "names", tuple(self.names))
 
     @classmethod
-    def of(cls, data, top_classes=0, split="train"):
+    def of_config(cls, config, data):
+        """`of` with what a `Config` says."""
+        return cls.of(
+            data, config.top_classes, config.train_split, config.findings,
+            config.uncertain, config.unmentioned,
+        )  # fmt: skip
+
+    @classmethod
+    def of(
+        cls, data, top_classes=0, split="train", findings="", uncertain="ignore",
+        unmentioned="zeros",
+    ):  # fmt: skip
         """The targets of a dataset.
 
         Args:
@@ -44,14 +63,18 @@ class Targets:
             images in `split`; all others become "Other", one of that name too. Those kept stay
             in their order.
           split: where the classes are counted.
+          findings: names, separated by commas, or "all"; empty: the dataset's default ones.
+          uncertain, unmentioned: see the attributes.
 
         Raises:
-          BadInput: nothing is labelled, or top_classes does not fit.
+          BadInput: nothing is labelled, or top_classes or findings do not fit.
         """
         if data.finding_names:
             if top_classes:
                 raise BadInput(f"--top_classes={top_classes}: {data.name} has findings, no classes")
-            return cls(data.finding_names, True)
+            return cls(_chosen(findings, data), True, False, uncertain, unmentioned)
+        if findings:
+            raise BadInput(f"--findings={findings}: {data.name} has one class per image")
         if not data.class_names:
             raise BadInput(f"--dataset: {data.name} has no labels")
         if top_classes >= len(data.class_names):
@@ -81,8 +104,9 @@ class Targets:
           flag: what to name in errors.
 
         Returns:
-          [I] int64 classes, -1 if unlabelled; or [I, K] int8 findings: 1, 0, -1 uncertain,
-          -2 not mentioned, also where the dataset lacks a finding.
+          [I] int64 classes, -1 if unlabelled; or [I, K] int8 findings: 1 or 0, as
+          `uncertain` and `unmentioned` say; what is neither learned nor judged is -1 if
+          uncertain and -2 if not mentioned, also where the dataset lacks a finding.
 
         Raises:
           BadInput: the dataset has labels of the other kind, a class that is not among the
@@ -100,14 +124,14 @@ class Targets:
         if self.multilabel and not data.finding_names:  # nothing is labelled
             return np.full((index.num_images, len(self.names)), NOT_MENTIONED, np.int8)
         if self.multilabel:
-            shared = [name for name in self.names if name in data.finding_names]
-            if not shared:
+            columns = {name: column_of(data, name) for name in self.names}
+            if all(column is None for column in columns.values()):
                 raise BadInput(f"{flag}: {data.name} has none of {_listed(self.names)}")
-            labels = np.full((index.num_images, len(self.names)), NOT_MENTIONED, np.int8)
-            for name in shared:
-                column = data.finding_names.index(name)
-                labels[:, self.names.index(name)] = index.findings[:, column]
-            return labels
+            stated = np.full((index.num_images, len(self.names)), NOT_MENTIONED, np.int8)
+            for k, column in enumerate(columns.values()):
+                if column is not None:
+                    stated[:, k] = self._judged(index.findings, column)
+            return stated
         unknown = [name for name in data.class_names if name not in self.names]
         if unknown and not self.has_rest:
             raise BadInput(
@@ -117,6 +141,41 @@ class Targets:
         number = {name: k for k, name in enumerate(self.names)}
         new = [number.get(name, len(self.names) - 1) for name in data.class_names] + [-1]
         return np.array(new, np.int64)[index.class_label]
+
+    def _judged(self, findings, column):
+        """[I] int8: one finding, after the two policies."""
+        values = findings[:, column].copy()
+        if self.unmentioned == "zeros":
+            values[(values == NOT_MENTIONED) & (findings != NOT_MENTIONED).any(axis=1)] = 0
+        if self.uncertain != "ignore":
+            values[values == UNCERTAIN] = int(self.uncertain == "ones")
+        return values
+
+
+def column_of(data, name):
+    """Where a dataset keeps a finding, under this name or its own; None if it has none."""
+    for known in (name, data.synonyms.get(name)):
+        if known in data.finding_names:
+            return data.finding_names.index(known)
+    return None
+
+
+def _chosen(findings, data):
+    """The findings to predict, of a dataset that has any."""
+    if not findings:
+        return data.default_findings or data.finding_names
+    if findings == "all":
+        return data.finding_names
+    names = tuple(name.strip() for name in findings.split(","))
+    for name in names:
+        if name not in data.finding_names:
+            raise BadInput(
+                f"--findings={findings}: {data.name} has no finding {name}; it has "
+                f"{one_of(name, data.finding_names)}"
+            )
+        if names.count(name) > 1:
+            raise BadInput(f"--findings={findings}: {name} is named twice")
+    return names
 
 
 def _listed(names, most=20):

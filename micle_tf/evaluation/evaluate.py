@@ -1,10 +1,12 @@
 """--mode=evaluate: what a finished classifier says of a split, of its own or of other data."""
 
+import dataclasses
 import time
 
 from micle_tf import console
 from micle_tf.data import cases
 from micle_tf.data.supervised import SELECTION_SPLIT
+from micle_tf.data.targets import column_of
 from micle_tf.errors import BadInput
 from micle_tf.evaluation import predictions
 from micle_tf.evaluation.classifier import open_classifier
@@ -38,10 +40,12 @@ def evaluate(config):
         console.say(line)
     reader = data.open(config.eval_split, "--eval_split")
     flag = f"--manifest={config.manifest}" if config.manifest else f"--dataset={config.dataset}"
-    labels = classifier.targets.labels(data, reader.index, flag)
-    lacking = [name for name in classifier.names if name not in data.finding_names]
-    if data.finding_names and lacking:
-        console.say(f"note: {data.name} says nothing of {', '.join(lacking)}")
+    targets = dataclasses.replace(
+        classifier.targets, uncertain=config.uncertain, unmentioned=config.unmentioned
+    )
+    labels = targets.labels(data, reader.index, flag)
+    if data.finding_names:
+        _say_which_findings(data, targets)
     learned = set(classifier.config.train_split.split("+")) & set(config.eval_split.split("+"))
     if data.name == classifier.data:
         if learned:
@@ -51,7 +55,7 @@ def evaluate(config):
     console.say(f"weights: {classifier.weights}")
     facts = {
         "data": data.name,
-        "targets": classifier.targets.to_json(),
+        "targets": targets.to_json(),
         "weights": state.identify_weights(classifier.checkpoint),
     }
     run = state.RunDirectory(config.model_dir, config, facts)
@@ -70,6 +74,18 @@ def evaluate(config):
         )
         trained = classifier.result or {"method": classifier.config.mode, "steps": 0}
         return predictions.finish(
-            run, config, data, classifier.targets, levels,
+            run, config, data, targets, levels,
             method=trained["method"], steps=trained["steps"], seconds=time.monotonic() - started,
         )  # fmt: skip
+
+
+def _say_which_findings(data, targets):
+    """Notes which findings go by another name in the data, and which it lacks."""
+    column = {name: column_of(data, name) for name in targets.names}
+    named = {k: data.finding_names[c] for k, c in column.items() if c is not None}
+    for name, other in named.items():
+        if name != other:
+            console.say(f"note: {name} is {other} in {data.name}")
+    lacking = [name for name, place in column.items() if place is None]
+    if lacking:
+        console.say(f"note: {data.name} says nothing of {', '.join(lacking)}")

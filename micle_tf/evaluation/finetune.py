@@ -63,7 +63,7 @@ def finetune(config):
     data = workers.chief_first(lambda: cases.open_cases(config))
     for line in cases.describe(data):
         console.say(line)
-    targets = Targets.of(data, config.top_classes, config.train_split)
+    targets = Targets.of_config(config, data)
     splits = labelled_splits(config, data, targets)
     units = _check_batch(config, splits["train"], replicas)
 

@@ -43,7 +43,7 @@ def linear_eval(config):
     data = cases.open_cases(config)
     for line in cases.describe(data):
         console.say(line)
-    targets = Targets.of(data, config.top_classes, config.train_split)
+    targets = Targets.of_config(config, data)
     splits = labelled_splits(config, data, targets)
     keras.utils.set_random_seed(config.seed)
     encoder = build_encoder(config, batch_norm(1, config.precision))

@@ -9,7 +9,7 @@ import tensorflow as tf
 from data_builders import case_builder
 from data_builders.derm_cases import derm_cases_dataset_builder as derm_cases
 from micle_tf.config import Config
-from micle_tf.data import cases
+from micle_tf.data import cases, prepare
 from micle_tf.errors import BadInput, Stopped
 from tests.pictures import jpeg, png
 
@@ -239,25 +239,25 @@ def test_what_changes_is_prepared_anew(config, photos, monkeypatch):
 
 
 def test_an_interrupted_preparation_leaves_nothing(config, tmp_path, monkeypatch):
-    original, read = case_builder.read_image, []
+    original, read = case_builder.read_case, []
 
-    def interrupted(image, max_pixels):
-        read.append(image.image_id)
-        if len(read) > 7:
+    def interrupted(case, images):
+        read.append(case.case_id)
+        if len(read) > 4:
             raise KeyboardInterrupt
-        return original(image, max_pixels)
+        return original(case, images)
 
-    monkeypatch.setattr(case_builder, "read_image", interrupted)
+    monkeypatch.setattr(case_builder, "read_case", interrupted)
     with pytest.raises(KeyboardInterrupt):
         cases.open_cases(config)
     assert not (tmp_path / "data").exists()
-    monkeypatch.setattr(case_builder, "read_image", original)
+    monkeypatch.setattr(case_builder, "read_case", original)
     assert cases.open_cases(config).index["train"].num_images == 6
 
 
 def test_an_interrupted_index_leaves_nothing(config, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(cases, "build_index", lambda *_: 1 / 0)
+        patched.setattr(prepare, "build_index", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             cases.open_cases(config)
     assert not (tmp_path / "data").exists()
@@ -270,11 +270,11 @@ def test_killed_while_it_prepares(config, tmp_path):
         "from data_builders import case_builder\n"
         "from micle_tf.config import Config\n"
         "from micle_tf.data import cases\n"
-        "original = case_builder._example\n"
-        "def killed(case, reading):\n"
+        "original = case_builder.read_case\n"
+        "def killed(case, images):\n"
         "    if case.case_id == 'c4': os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return original(case, reading)\n"
-        "case_builder._example = killed\n"
+        "    return original(case, images)\n"
+        "case_builder.read_case = killed\n"
         "cases.open_cases(Config(manifest=sys.argv[1], data_dir=sys.argv[2]))\n"
     )
     command = [sys.executable, "-c", program, config.manifest, config.data_dir]
@@ -297,14 +297,14 @@ def test_a_lost_index_is_made_again(config, tmp_path, monkeypatch):
 
 
 def test_two_at_the_same_time(config, monkeypatch, tmp_path):
-    move, prepared = cases._move, count_preparations(monkeypatch)
+    move, prepared = prepare._move, count_preparations(monkeypatch)
 
     def late(folder, place):
-        monkeypatch.setattr(cases, "_move", move)
+        monkeypatch.setattr(prepare, "_move", move)
         cases.open_cases(config)  # somebody else begins later and is done before
         move(folder, place)
 
-    monkeypatch.setattr(cases, "_move", late)
+    monkeypatch.setattr(prepare, "_move", late)
     assert cases.open_cases(config).index["train"].num_images == 6
     assert len(prepared) == 2
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["derm_cases"]
@@ -317,7 +317,7 @@ def test_two_at_the_same_time(config, monkeypatch, tmp_path):
     "content, fault",
     [
         (b"", "the file is empty"),
-        (b"hello", "not a JPEG or PNG image"),
+        (b"hello", "not a JPEG, PNG or DICOM image"),
         (jpeg(20, 20)[:-100], "the image is damaged or cut short"),
         (png(40, 40), "40 x 40 pixels are more than --max_pixels=400"),
     ],
@@ -353,7 +353,7 @@ def test_a_full_disk(config, tmp_path, monkeypatch):
     def full(folder, place):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cases, "_move", full)
+    monkeypatch.setattr(prepare, "_move", full)
     with pytest.raises(Stopped) as caught:
         cases.open_cases(config)
     assert str(caught.value) == f"the disk is full: {tmp_path}/data"
@@ -362,11 +362,16 @@ def test_a_full_disk(config, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        (dict(dataset="imagenet"), "--dataset=imagenet: not one of derm_cases"),
+        (
+            dict(dataset="imagenet"),
+            "--dataset=imagenet: neither one of derm_cases, chexpert_cases, nih_chest_xray14, "
+            "mimic_cxr_jpg, padchest nor a tensorflow_datasets set; did you mean imagenette or "
+            "imagenet_r or imagenet_a?",
+        ),
         (
             dict(dataset="derm_cases/real"),
             "--dataset=derm_cases/real: derm_cases has synthetic, synthetic_shuffled, "
-            "synthetic_same_photo, manifest",
+            "synthetic_same_photo, manifest, scin, pad_ufes_20, ham10000, isic2019",
         ),
         (
             dict(dataset="derm_cases/manifest"),

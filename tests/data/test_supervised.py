@@ -27,7 +27,7 @@ def make_data(labels, class_names=("a", "b"), finding_names=()):
         for split, found in labels.items()
     }
     return types.SimpleNamespace(
-        name="set", class_names=class_names, finding_names=finding_names,
+        name="set", class_names=class_names, finding_names=finding_names, synonyms={},
         open=lambda split, flag="--train_split": readers[split],
     )  # fmt: skip
 
@@ -53,12 +53,22 @@ def test_only_training_labels_are_few(capsys):
     np.testing.assert_array_equal(splits["evaluation"].labels, np.repeat(GOOD["test"], 2))
 
 
-def test_findings_of_splits(capsys):
-    table = {split: [[1, -2], [0, 1], [-1, -2]] for split in GOOD}
+@pytest.mark.parametrize(
+    "unmentioned, images, labels",
+    [
+        # Uncertain alone says nothing; with zeros, the finding beside it is absent.
+        ("ignore", [0, 1, 2, 3], "labels: 4 images of 2 cases to learn 2 findings\n"),
+        ("zeros", [0, 1, 2, 3, 4, 5], "labels: 6 images of 3 cases to learn 2 findings\n"),
+    ],
+)
+def test_findings_of_splits(unmentioned, images, labels, capsys):
+    table = {split: [[1, -2], [0, 1], [-1, -2], [-2, -2]] for split in GOOD}
     data = make_data(table, (), ("e", "f"))
-    splits = splits_of(targets=Targets(("e", "f"), True), data=data)
-    assert splits["train"].images.tolist() == [0, 1, 2, 3]  # uncertain alone says nothing
-    assert capsys.readouterr().out == "labels: 4 images of 2 cases to learn 2 findings\n"
+    targets = Targets(("e", "f"), True, unmentioned=unmentioned)
+    splits = splits_of(targets=targets, data=data)
+    for split in splits.values():
+        assert split.images.tolist() == images
+    assert capsys.readouterr().out == labels
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,10 @@ import types
 import numpy as np
 import pytest
 
+from micle_tf.config import Config
+from micle_tf.data.cases import CaseData
 from micle_tf.data.reader import CaseIndex
-from micle_tf.data.targets import Targets, choose_labelled, is_labelled
+from micle_tf.data.targets import Targets, choose_labelled, column_of, is_labelled
 from micle_tf.errors import BadInput
 
 CLASSES = ("a", "b", "c", "d")
@@ -26,11 +28,18 @@ def make_index(images_per_case, labels=None, findings=None):
     )
 
 
-def make_data(index, class_names=(), finding_names=(), name="set"):
-    """What `Targets` reads of a `CaseData`, without files."""
-    reader = types.SimpleNamespace(index=index)
-    return types.SimpleNamespace(
-        name=name, class_names=class_names, finding_names=finding_names, open=lambda split: reader
+def make_data(index, class_names=(), finding_names=(), default_findings=(), synonyms=None):
+    """A `CaseData` of one split, train, without files."""
+    return CaseData(
+        name="set",
+        class_names=class_names,
+        finding_names=finding_names,
+        labels_shared_by_case=True,
+        notes=(),
+        index={"train": index},
+        readers={"train": types.SimpleNamespace(index=index)},
+        default_findings=default_findings,
+        synonyms=synonyms or {},
     )
 
 
@@ -225,7 +234,7 @@ def test_findings_in_another_order_and_missing_ones():
     data = make_data(index, finding_names=("z", "a"))
     labels = Targets(("a", "b", "z"), True).labels(data, index)
     assert labels.dtype == np.int8
-    assert labels.tolist() == [[0, -2, 1], [-2, -2, -1], [1, -2, 0]]
+    assert labels.tolist() == [[0, -2, 1], [0, -2, -1], [1, -2, 0]]
     with pytest.raises(BadInput, match="--x: set has none of b, c"):
         Targets(("b", "c"), True).labels(data, index, "--x")
 
@@ -260,4 +269,101 @@ def test_json_round_trip():
     assert Targets(**targets.to_json()) == targets
     assert targets.to_json() == {
         "names": ["a", "b"], "multilabel": True, "has_rest": False,
+        "uncertain": "ignore", "unmentioned": "zeros",
     }  # fmt: skip
+
+
+# ---------------------------------------------------------------- findings: what counts as what
+
+# Present, absent, uncertain and not mentioned beside each other; then only what is uncertain;
+# then nothing at all.
+STATED = np.array([[1, 0, -1, -2], [-2, 1, -2, -1], [-1, -2, -2, -2], [-2, -2, -2, -2]], np.int8)
+JUDGED = {
+    ("ignore", "zeros"): [[1, 0, -1, 0], [0, 1, 0, -1], [-1, 0, 0, 0], [-2, -2, -2, -2]],
+    ("zeros", "zeros"): [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [-2, -2, -2, -2]],
+    ("ones", "zeros"): [[1, 0, 1, 0], [0, 1, 0, 1], [1, 0, 0, 0], [-2, -2, -2, -2]],
+    ("ignore", "ignore"): STATED.tolist(),
+    ("zeros", "ignore"): [[1, 0, 0, -2], [-2, 1, -2, 0], [0, -2, -2, -2], [-2, -2, -2, -2]],
+    ("ones", "ignore"): [[1, 0, 1, -2], [-2, 1, -2, 1], [1, -2, -2, -2], [-2, -2, -2, -2]],
+}
+NAMES = ("Edema", "Mass", "Effusion", "Hernia")
+
+
+@pytest.fixture
+def chests():
+    return make_data(make_index([1] * 4, findings=STATED), finding_names=NAMES)
+
+
+@pytest.mark.parametrize("uncertain, unmentioned", JUDGED)
+def test_policies(chests, uncertain, unmentioned):
+    targets = Targets.of(chests, uncertain=uncertain, unmentioned=unmentioned)
+    assert (targets.uncertain, targets.unmentioned) == (uncertain, unmentioned)
+    labels = targets.labels(chests, chests.index["train"])
+    assert labels.dtype == np.int8
+    assert labels.tolist() == JUDGED[uncertain, unmentioned]
+    only_uncertain = (uncertain, unmentioned) != ("ignore", "ignore")  # the third image
+    assert is_labelled(labels).tolist() == [True, True, only_uncertain, False]
+    np.testing.assert_array_equal(chests.index["train"].findings, STATED)  # as it was
+
+
+def test_policies_of_a_config(chests):
+    config = Config(uncertain="ones", unmentioned="ignore", findings="Hernia, Edema")
+    targets = Targets.of_config(config, chests)
+    assert targets == Targets(("Hernia", "Edema"), True, False, "ones", "ignore")
+    assert Targets.of_config(Config(), chests) == Targets(NAMES, True, False, "ignore", "zeros")
+    assert Targets(**targets.to_json()) == targets
+
+
+@pytest.mark.parametrize("uncertain", ["ignore", "zeros", "ones"])
+@pytest.mark.parametrize("unmentioned", ["zeros", "ignore"])
+def test_what_a_dataset_lacks_is_never_judged(chests, uncertain, unmentioned):
+    targets = Targets(("Mass", "Fracture"), True, False, uncertain, unmentioned)
+    labels = targets.labels(chests, chests.index["train"])
+    assert labels[:, 1].tolist() == [-2] * 4
+    assert labels[:2, 0].tolist() == [0, 1]
+
+
+def test_an_image_is_mentioned_by_findings_that_are_not_predicted(chests):
+    """Whoever wrote of the oedema would have written of the hernia."""
+    labels = Targets(("Hernia",), True).labels(chests, chests.index["train"])
+    assert labels.tolist() == [[0], [-1], [0], [-2]]
+
+
+def test_other_names_of_findings():
+    data = make_data(
+        make_index([1] * 2, findings=[[1, 0], [0, 1]]),
+        finding_names=("Effusion", "Mass"),
+        synonyms={"Pleural Effusion": "Effusion", "Mass": "Effusion"},
+    )
+    assert [column_of(data, name) for name in ("Effusion", "Pleural Effusion", "Hernia")] == [
+        0, 0, None,
+    ]  # fmt: skip
+    assert column_of(data, "Mass") == 1  # its own name goes first
+    targets = Targets(("Mass", "Pleural Effusion", "Edema"), True)
+    assert targets.labels(data, data.index["train"]).tolist() == [[0, 1, -2], [1, 0, -2]]
+    with pytest.raises(BadInput) as error:
+        Targets(("Edema", "Hernia"), True).labels(data, data.index["train"], "--dataset=x")
+    assert str(error.value) == "--dataset=x: set has none of Edema, Hernia"
+
+
+def test_which_findings_are_predicted():
+    data = make_data(
+        make_index([1], findings=[[1, 0, 1, 0]]), finding_names=NAMES, default_findings=("Mass",)
+    )
+    assert Targets.of(data).names == ("Mass",)
+    assert Targets.of(data, findings="all").names == NAMES
+    assert Targets.of(data, findings="Hernia,Edema").names == ("Hernia", "Edema")
+    for findings, message in (
+        ("Edma", f"has no finding Edma; it has {', '.join(NAMES)}; did you mean Edema?"),
+        ("Edema,x", f"has no finding x; it has {', '.join(NAMES)}"),
+        ("Edema,", f"has no finding ; it has {', '.join(NAMES)}"),
+    ):
+        with pytest.raises(BadInput) as error:
+            Targets.of(data, findings=findings)
+        assert str(error.value) == f"--findings={findings}: set {message}"
+    with pytest.raises(BadInput) as error:
+        Targets.of(data, findings="Edema,Mass,Edema")
+    assert str(error.value) == "--findings=Edema,Mass,Edema: Edema is named twice"
+    with pytest.raises(BadInput) as error:
+        Targets.of(make_data(make_index([1], [0]), ("a", "b")), findings="Edema")
+    assert str(error.value) == "--findings=Edema: set has one class per image"

@@ -92,7 +92,7 @@ def test_one_column_for_two_purposes():
     assert sorted(cases_of(manifest)) == ["a.png", "b.png", "c.png"]
 
 
-_NAMES = "image, case_id, patient_id, label, view, split"
+_NAMES = "image, case_id, patient_id, study_id, label, view, split"
 
 
 @pytest.mark.parametrize(

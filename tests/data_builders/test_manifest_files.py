@@ -7,6 +7,7 @@ import pytest
 
 from data_builders.case_builder import BadData, case_examples
 from data_builders.derm_cases.manifest import read_manifest
+from data_builders.images import ImageOptions
 from tests.data_builders.manifests import GIF, cases_of, expect_fault, read, split_of
 from tests.pictures import jpeg, png
 
@@ -132,10 +133,10 @@ def test_images_lie_beside_the_manifest_by_default(image_folder, monkeypatch):
     "name, content, message",
     [
         ("x.jpg", b"", "the file is empty"),
-        ("x.jpg", b"a text\n", "not a JPEG or PNG image"),
-        ("x.dcm", b"\0" * 128 + b"DICM", "not a JPEG or PNG image"),
-        ("x.jpg", GIF, "not a JPEG or PNG image"),
-        ("x.jpg", b"BM" + bytes(60), "not a JPEG or PNG image"),
+        ("x.jpg", b"a text\n", "not a JPEG, PNG or DICOM image"),
+        ("x.dcm", bytes(200), "not a JPEG, PNG or DICOM image"),
+        ("x.jpg", GIF, "not a JPEG, PNG or DICOM image"),
+        ("x.jpg", b"BM" + bytes(60), "not a JPEG, PNG or DICOM image"),
         ("x.jpg", jpeg(40, 50)[:-200], "the image is damaged or cut short"),
         ("x.png", png(40, 50)[:-200], "the image is damaged or cut short"),
         ("x.jpg", jpeg(61, 60), "60 x 61 pixels are more than --max_pixels=3600"),
@@ -145,17 +146,17 @@ def test_images_lie_beside_the_manifest_by_default(image_folder, monkeypatch):
 def test_content_that_is_wrong_names_the_row(image_folder, name, content, message):
     (image_folder / "a.png").write_bytes(png(60, 60))
     (image_folder / name).write_bytes(content)
-    case = cases_of(read(f"image,case_id\na.png,c1\n{name},c1\n"))["c1"]
+    source = read(f"image,case_id\na.png,c1\n{name},c1\n")
     with pytest.raises(BadData) as caught:
-        list(case_examples([case], max_pixels=3600))
+        list(case_examples(source.cases["train"], ImageOptions(max_pixels=3600), source))
     assert str(caught.value) == f"cases.csv row 3: {name}: {message}"
 
 
 def test_image_that_goes_while_it_is_prepared(image_folder):
-    case = cases_of(read("image,case_id\na.png,c1\n"))["c1"]
+    source = read("image,case_id\na.png,c1\n")
     (image_folder / "a.png").unlink()
     with pytest.raises(BadData) as caught:
-        list(case_examples([case], max_pixels=3600))
+        list(case_examples(source.cases["train"], ImageOptions(), source))
     assert str(caught.value) == (
         "cases.csv row 2: a.png: cannot be read: No such file or directory"
     )
@@ -180,7 +181,7 @@ def test_no_such_manifest():
             "image,case_id,label\na.png,c1,x\nb.png,c1\n",
             "cases.csv row 3: 2 fields, but the header has 3",
         ),
-        ("image,case_id\na.png,c1,\n", "cases.csv row 2: 3 fields, but the header has 2"),
+        ("image,case_id\na.png,c1,x\n", "cases.csv row 2: 3 fields, but the header has 2"),
         (b"image,case_id\na.png,c1\nb.png,c\xe9\n", "cases.csv row 3: not UTF-8 text"),
         (b"\xef\xbb\xbfimage,case_id\na.png,c\xe9\n", "cases.csv row 2: not UTF-8 text"),
         ("image,case_id\n".encode("utf-16"), "cases.csv row 1: not UTF-8 text"),
@@ -239,6 +240,12 @@ def test_dialects(mark, line_end, start):
     assert [image.image_id for image in case.images] == ["a.png", "b.png"]
     assert manifest.class_names == ("nevus",)
     assert case.attributes == {"a, b; c": ["x", "two\nlines"]}
+
+
+def test_blank_fields_at_the_end_of_a_row_do_not_count():
+    case = cases_of(read("image,case_id\na.png,c1,\nb.png,c1,, \nc.png,c1\n"))["c1"]
+    assert [image.image_id for image in case.images] == ["a.png", "b.png", "c.png"]
+    assert case.attributes == {}
 
 
 def test_a_manifest_that_is_no_text_but_an_image(image_folder):

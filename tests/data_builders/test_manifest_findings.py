@@ -3,8 +3,8 @@
 import pytest
 
 from data_builders.case_builder import BadData
-from data_builders.derm_cases.findings import parse_findings
 from data_builders.derm_cases.manifest import read_manifest
+from data_builders.findings import parse_findings
 from tests.data_builders.manifests import cases_of, expect_fault, read
 
 pytestmark = pytest.mark.usefixtures("image_folder")
@@ -329,14 +329,3 @@ def test_fingerprint_covers_findings_and_their_names():
     assert len({manifest.fingerprint for manifest in seen}) == len(seen)
     again = read(text.replace("1,0\n", "1.0,0.0\n"), **both)
     assert again.fingerprint == seen[1].fingerprint
-
-
-def test_fingerprint_without_findings_is_that_of_older_versions():
-    """So that data prepared by them is found again."""
-    text = (
-        "image,case_id,patient_id,label,view,split,age\n"
-        "a.png,c1,p1,x,v,train,40\nb.png,c2,p2,y,v,test,50\n"
-    )
-    assert read(text).fingerprint == (
-        "45a807ef402023ceae38d6998b957cb7169ab0a19a9c2d2f0fc64eac89af585e"
-    )

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from data_builders.case_builder import choose_split
+from data_builders.splits import choose_split
 from tests.data_builders.manifests import expect_fault, read, split_of
 
 pytestmark = pytest.mark.usefixtures("image_folder")

@@ -55,7 +55,8 @@ def data_flags(folder, kind="classes"):
     if kind == "classes":
         return [f"--manifest={folder / 'photos/cases.csv'}", f"--data_dir={folder}"]
     findings = f"--findings={','.join(FINDINGS)}"
-    return [f"--manifest={folder / 'photos/findings.csv'}", findings, f"--data_dir={folder}"]
+    rest = [f"--data_dir={folder}", "--unmentioned=ignore"]
+    return [f"--manifest={folder / 'photos/findings.csv'}", findings, *rest]
 
 
 def command(mode, out, *flags):
@@ -245,7 +246,9 @@ def test_kept_projection_layers_start_from_the_checkpoint(folder):
 def test_random_weights_are_the_supervised_baseline(tuned, capsys):
     config = json.loads((tuned["findings"] / "config.json").read_text())
     assert config["checkpoint"] == "" and config["targets"]["multilabel"]
-    arguments = [f"--{name}={config[name]}" for name in ("manifest", "findings", "data_dir")]
+    arguments = [
+        f"--{name}={config[name]}" for name in ("manifest", "findings", "data_dir", "unmentioned")
+    ]
     flags = ["--train_epochs=5", "--class_weights=balanced", "--train_batch_size=16"]
     run("finetune", tuned["findings"], *arguments, *TINY, *flags)
     shown = capsys.readouterr().out

@@ -186,6 +186,7 @@ def findings_run(folder):
     (folder / "photos/findings.csv").write_text("\n".join(map(",".join, rows)))
     data = [f"--manifest={folder / 'photos/findings.csv'}", f"--findings={','.join(FINDINGS)}"]
     more = [f"--data_dir={folder}", "--bootstrap_samples=40", f"--model_dir={folder / 'findings'}"]
+    more.append("--unmentioned=ignore")
     assert cli.main(["--mode=linear_eval", *data, *TINY[:3], *more]) == 0
     return folder / "findings"
 
@@ -238,7 +239,15 @@ def test_findings_are_fitted_by_independent_logistic_regressions(findings_run):
 
 def test_a_finished_run_of_findings_says_so(findings_run, capsys):
     config = json.loads((findings_run / "config.json").read_text())
-    names = ("manifest", "findings", "data_dir", "model_dir", "bootstrap_samples")
+    names = (
+        "manifest",
+        "findings",
+        "data_dir",
+        "unmentioned",
+        "model_dir",
+        "bootstrap_samples",
+        "unmentioned",
+    )
     flags = [f"--{name}={config[name]}" for name in names]
     assert cli.main(["--mode=linear_eval", *TINY[:3], *flags]) == 0
     shown = capsys.readouterr().out

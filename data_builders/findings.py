@@ -5,9 +5,9 @@ finding that holds 1, 0, -1 (uncertain) or nothing (CheXpert, Irvin et al., 2019
 separated by "|" in one column (ChestX-ray14, Wang et al., 2017).
 """
 
-import difflib
 
 from data_builders.case_builder import NOT_MENTIONED, BadData
+from data_builders.tables import one_of
 
 
 def parse_findings(text):
@@ -52,7 +52,7 @@ class FindingColumns:
             if name not in present:
                 raise BadData(
                     f"{self._column_flag}: {manifest} has no column {name}; "
-                    f"it has {_one_of(name, present)}"
+                    f"it has {one_of(name, present)}"
                 )
             if taken and name in taken:
                 raise BadData(f"{self._column_flag}: column {name} is the {taken[name]} already")
@@ -103,7 +103,7 @@ class FindingColumns:
                 if name not in known:
                     raise BadData(
                         f"{self._flag}: column {self._column} of {self._manifest} has no finding "
-                        f"{name}; it has {_one_of(name, known)}"
+                        f"{name}; it has {one_of(name, known)}"
                     )
             names = names or tuple(known)
             for name in names:
@@ -132,9 +132,3 @@ def _refuse_twins(name, names, owner):
     twins = [other for other in names if other.casefold() == name.casefold()]
     if len(twins) > 1:
         raise BadData(f"{owner} has both {twins[0]} and {twins[1]}, which differ only by case")
-
-
-def _one_of(name, names):
-    """The names, with a hint if one of them is near."""
-    near = difflib.get_close_matches(name, names, 1)
-    return ", ".join(names) + (f"; did you mean {near[0]}?" if near else "")

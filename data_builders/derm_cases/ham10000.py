@@ -1,0 +1,97 @@
+"""HAM10000: dermoscopic photos of pigmented lesions; a case is a lesion."""
+
+import glob
+import os
+import sys
+
+from data_builders.case_builder import BadData
+from data_builders.grouping import ImageRow, group_rows
+from data_builders.image_files import IMAGE_ENDINGS, ImageFolder
+from data_builders.tables import Table, find_table, find_table_or_none
+
+DESCRIPTION = "HAM10000: 10,015 dermoscopic photos of 7,470 pigmented lesions, 7 classes."
+CLASS_NAMES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
+
+_TABLES = ("HAM10000_metadata", "HAM10000_metadata.csv", "HAM10000_metadata.tab")
+_HOW_TO_GET = (
+    "it comes with HAM10000 (Harvard Dataverse, doi 10.7910/DVN/DBW86T); beside it lie the folders "
+    "HAM10000_images_part_1 and HAM10000_images_part_2"
+)
+_ATTRIBUTES = ("age", "sex", "localization", "dx_type", "dataset")
+
+
+def read(folder, options):
+    """Reads HAM10000 as its owners, or Kaggle, ship it. No image is opened.
+
+    Args:
+      folder: holds HAM10000_metadata (no ending, .csv or .tab) and the images, in whatever
+        sub-folders; or holds a folder ham10000 that does.
+      options: `grouping.ReadOptions`. There are no studies and no patients.
+
+    Returns:
+      A `CaseSource`: one class per lesion.
+
+    Raises:
+      BadData: one line that names the flag, or file and row.
+    """
+    own = os.path.join(folder, "ham10000")
+    if os.path.isdir(own) and not find_table_or_none(folder, *_TABLES):
+        folder = own
+    table = Table(find_table(folder, *_TABLES, instructions=_HOW_TO_GET))
+    rows = _rows(table, folder, options.bad_images)
+    if not rows:
+        raise BadData(f"{table.path}: no images in it")
+    return group_rows(rows, options, class_names=CLASS_NAMES)
+
+
+def _rows(table, folder, bad_images):
+    """[ImageRow] of the images there are."""
+    lesion, image, label = (table.column(name) for name in ("lesion_id", "image_id", "dx"))
+    places = {name: table.column(name, needed=False) for name in _ATTRIBUTES}
+    places = {name: place for name, place in places.items() if place is not None}
+    images, paths = ImageFolder(folder, bad_images), _paths(folder)
+    rows = []
+    for where, fields in table:
+        for place in (lesion, image):
+            if not fields[place]:
+                raise BadData(f"{where}: column {table.header[place]} is blank")
+        name = fields[image]
+        file = images.find(paths.get(name, f"{name}.jpg"), where)
+        if file:
+            stated = {key: fields[place].removesuffix(".0") for key, place in places.items()}
+            rows.append(
+                ImageRow(
+                    where=where,
+                    file=file,
+                    image=name,
+                    case_id=fields[lesion],
+                    label=sys.intern(fields[label]),
+                    attributes={
+                        key: sys.intern(value)
+                        for key, value in stated.items()
+                        if value not in ("", "unknown")
+                    },
+                )
+            )
+    return rows
+
+
+def _paths(folder):
+    """{image_id: path in the folder}.
+
+    Some copies hold every photo twice, in folders whose names differ in case only: of two files
+    of one name and size the first one is taken.
+    """
+    paths = {}
+    for path in sorted(glob.glob("**/*", root_dir=folder, recursive=True)):
+        name, ending = os.path.splitext(os.path.basename(path))
+        if ending.lower() in IMAGE_ENDINGS:
+            first = paths.setdefault(name, path)
+            if first != path:
+                both = (os.path.join(folder, copy) for copy in (first, path))
+                if len({os.path.getsize(copy) for copy in both if os.path.exists(copy)}) > 1:
+                    raise BadData(
+                        f"--manual_dir={folder}: two images are called {name}: {first}, {path}; "
+                        "leave one of them there"
+                    )
+    return paths

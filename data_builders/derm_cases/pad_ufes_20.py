@@ -1,0 +1,91 @@
+"""PAD-UFES-20: smartphone photos of skin lesions; a case is a lesion of a patient."""
+
+import os
+import sys
+
+from data_builders.case_builder import BadData
+from data_builders.grouping import ImageRow, group_rows
+from data_builders.image_files import ImageFolder
+from data_builders.tables import Table, find_table, find_table_or_none
+
+DESCRIPTION = "PAD-UFES-20: 2,298 smartphone photos of 1,891 skin lesions, 6 classes."
+CLASS_NAMES = ("ACK", "BCC", "MEL", "NEV", "SCC", "SEK")
+
+_HOW_TO_GET = (
+    "it comes with PAD-UFES-20 (Mendeley Data, doi 10.17632/zr7vgbcyr2.1); beside it lies the "
+    "folder images with imgs_part_1, imgs_part_2 and imgs_part_3"
+)
+# Ours: the owners'. What describes household and descent is not taken over.
+_ATTRIBUTES = {
+    "age": "age",
+    "sex": "gender",
+    "fitzpatrick": "fitspatrick",
+} | {
+    name: name
+    for name in (
+        "region", "diameter_1", "diameter_2", "smoke", "drink", "skin_cancer_history",
+        "cancer_history", "itch", "grew", "hurt", "changed", "bleed", "elevation", "biopsed",
+    )
+}  # fmt: skip
+
+
+def read(folder, options):
+    """Reads PAD-UFES-20 as its owners ship it. No image is opened.
+
+    Args:
+      folder: holds metadata.csv and the images, in whatever sub-folders; or holds a folder
+        pad_ufes_20 that does.
+      options: `grouping.ReadOptions`. There are no studies.
+
+    Returns:
+      A `CaseSource`: one class per lesion. A case is called "PAT_1234/567": a number of a
+      lesion alone may be that of another patient's too.
+
+    Raises:
+      BadData: one line that names the flag, or file and row.
+    """
+    own = os.path.join(folder, "pad_ufes_20")
+    if os.path.isdir(own) and not find_table_or_none(folder, "metadata.csv"):
+        folder = own
+    table = Table(find_table(folder, "metadata.csv", instructions=_HOW_TO_GET))
+    rows = _rows(table, folder, options.bad_images)
+    if not rows:
+        raise BadData(f"{table.path}: no images in it")
+    return group_rows(rows, options, class_names=CLASS_NAMES)
+
+
+def _rows(table, folder, bad_images):
+    """[ImageRow] of the images there are."""
+    keys = [table.column(name) for name in ("patient_id", "lesion_id", "img_id")]
+    label = table.column("diagnostic")
+    places = {ours: table.column(theirs, needed=False) for ours, theirs in _ATTRIBUTES.items()}
+    places = {name: place for name, place in places.items() if place is not None}
+    images = ImageFolder(folder, bad_images)
+    paths = images.by_file_name(f"--manual_dir={folder}")
+    paths = {os.path.splitext(name)[0]: path for name, path in paths.items()}
+    rows = []
+    for where, fields in table:
+        for place in keys:
+            if not fields[place]:
+                raise BadData(f"{where}: column {table.header[place]} is blank")
+        patient_id, lesion_id, name = (fields[place] for place in keys)
+        stem = name.removesuffix(".png")  # which some copies leave out
+        file = images.find(paths.get(stem, f"{stem}.png"), where)
+        if file:
+            stated = {key: fields[place].removesuffix(".0") for key, place in places.items()}
+            rows.append(
+                ImageRow(
+                    where=where,
+                    file=file,
+                    image=name,
+                    case_id=f"{patient_id}/{lesion_id}",
+                    patient_id=sys.intern(patient_id),
+                    label=sys.intern(fields[label]),
+                    attributes={
+                        key: sys.intern(value)
+                        for key, value in stated.items()
+                        if value not in ("", "UNK")
+                    },
+                )
+            )
+    return rows

@@ -1,0 +1,243 @@
+"""The picture in a DICOM file, in 8 bits, and nothing else of the file.
+
+    stored values -> modality LUT or rescale slope and intercept -> VOI LUT, window or
+    percentiles -> 0 ... 255 -> inverted if MONOCHROME1
+
+Only the elements that describe pixels are parsed, so that no name, number or date of a
+patient is ever in memory as such, let alone in a message. Needs the extra `dicom`; imported
+by `data_builders/images.py` when the first DICOM file turns up.
+"""
+
+import io
+import logging
+import warnings
+
+import numpy as np
+import pydicom
+from pydicom import uid
+from pydicom.encaps import get_frame
+from pydicom.multival import MultiValue
+from pydicom.pixels import apply_color_lut, apply_modality_lut, get_decoder
+
+from data_builders.images import DAMAGED, BadImage, check_pixels, percentile_window, to_8_bits
+
+try:
+    import imagecodecs
+except ImportError:
+    imagecodecs = None
+
+# pydicom reports oddities of a file twice, and with what the file holds. A file that can be
+# read needs no warning, and one that cannot is a `BadImage`.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+warnings.filterwarnings("ignore", module="pydicom")
+
+_PALETTE = [
+    f"{kind}{colour}PaletteColorLookupTable{part}"
+    for colour in ("Red", "Green", "Blue")
+    for kind, part in (("", "Descriptor"), ("", "Data"), ("Segmented", "Data"))
+]
+_ELEMENTS = [
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PlanarConfiguration"),
+    *("PhotometricInterpretation", "BitsAllocated", "BitsStored", "PixelRepresentation"),
+    *("PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
+    *("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept"),
+    *("VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction"),
+    *_PALETTE,
+]
+
+
+def dicom_pixels(content: bytes, max_pixels: int):
+    """Decodes the picture in a DICOM file.
+
+    The first VOI LUT is used, else the first window, else, and where the window's width is
+    none that its function allows, `percentile_window` over the rescaled values.
+
+    Args:
+      content: all bytes of the file, with or without preamble.
+      max_pixels: a larger picture is refused before it is decoded.
+
+    Returns:
+      uint8 array: [h, w] for MONOCHROME1 and MONOCHROME2, where 0 is always what is shown
+      black; [h, w, 3] RGB for RGB, YBR_FULL, YBR_FULL_422, what JPEG 2000 makes of RGB, and
+      PALETTE COLOR.
+
+    Raises:
+      BadImage: no DICOM file, no picture or several, too large, damaged, or in an encoding
+        that cannot be decoded.
+    """
+    try:
+        data = pydicom.dcmread(io.BytesIO(content), force=True, specific_tags=_ELEMENTS)
+        # Where a file is cut in its pixels, pydicom may leave them out and not complain.
+        if "Rows" not in data or "PixelData" not in data:
+            if content[128:132] == b"DICM":
+                raise BadImage("the DICOM file holds no image, or is cut short")
+            raise BadImage("not a JPEG, PNG or DICOM image")
+        return _picture(data, max_pixels)
+    except (BadImage, MemoryError):
+        raise
+    except Exception:  # pydicom raises nearly every kind for a damaged file
+        raise BadImage(DAMAGED) from None
+
+
+def _picture(data, max_pixels):
+    frames = int(data.get("NumberOfFrames") or 1)
+    if frames > 1:
+        raise BadImage(f"has {frames} frames; one is expected")
+    check_pixels(data.Rows, data.Columns, max_pixels)
+    decoder = _decoder(data)
+    if decoder.UID in uid.JPEG2000TransferSyntaxes:
+        _check_boxes(get_frame(data.PixelData, 0, number_of_frames=1))
+    pixels, made = decoder.as_array(data, allow_excess_frames=False)
+
+    kind = made["photometric_interpretation"]
+    if kind in ("MONOCHROME1", "MONOCHROME2") and pixels.ndim == 2:
+        grey = _grey(pixels, data)
+        return 255 - grey if kind == "MONOCHROME1" else grey
+    if kind == "PALETTE COLOR" and pixels.ndim == 2:
+        bits = data.RedPaletteColorLookupTableDescriptor[2]
+        return (apply_color_lut(pixels, data) >> max(bits - 8, 0)).astype(np.uint8)
+    if kind == "RGB" and pixels.ndim == 3:
+        return (pixels >> max(made["bits_stored"] - 8, 0)).astype(np.uint8)
+    raise BadImage("its pixels are neither MONOCHROME1 or 2, RGB, YBR_FULL nor PALETTE COLOR")
+
+
+# ---------------------------------------------------------------- grey values
+
+
+def _grey(stored, data):
+    """[h, w] uint8 as shown, before MONOCHROME1 is inverted.
+
+    What is done to a value depends on nothing but the value: it is computed once for each
+    value that occurs, not for each pixel.
+    """
+    low, high = int(stored.min()), int(stored.max())
+    if high - low < 2**16:
+        levels, level_of_pixel = np.arange(low, high + 1), stored.astype(np.int64) - low
+    else:
+        levels, level_of_pixel = np.unique(stored, return_inverse=True)
+        level_of_pixel = level_of_pixel.reshape(stored.shape)
+    values = apply_modality_lut(levels, data)
+    shown = _voi_lut(values, data)
+    if shown is None:
+        shown = _window(values, data)
+    if shown is None:
+        shown = to_8_bits(values, *percentile_window(values[level_of_pixel]))
+    return shown[level_of_pixel]
+
+
+def _voi_lut(values, data):
+    """Values through the first VOI LUT, uint8; None if there is none.
+
+    Not pydicom's `apply_voi`, which counts through a table of 8 bits in 8 bits, so that
+    only its first 256 entries are ever used.
+    """
+    if not data.get("VOILUTSequence"):
+        return None
+    table = data.VOILUTSequence[0]
+    entries, first, bits = table.LUTDescriptor
+    entries = entries or 2**16
+    lut = table.LUTData
+    if isinstance(lut, bytes):
+        order = "<" if data.original_encoding[1] else ">"
+        lut = np.frombuffer(lut, np.uint8 if len(lut) < 2 * entries else f"{order}u2")
+    index = np.clip(np.rint(values) - first, 0, entries - 1).astype(np.int64)
+    return to_8_bits(np.asarray(lut)[index], 0, 2**bits - 1)
+
+
+def _window(values, data):
+    """Values through the first window (PS3.3 C.11.2.1), uint8; None if there is none."""
+    center, width = (_first(data.get(name)) for name in ("WindowCenter", "WindowWidth"))
+    function = data.get("VOILUTFunction") or "LINEAR"
+    if center is None or width is None or width <= 0 or (function == "LINEAR" and width < 1):
+        return None
+    if function == "LINEAR":
+        center, width = center - 0.5, width - 1
+    elif function == "SIGMOID":  # 1 / (1 + exp(-4 x)), which overflows, by another name
+        return np.rint(127.5 * (1 + np.tanh(2 * (values - center) / width))).astype(np.uint8)
+    elif function != "LINEAR_EXACT":
+        raise BadImage("its VOI LUT function is none of LINEAR, LINEAR_EXACT and SIGMOID")
+    return to_8_bits(values, center - width / 2, center + width / 2)
+
+
+def _first(value):
+    """A number of one or of several, as a float; None if there is none."""
+    if isinstance(value, MultiValue):
+        value = value[0] if len(value) else None
+    return None if value in (None, "") else float(value)
+
+
+# ---------------------------------------------------------------- decoders
+
+
+def _decoder(data):
+    """pydicom's decoder for the file's transfer syntax; raises BadImage if there is none."""
+    syntax = data.file_meta.get("TransferSyntaxUID")
+    if not syntax:  # a file without header: pydicom has seen how its elements are written
+        implicit, little = data.original_encoding
+        explicit = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
+        syntax = uid.ImplicitVRLittleEndian if implicit else explicit
+        data.file_meta.TransferSyntaxUID = syntax
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError:
+        raise BadImage(f"no decoder reads its transfer syntax, {_name(syntax)}") from None
+    if not decoder.is_available:
+        raise BadImage(
+            f"no decoder is installed for its transfer syntax, {_name(syntax)}: "
+            "pip install '.[dicom]'"
+        )
+    return decoder
+
+
+def _name(syntax):
+    """What the standard calls a transfer syntax; a number that it does not know is not quoted."""
+    return "a private one" if syntax.is_private or syntax.name == str(syntax) else syntax.name
+
+
+def _check_boxes(frame):
+    """Refuses a JP2 file in place of a JPEG 2000 codestream where pydicom would never return.
+
+    It walks along the boxes to the one with the codestream, without moving at a length of 0.
+    """
+    place = 12
+    while frame[4:8] == b"jP  " and frame[place + 4 : place + 8] not in (b"jp2c", b""):
+        length = int.from_bytes(frame[place : place + 4], "big")
+        if length < 8:
+            raise BadImage(DAMAGED)
+        place += length
+
+
+# pydicom's own plug-ins leave three JPEG processes, among them lossless JPEG, the usual one of
+# X-ray archives, to GDCM and to libjpeg. GDCM ends the whole program at a damaged image and so
+# is not used even where it is installed; libjpeg is GPL. imagecodecs reads them with
+# libjpeg-turbo. The two names are what pydicom asks of a module with a plug-in.
+DECODER_DEPENDENCIES = {
+    uid.JPEGExtended12Bit: ("imagecodecs",),
+    uid.JPEGLossless: ("imagecodecs",),
+    uid.JPEGLosslessSV1: ("imagecodecs",),
+}
+
+
+def is_available(syntax):
+    """Whether `_decode_jpeg` can be used; asked by pydicom."""
+    return imagecodecs is not None and syntax in DECODER_DEPENDENCIES
+
+
+def _decode_jpeg(frame, runner):
+    """Bytes of a JPEG frame's components, in no other colour space than they are stored in."""
+    colours = dict(colorspace="RGB", outcolorspace="RGB") if runner.samples_per_pixel == 3 else {}
+    components = imagecodecs.jpeg8_decode(frame, **colours)
+    runner.set_option("bits_allocated", 8 * components.dtype.itemsize)
+    runner.set_option("planar_configuration", 0)
+    return components.tobytes()
+
+
+def _arrange_decoders():
+    compressed = (*uid.JPEGTransferSyntaxes, *uid.JPEGLSTransferSyntaxes)
+    for syntax in (*compressed, uid.JPEG2000, uid.JPEG2000Lossless):
+        get_decoder(syntax).remove_plugin("gdcm")
+    for syntax in DECODER_DEPENDENCIES:
+        get_decoder(syntax).add_plugin("imagecodecs", (__name__, "_decode_jpeg"))
+
+
+_arrange_decoders()

@@ -1,0 +1,100 @@
+"""The image files of a dataset: found in one folder, and nowhere else."""
+
+import dataclasses
+import functools
+import os
+import stat
+
+from data_builders.case_builder import BadData, BadImages
+
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".dcm", ".dicom")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ImageFile:
+    """An image file: its real path, what a message calls it, its size in bytes.
+
+    `key` is the same for two paths of one file, hard links included. Called, it gives the
+    content.
+    """
+
+    path: str
+    shown: str
+    size: int
+    key: str | tuple
+
+    def __call__(self):
+        with open(self.path, "rb") as file:
+            return file.read()
+
+
+class ImageFolder:
+    """Finds images in one folder, and nowhere else.
+
+    Args:
+      root: the folder, as the user wrote it.
+      bad_images: `BadImages` to which an image is added that is missing or lies elsewhere.
+    """
+
+    def __init__(self, root, bad_images=None):
+        self._root, self._bad_images = root, bad_images or BadImages()
+        self._real_root = os.path.join(os.path.realpath(root), "")
+        self._real_folder = functools.cache(os.path.realpath)  # folders hold many images each
+
+    def find(self, name, where):
+        """The `ImageFile` of a name; None if it is missing or lies elsewhere, and left out.
+
+        Args:
+          name: path relative to the folder; the ending may be missing.
+          where: the row that names it, for messages.
+
+        Raises:
+          BadData: it is one more bad image than may be left out.
+        """
+        has_ending = name.lower().endswith(IMAGE_ENDINGS)
+        for ending in ("",) if has_ending else ("", *IMAGE_ENDINGS):
+            shown = os.path.join(self._root, name + ending)
+            path = os.path.join(self._real_folder(os.path.dirname(shown)), os.path.basename(shown))
+            if os.path.islink(path):
+                path = os.path.realpath(path)
+            if not path.startswith(self._real_root):
+                self._bad_images.add(
+                    f"{where}: {name} lies outside the image folder {self._root or '.'}"
+                )
+                return None
+            try:
+                status = os.stat(path)
+            except OSError:
+                continue
+            if stat.S_ISREG(status.st_mode):
+                shown = path if shown == path else shown  # one string less in memory
+                key = (status.st_dev, status.st_ino) if status.st_nlink > 1 else path
+                return ImageFile(path, shown, status.st_size, key)
+        self._bad_images.add(f"{where}: no such image: {os.path.join(self._root, name)}")
+        return None
+
+    def by_file_name(self, where):
+        """{file name: name for `find`} of all images below the folder, however deep.
+
+        Hidden files are passed over. Raises BadData, starting with `where`, if one file name
+        is there twice.
+        """
+        names = {}
+        for folder, subfolders, files in os.walk(self._root):
+            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+            inside = os.path.relpath(folder, self._root)
+            for file in sorted(files):
+                if not file.startswith(".") and file.lower().endswith(IMAGE_ENDINGS):
+                    name = os.path.normpath(os.path.join(inside, file))
+                    if names.setdefault(file, name) != name:
+                        raise BadData(
+                            f"{where}: two images are called {file}: {names[file]}, {name}"
+                        )
+        return names
+
+    def image_id(self, name):
+        """The name, unless it is a local path."""
+        if not os.path.isabs(name):
+            return name
+        folder, file = os.path.split(name)
+        return os.path.relpath(os.path.join(self._real_folder(folder), file), self._real_root)

@@ -1,0 +1,180 @@
+"""tfds builder of `mimic_cxr_jpg`: MIMIC-CXR-JPG with a study as a case."""
+
+import functools
+import glob
+import os
+import sys
+
+import tensorflow_datasets as tfds
+
+from data_builders.case_builder import BadData, CaseConfig, CaseDatasetBuilder
+from data_builders.chexpert_cases.labels import COMPETITION, FINDINGS, NOTHING_KNOWN, LabelColumns
+from data_builders.grouping import ImageRow, ReadOptions, group_rows
+from data_builders.image_files import ImageFolder
+from data_builders.tables import Table, find_table, find_table_or_none
+
+# Below the user's folder: the tables at once, or the folders that PhysioNet's downloads make.
+_USUAL_PLACES = (
+    "mimic-cxr-jpg*",
+    "2.*",
+    "mimic-cxr-jpg/2.*",
+    "files/mimic-cxr-jpg/2.*",
+    "physionet.org/files/mimic-cxr-jpg/2.*",
+)
+_INSTRUCTIONS = (
+    "MIMIC-CXR-JPG is at PhysioNet, for credentialed users; its tables metadata, split and "
+    "chexpert lie here, beside the folder files"
+)
+_SPLITS = {"train": "train", "validate": "validation", "test": "test"}
+
+
+def read_source(config, folder, options):
+    """Reads MIMIC-CXR-JPG 2.0.0 or 2.1.0 as PhysioNet ships it.
+
+    Args:
+      config: "default", the only one.
+      folder: that of the three tables, or one that PhysioNet's folders are in.
+      options: `grouping.ReadOptions`.
+
+    Returns:
+      A `CaseSource`; labels belong to the study.
+
+    Raises:
+      BadData: one line that names the flag, or file and row.
+    """
+    home = _home(folder)
+    metadata, split, chexpert = (
+        find_table(home, *_names(kind), instructions=_INSTRUCTIONS)
+        for kind in ("metadata", "split", "chexpert")
+    )
+    rows, notes = _joined(metadata, split, chexpert, ImageFolder(home, options.bad_images))
+    if not rows:
+        raise BadData(f"--manual_dir={folder}: no images in it that {metadata} names")
+    return group_rows(
+        rows, options, class_names=(), finding_names=FINDINGS, default_findings=COMPETITION,
+        notes=notes,
+    )  # fmt: skip
+
+
+def _joined(metadata, split, chexpert, images):
+    """([`ImageRow`], notes) of the three tables."""
+    split_of, findings_of = _splits(split), _findings(chexpert)
+    rows, studies, without_split = [], set(), 0
+    for where, dicom_id, patient, study, view, attributes in _listed(metadata):
+        image = f"files/{patient[:3]}/{study}/{dicom_id}.jpg"
+        file, image_split = images.find(image, where), split_of.pop(dicom_id, "")
+        studies.add(study)
+        without_split += not image_split
+        if file:
+            rows.append(
+                ImageRow(
+                    where=where,
+                    file=file,
+                    image=image,
+                    case_id=study,
+                    patient_id=patient,
+                    study_id=study,
+                    view=view,
+                    split=image_split,
+                    findings=findings_of.get(study, NOTHING_KNOWN),
+                    attributes=attributes,
+                )
+            )
+    split, chexpert = os.path.basename(split), os.path.basename(chexpert)
+    unlabelled, unused = studies.difference(findings_of), findings_of.keys() - studies
+    notes = {
+        f"studies kept without labels, having no row in {chexpert}": len(unlabelled),
+        f"rows left out of {chexpert}, having no image": len(unused),
+        f"images kept in the split of their patient, having no row in {split}": without_split,
+        f"rows left out of {split}, having no row in the metadata": len(split_of),
+    }
+    return rows, [f"{what}: {count:,}" for what, count in notes.items() if count]
+
+
+def _home(folder):
+    """The folder of the tables: the one given, or the first of the usual ones below it."""
+    below = [glob.glob(os.path.join(glob.escape(folder), place)) for place in _USUAL_PLACES]
+    for place in [folder, *(place for places in below for place in sorted(places))]:
+        if os.path.isdir(place) and find_table_or_none(place, *_names("metadata")):
+            return place
+    return folder
+
+
+def _names(kind):
+    return f"mimic-cxr-2.0.0-{kind}.csv", f"mimic-cxr-2.*-{kind}.csv"
+
+
+def _listed(path):
+    """Yields (where, dicom id, patient, study, view, attributes) of the images; no dates."""
+    table = Table(path)
+    ids = _IdColumns(table, "dicom_id", "subject_id", "study_id")
+    view = table.column("ViewPosition")
+    orientation = table.column("PatientOrientationCodeSequence_CodeMeaning", needed=False)
+    for where, fields in table:
+        dicom_id, subject, study = ids.read(where, fields)
+        attributes = _attributes("" if orientation is None else fields[orientation])
+        patient, study = f"p{subject}", f"p{subject}/s{study}"
+        yield where, dicom_id, patient, study, sys.intern(fields[view]), attributes
+
+
+@functools.cache
+def _attributes(orientation):
+    """How the patient was placed, "Erect"; one dict in memory for all alike."""
+    return {"orientation": orientation} if orientation else {}
+
+
+def _splits(path):
+    """{dicom id: split}."""
+    table, split_of = Table(path), {}
+    ids, column = _IdColumns(table, "dicom_id"), table.column("split")
+    for where, fields in table:
+        (dicom_id,), split = ids.read(where, fields), fields[column]
+        if split not in _SPLITS:
+            raise BadData(f"{where}: split {split} is not one of {', '.join(_SPLITS)}")
+        if split_of.setdefault(dicom_id, _SPLITS[split]) != _SPLITS[split]:
+            raise BadData(f"{where}: image {dicom_id} is in {split}, but not in a row before")
+    return split_of
+
+
+def _findings(path):
+    """{study, as "p10001234/s50123456": values in the order of `FINDINGS`}."""
+    table, findings_of = Table(path), {}
+    ids, labels = _IdColumns(table, "subject_id", "study_id"), LabelColumns(table)
+    for where, fields in table:
+        subject, study = ids.read(where, fields)
+        study, findings = f"p{subject}/s{study}", labels.read(where, fields)
+        if findings_of.setdefault(study, findings) != findings:
+            raise BadData(f"{where}: study {study} has other labels than in a row before")
+    return findings_of
+
+
+class _IdColumns:
+    """Columns that must not be blank. Ids are text: as numbers they would lose digits."""
+
+    def __init__(self, table, *names):
+        self._columns = {name: table.column(name) for name in names}
+
+    def read(self, where, fields):
+        """The ids of a row; raises BadData."""
+        for name, column in self._columns.items():
+            if not fields[column]:
+                raise BadData(f"{where}: column {name} is blank")
+        return [fields[column] for column in self._columns.values()]
+
+
+class Builder(CaseDatasetBuilder):
+    """Chest X-rays, 14 findings per study; see `data_builders/mimic_cxr_jpg/README.md`."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First release."}
+    MANUAL_DOWNLOAD_INSTRUCTIONS = f"{_INSTRUCTIONS}."
+    BUILDER_CONFIGS = [
+        CaseConfig(
+            name="default",
+            description="PhysioNet's own train, validation and test.",
+            finding_names=FINDINGS,
+        )
+    ]
+
+    def read_source(self, folder):
+        return read_source(self.builder_config.name, folder, ReadOptions())

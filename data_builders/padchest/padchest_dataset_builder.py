@@ -1,0 +1,144 @@
+"""tfds builder of PadChest: chest X-rays in two or more views, findings per report.
+
+A case is a study: its views share one report, and so its findings.
+"""
+
+import os
+import re
+import sys
+
+import tensorflow_datasets as tfds
+
+from data_builders.case_builder import BadData, CaseConfig, CaseDatasetBuilder
+from data_builders.grouping import ImageRow, ReadOptions, group_rows
+from data_builders.image_files import ImageFolder
+from data_builders.padchest.labels import DEFAULT_FINDINGS, FINDINGS, SYNONYMS, LabelReader
+from data_builders.tables import Table, find_table, find_table_or_none
+
+_TABLES = ("PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv", "PADCHEST*.csv")
+_FOLDERS = ("padchest", "BIMCV-PadChest-FULL")
+_HOW_TO_GET = (
+    "PadChest is given out on request by BIMCV; beside its CSV, which may be gzipped, lie the "
+    "images, in the folders 0 to 53 or all in one"
+)
+# What becomes of a long number of digits in a program that takes it for one: 8.05E+37, 216.0.
+_FLOATING_POINT = re.compile(r"[0-9]+(\.[0-9]*(e[+-]?[0-9]+)?|e[+-][0-9]+)\.*", re.IGNORECASE)
+
+
+def read_source(config, folder, options):
+    """Reads PadChest as its owners ship it. No image is opened.
+
+    Args:
+      config: "default".
+      folder: holds the CSV and, in whatever sub-folders, the images; or holds a folder named
+        like the set that does.
+      options: `grouping.ReadOptions`.
+
+    Returns:
+      A `CaseSource` with the findings of `labels.FINDINGS`, 1, 0, or -2 in a study whose
+      report says nothing.
+
+    Raises:
+      BadData: one line that names the flag, or file and row.
+    """
+    del config  # there is one
+    inside = (os.path.join(folder, name) for name in _FOLDERS)
+    for place in (folder, *filter(os.path.isdir, inside)):
+        if find_table_or_none(place, *_TABLES):
+            folder = place
+            break
+    table = Table(find_table(folder, *_TABLES, instructions=_HOW_TO_GET))
+    labels = LabelReader()
+    rows, excluded = _rows(table, folder, labels, options.bad_images)
+    if not rows:
+        raise BadData(f"{table.path}: no images in it")
+    notes = [labels.note()]
+    if excluded:
+        images = "image" if excluded == 1 else "images"
+        notes.append(f"left out, Projection being EXCLUDE: {excluded:,} {images}")
+    return group_rows(
+        rows, options, finding_names=FINDINGS, default_findings=DEFAULT_FINDINGS,
+        synonyms=SYNONYMS, notes=notes,
+    )  # fmt: skip
+
+
+class Builder(CaseDatasetBuilder):
+    """Chest X-rays, findings per study; see README.md beside this file."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First release."}
+    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Put {_TABLES[0]} and the images here: {_HOW_TO_GET}."
+    BUILDER_CONFIGS = [
+        CaseConfig(
+            name="default",
+            description="PadChest: 160,000 chest X-rays of 67,000 patients, labelled reports.",
+            finding_names=FINDINGS,
+        )
+    ]
+
+    def read_source(self, folder):
+        return read_source(self.builder_config.name, folder, ReadOptions())
+
+
+def _rows(table, folder, labels, bad_images):
+    """([ImageRow], how many images are excluded by their projection)."""
+    image, patient, study, report = (
+        table.column(name) for name in ("ImageID", "PatientID", "StudyID", "Labels")
+    )
+    place_of = {
+        name: table.column(column, needed=False)
+        for name, column in {
+            "folder": "ImageDir", "view": "Projection", "sex": "PatientSex_DICOM",
+            "labelled_by": "MethodLabel",
+        }.items()
+    }  # fmt: skip
+    images = ImageFolder(folder, bad_images)
+    paths = images.by_file_name(f"--manual_dir={folder}")
+    rows, excluded, shared = [], 0, {}
+    for where, fields in table:
+        stated = {
+            name: sys.intern("" if place is None else _known(fields[place]))
+            for name, place in place_of.items()
+        }
+        if stated["view"].upper() == "EXCLUDE":
+            excluded += 1
+            continue
+        name, patient_id, study_id = (
+            _identity(where, table.header[place], fields[place])
+            for place in (image, patient, study)
+        )
+        file = images.find(paths.get(name) or os.path.join(stated["folder"], name), where)
+        if not file:
+            continue
+        case_id = f"{patient_id}/{study_id}"
+        attributes = {key: stated[key] for key in ("sex", "labelled_by") if stated[key]}
+        rows.append(
+            ImageRow(
+                where=where,
+                file=file,
+                image=name,
+                case_id=case_id,
+                patient_id=patient_id,
+                study_id=case_id,
+                view=stated["view"],
+                findings=labels.read(where, fields[report]),
+                attributes=shared.setdefault(tuple(attributes.items()), attributes),
+            )
+        )
+    return rows, excluded
+
+
+def _known(cell):
+    return "" if cell.lower() == "nan" else cell
+
+
+def _identity(where, column, cell):
+    """An id, which is text whatever it looks like; raises BadData if it no longer is one."""
+    if not _known(cell):
+        raise BadData(f"{where}: column {column} is blank")
+    if _FLOATING_POINT.fullmatch(cell):
+        raise BadData(
+            f"{where}: column {column} holds a number in floating point, which has lost the digits "
+            "that tell one id from another; take the owner's CSV, or export it with ids as text"
+        )
+    return cell

@@ -1,0 +1,112 @@
+"""Where prepared data lies, and where the files were that it was made from.
+
+A dataset is often prepared once, by somebody who knows where its files are. So their folder,
+and how the images are stored, are noted beside the prepared data, and a later command needs
+neither.
+"""
+
+import contextlib
+import json
+import os
+import shlex
+
+import tensorflow as tf
+from tensorflow_datasets.core import constants
+
+from micle_tf import console, files
+from micle_tf.data.names import takes_manual_dir
+from micle_tf.errors import BadInput
+
+_NOTED = ("manual_dir", "max_pixels", "max_bad_images", "max_image_side", "jpeg_quality")
+
+
+def root(data_dir):
+    """The folder of all prepared data."""
+    return os.path.expanduser(data_dir) or str(constants.DATA_DIR)
+
+
+def default_manual_dir(data_dir):
+    """Where tensorflow_datasets looks for files that it may not download."""
+    return os.path.join(root(data_dir), "downloads", "manual")
+
+
+def recalled(config, name):
+    """A config with what was noted when a dataset was prepared.
+
+    Args:
+      config: `Config`; with a `manual_dir` of its own, nothing is recalled.
+      name: as from `names.dataset_names`.
+
+    Returns:
+      (`Config`, ""); or, if the files are no longer there, (`Config`, folder of the prepared
+      data).
+
+    Raises:
+      BadInput: the files are gone, and nothing was prepared from them as it is asked for now.
+    """
+    if config.manual_dir or not takes_manual_dir(name):
+        return config, ""
+    note = _read(config, name)
+    if not note:
+        return config, ""
+    changes = {
+        field: note[field]
+        for field in _NOTED
+        if getattr(config, field) == getattr(type(config), field)
+    }
+    config = config.replace(**changes)
+    shown = [
+        f"--{field}={value}"
+        for field, value in changes.items()
+        if value != getattr(type(config), field)
+    ]
+    if os.path.isdir(config.manual_dir):
+        console.say(f"{name}: as it was prepared, {shlex.join(shown)}")
+        return config, ""
+    folder = note["prepared"].get(_made(config), "")
+    folder = os.path.join(root(config.data_dir), folder) if folder else ""
+    if not folder or not os.path.isdir(folder) or _different(config, note):
+        raise BadInput(
+            f"--dataset={name}: its files are no longer in {config.manual_dir}; say where they are "
+            "with --manual_dir"
+        )
+    console.say(f"{name}: as it was prepared; its files are no longer in {config.manual_dir}")
+    return config, folder
+
+
+def remember(config, name, folder):
+    """Notes where the files of a dataset were and what became of them, for `recalled`.
+
+    A note that cannot be written is no loss but convenience.
+    """
+    note = {field: getattr(config, field) for field in _NOTED}
+    manual_dir = os.path.expanduser(config.manual_dir) or default_manual_dir(config.data_dir)
+    note["manual_dir"] = os.path.abspath(manual_dir)
+    old = _read(config, name)
+    known = old["prepared"] if old and not _different(config, old) else {}
+    known[_made(config)] = os.path.relpath(folder, root(config.data_dir))
+    with contextlib.suppress(OSError, tf.errors.OpError):
+        files.write_json(_file(config, name), note | {"prepared": known})
+
+
+def _made(config):
+    """What cases were made of: several ways may lie prepared side by side."""
+    return config.group_by + ("" if config.labels_shared_by_case else ", labels apart")
+
+
+def _different(config, note):
+    return any(getattr(config, field) != note[field] for field in _NOTED[1:])
+
+
+def _file(config, name):
+    return os.path.join(root(config.data_dir), *name.split("/")) + ".prepared.json"
+
+
+def _read(config, name):
+    """The note on a dataset; None where there is none that can be read."""
+    try:
+        with open(_file(config, name), encoding="utf-8") as file:
+            note = json.load(file)
+        return note if {*_NOTED, "prepared"} <= note.keys() else None
+    except (OSError, ValueError, AttributeError):
+        return None

@@ -1,0 +1,388 @@
+"""Our own datasets: read, prepared once, found again."""
+
+import contextlib
+import dataclasses
+import errno
+import importlib
+import json
+import os
+import shlex
+import tempfile
+
+import numpy as np
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core import shuffle
+
+from data_builders.case_builder import (
+    BadData,
+    BadImages,
+    CaseConfig,
+    case_examples,
+    check_cases,
+    check_some_left,
+)
+from data_builders.derm_cases.manifest import read_manifest
+from data_builders.grouping import ReadOptions
+from data_builders.images import ImageOptions
+from data_builders.splits import SPLITS
+from micle_tf import console, files
+from micle_tf.data import places
+from micle_tf.data.names import takes_manual_dir
+from micle_tf.data.reader import CaseIndex, build_index
+from micle_tf.data.records import ArrayRecords
+from micle_tf.errors import BadInput, Stopped
+
+REPORT = "report.json"
+_MEMORY = 1 << 20  # bytes of examples that tfds may hold before it sorts on disk
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A dataset as it was prepared, or as `check` found that it would be.
+
+    Attributes:
+      name: "derm_cases/ham10000-0123456789ab", the hash of its sources in it.
+      metadata: as in `case_builder.case_metadata`.
+      index: {split: CaseIndex}.
+      records: {split: ArrayRecords}; empty after `check`.
+      report: what was left out, which images are there twice, and bytes before and after.
+      folder: where it lies; "" after `check`.
+    """
+
+    name: str
+    metadata: dict
+    index: dict
+    records: dict
+    report: dict
+    folder: str
+
+
+def open_prepared(config, name):
+    """Opens one of our datasets; prepares it when it is not there yet, or not from these files.
+
+    Args:
+      config: `Config`; its fields from `dataset` to `max_pixels` say what and where.
+      name: as from `names.dataset_names`.
+
+    Returns:
+      `Prepared`.
+
+    Raises:
+      BadInput: the source has a fault, or data_dir cannot be written. No part of the data
+        stays behind then.
+      Stopped: the disk is full.
+    """
+    _say_what_is_read(config, name)
+    config, known = places.recalled(config, name)
+    if known:  # and its files are gone
+        return _open(known)
+    configuration = _configuration(config, name)
+    builder = _builder(config.data_dir, name, configuration)
+    if not builder.info.splits:
+        _prepare(builder, name, configuration, config)
+    if takes_manual_dir(name):
+        places.remember(config, name, builder.data_dir)
+    return _open(builder.data_dir)
+
+
+def _say_what_is_read(config, name):
+    if config.manual_dir and takes_manual_dir(name):
+        console.say(f"{name}: reading {config.manual_dir}")
+
+
+def check(config, name):
+    """Reads one of our datasets and decodes every image, and writes nothing; as `open_prepared`."""
+    _say_what_is_read(config, name)
+    config, known = places.recalled(config, name)
+    if known:
+        raise BadInput(f"--dry_run: the files of {name} are gone; say where with --manual_dir")
+    with _bad_data_is_bad_input():
+        configuration = _configuration(config, name)
+        if isinstance(configuration, str):
+            raise BadInput(f"--dry_run: {name} is rendered; there are no files to check")
+        source = configuration.source
+        check_cases(source.cases)
+        index, stored = {}, 0
+        with console.Progress("checking", source.num_cases, "case") as progress:
+            for split, members in source.cases.items():
+                examples = []
+                for example in case_examples(members, configuration.images, source):
+                    if example:
+                        stored += sum(len(image) for image in example[1].pop("images"))
+                        examples.append(example[1])
+                    progress.update()
+                check_some_left(len(examples), split, source.bad_images)
+                index[split] = _index_of(examples, len(source.finding_names))
+    return Prepared(
+        name=f"{name.partition('/')[0]}/{configuration.name}",
+        metadata=_metadata(source),
+        index=index,
+        records={},
+        report=_report(source.bad_images, index, _source_bytes(source), stored),
+        folder="",
+    )
+
+
+def _index_of(examples, num_findings):
+    """The `CaseIndex` of examples that are not written."""
+    per_case = [len(example["image_id"]) for example in examples]
+    joined = {
+        name: [value for example in examples for value in example[name]]
+        for name in ("image_id", "pixel_hash", "findings" if num_findings else "class_label")
+    }
+    return CaseIndex(
+        case_id=np.array([example["case_id"] for example in examples], np.str_),
+        patient_id=np.array([example["patient_id"] for example in examples], np.str_),
+        first_image=np.concatenate([[0], np.cumsum(per_case)]).astype(np.int64),
+        image_id=np.array(joined["image_id"], np.str_),
+        class_label=np.array(joined.get("class_label", ()), np.int64),
+        findings=np.array(joined.get("findings", np.zeros((0, 0))), np.int8),
+        pixel_hash=np.array(joined["pixel_hash"], np.int64),
+    )
+
+
+# ---------------------------------------------------------------- sources
+
+
+def _configuration(config, name):
+    """What tfds calls the configuration of the builder: a name, or an object with the source."""
+    _, _, variant = name.partition("/")
+    if not takes_manual_dir(name) and variant != "manifest":
+        if config.group_by != "case":
+            raise BadInput(f"--group_by={config.group_by}: {name} is grouped by case")
+        return variant
+    options = ReadOptions(
+        config.group_by, config.labels_shared_by_case, BadImages(config.max_bad_images)
+    )
+    images = ImageOptions(config.max_pixels, config.max_image_side, config.jpeg_quality)
+    with _bad_data_is_bad_input():
+        if variant == "manifest":
+            source = read_manifest(
+                config.manifest, config.image_dir, config.columns, findings=config.findings,
+                findings_column=config.findings_column, options=options,
+            )  # fmt: skip
+        else:
+            folder = os.path.expanduser(config.manual_dir) or places.default_manual_dir(
+                config.data_dir
+            )
+            if not os.path.isdir(folder):
+                raise BadInput(
+                    f"--manual_dir={config.manual_dir}: no such folder"
+                    if config.manual_dir
+                    else f"--dataset={name}: say where its files are with --manual_dir"
+                )
+            source = _module(name).read_source(variant, folder, options)
+    return CaseConfig.of(variant, source, images)
+
+
+def _module(name):
+    dataset = name.partition("/")[0]
+    return importlib.import_module(f"data_builders.{dataset}.{dataset}_dataset_builder")
+
+
+@contextlib.contextmanager
+def _bad_data_is_bad_input():
+    try:
+        yield
+    except BadData as error:
+        raise BadInput(" ".join(str(error).splitlines())) from error
+
+
+def _metadata(source):
+    fields = ("class_names", "finding_names", "default_findings", "synonyms")
+    fields += ("labels_shared_by_case", "notes")
+    return {name: getattr(source, name) for name in fields}
+
+
+# ---------------------------------------------------------------- prepared data
+
+
+def _builder(data_dir, name, configuration):
+    data_dir = os.path.expanduser(data_dir) or None
+    return _module(name).Builder(
+        data_dir=data_dir, config=configuration, file_format="array_record"
+    )
+
+
+def _open(folder):
+    builder = tfds.builder_from_directory(folder)
+    splits = [split for split in SPLITS if split in builder.info.splits]
+    records = {split: _records(builder, split) for split in splits}
+    metadata = dict(builder.info.metadata)
+    index = {}
+    for split in splits:
+        path = os.path.join(folder, f"case_index-{split}.npz")
+        if not os.path.exists(path):
+            _index(builder)
+        index[split] = CaseIndex.load(path)
+    report = {}
+    with contextlib.suppress(OSError), open(os.path.join(folder, REPORT), encoding="utf-8") as file:
+        report = json.load(file)
+    return Prepared(
+        name=f"{builder.name}/{builder.builder_config.name}",
+        metadata=metadata,
+        index=index,
+        records=records,
+        report=report,
+        folder=str(folder),
+    )
+
+
+def _records(builder, split):
+    return ArrayRecords([str(path) for path in builder.info.splits[split].filepaths])
+
+
+def _index(builder):
+    """Reads the data once and puts its index beside it; returns {split: CaseIndex}, bytes."""
+    index, stored = {}, 0
+    for split in builder.info.splits:
+        num_findings = len(builder.info.metadata["finding_names"])
+        index[split], size = build_index(_records(builder, split), num_findings)
+        index[split].save(os.path.join(builder.data_dir, f"case_index-{split}.npz"))
+        stored += size
+    return index, stored
+
+
+def _prepare(builder, name, configuration, config):
+    """Makes the data and its index in a folder of their own, and moves them in place in one go.
+
+    So data that is there is whole, whenever this is interrupted, and of two processes that
+    prepare the same data one comes first and the other finds it done.
+    """
+    console.say(f"preparing {builder.name}/{builder.builder_config.name} in {builder.data_dir}")
+    place = os.path.abspath(builder.data_dir)
+    root = os.path.dirname(os.path.dirname(os.path.dirname(place)))  # name/config/version
+    existed = os.path.exists(root)
+    try:
+        os.makedirs(root, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="incomplete-", dir=root) as unfinished:
+            unplaced = _builder(unfinished, name, configuration)
+            if unplaced.source is None:
+                unplaced.source = _module(name).read_source(configuration, "", ReadOptions())
+            with _bad_data_is_bad_input():
+                _write(unplaced, config, unfinished)
+            source_bytes = _source_bytes(unplaced.source)
+            unplaced.source.cases.clear()  # so that they and their index are not in memory at once
+            index, stored_bytes = _index(unplaced)
+            report = _report(unplaced.source.bad_images, index, source_bytes, stored_bytes)
+            files.write_json(os.path.join(unplaced.data_dir, REPORT), report)
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            _move(unplaced.data_dir, place)
+    except Exception as error:
+        if files.disk_is_full(error):
+            raise Stopped(f"the disk is full: {root}") from error
+        if isinstance(error, OSError):
+            raise BadInput(f"--data_dir={root}: cannot be written: {error.strerror}") from error
+        raise
+    finally:
+        if not existed:  # and still holds nothing
+            with contextlib.suppress(OSError):
+                os.rmdir(root)
+
+
+def _write(builder, config, folder):
+    """Lets tfds write the examples, in this process or on Beam."""
+    tfds.disable_progress_bar()
+    # Up to a gigabyte otherwise; no public option of tfds says how much.
+    shuffle.MAX_MEM_BUFFER_SIZE = _MEMORY
+    if config.beam_options:
+        _write_on_beam(builder, _beam_config(config.beam_options), folder)
+        return
+    with console.Progress("preparing", builder.source.num_cases, "case") as progress:
+        builder.on_case = progress.update
+        with contextlib.redirect_stdout(None):  # tfds speaks of downloads; there are none
+            builder.download_and_prepare()
+
+
+def _write_on_beam(builder, download_config, folder):
+    builder.beam_folder = folder
+    console.say(f"preparing {console.count(builder.source.num_cases, 'case')} on Apache Beam")
+    failure = None
+    try:
+        with contextlib.redirect_stdout(None):
+            builder.download_and_prepare(download_config=download_config)
+    except ValueError as error:  # tfds's own on a split that is empty, all its images being bad
+        failure = error
+    for split, cases in builder.source.cases.items():
+        path = os.path.join(folder, f"bad_images-{split}.json")
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                messages = json.load(file)
+            for message in messages:
+                builder.source.bad_images.add(message)
+            left = sum(len(case.images) for case in cases) - len(messages)
+            check_some_left(left, split, builder.source.bad_images)
+    if failure:
+        raise failure
+
+
+def _move(folder, place):
+    try:
+        os.rename(folder, place)
+    except OSError as error:
+        there = os.path.exists(os.path.join(place, "dataset_info.json"))
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not there:
+            raise
+
+
+def _beam_config(options):
+    """tfds's `DownloadConfig` for --beam_options; raises BadInput where they cannot be used."""
+    try:
+        from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+        from apache_beam.runners.runner import create_runner
+    except ImportError:
+        raise BadInput(
+            f"--beam_options={options}: Apache Beam is not installed: pip install '.[beam]'"
+        ) from None
+    try:
+        parsed = PipelineOptions(shlex.split(options))
+        runner = parsed.view_as(StandardOptions).runner
+        create_runner(runner or StandardOptions.DEFAULT_RUNNER)
+    except (ValueError, ImportError) as error:
+        reason = " ".join(str(error).split())
+        raise BadInput(f"--beam_options={options}: {reason}") from error
+    return tfds.download.DownloadConfig(beam_options=parsed)
+
+
+# ---------------------------------------------------------------- the report
+
+
+def _report(bad_images, index, source_bytes, stored_bytes):
+    return {
+        "bad_images": bad_images.found,
+        "identical_images": [
+            [{"split": split, "image_id": image} for split, image in group]
+            for group in identical_images(index)
+        ],
+        "source_bytes": source_bytes,
+        "stored_bytes": stored_bytes,
+    }
+
+
+def _source_bytes(source):
+    return sum(
+        getattr(image.read, "size", 0)
+        for cases in source.cases.values()
+        for case in cases
+        for image in case.images
+    )
+
+
+def identical_images(index):
+    """Images of different splits that show the same pixels.
+
+    Args:
+      index: {split: CaseIndex}.
+
+    Returns:
+      A list with a group [(split, image_id), ...] per picture that is in several splits.
+    """
+    if any(not part.pixel_hash.size for part in index.values()):
+        return []
+    hashes = np.concatenate([np.unique(part.pixel_hash) for part in index.values()])
+    hashes, counts = np.unique(hashes, return_counts=True)
+    groups = {int(value): [] for value in hashes[counts > 1]}  # in several splits
+    for split, part in index.items():
+        for i in np.flatnonzero(np.isin(part.pixel_hash, list(groups))):
+            groups[int(part.pixel_hash[i])].append((split, str(part.image_id[i])))
+    return list(groups.values())
