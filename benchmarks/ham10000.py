@@ -1,8 +1,8 @@
 """Random, SimCLR and MICLe on HAM10000: linear evaluation and fine-tuning, all labels and a tenth.
 
-    python benchmarks/ham10000.py ham10000/cases.csv
+    python benchmarks/ham10000.py ham10000
 
-The manifest is the one that README makes. SimCLR pretrains for 2S steps, MICLe for S after
+The folder holds HAM10000_metadata.csv and the images. SimCLR pretrains for 2S steps, MICLe for S after
 S steps of SimCLR: equal work. Settings are those of flags/derm_cases/ham10000. A stopped
 benchmark, typed again, goes on. Prints a table, the paired differences MICLe - SimCLR, and
 leaves result.json and results.png in --model_dir.
@@ -33,7 +33,7 @@ METRICS = {
 def main():
     """Trains, judges and compares; finished parts are taken as they are."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("manifest", help="CSV made from HAM10000_metadata.csv, see README")
+    parser.add_argument("folder", help="HAM10000 as its owners ship it")
     parser.add_argument("--steps", type=int, default=3500, help="S")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model_dir", default="runs/ham10000")
@@ -41,7 +41,7 @@ def main():
     arguments = parser.parse_args()
     folder, steps = arguments.model_dir, arguments.steps
     data = [
-        f"--manifest={arguments.manifest}", "--columns=case_id=lesion_id,label=dx",
+        "--dataset=derm_cases/ham10000", f"--manual_dir={arguments.folder}",
         f"--data_dir={arguments.data_dir}", f"--seed={arguments.seed}",
     ]  # fmt: skip
 
