@@ -229,8 +229,21 @@ class CaseDatasetBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True
     on_case = None
     beam_folder = ""
 
-    def read_source(self, folder):
-        """The `CaseSource` of the files in a folder; raises `BadData`."""
+    @staticmethod
+    def read_source(config, folder, options):
+        """Reads the files of a dataset.
+
+        Args:
+          config: name of a declared configuration.
+          folder: where the files lie, as the user wrote it.
+          options: `grouping.ReadOptions`.
+
+        Returns:
+          A `CaseSource`.
+
+        Raises:
+          BadData: one line that names the flag, or file and row.
+        """
         raise NotImplementedError
 
     @functools.cached_property
@@ -247,7 +260,10 @@ class CaseDatasetBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True
 
     def _split_generators(self, dl_manager):
         if self.source is None:
-            self.source = self.read_source(str(dl_manager.manual_dir))
+            from data_builders.grouping import ReadOptions  # which imports this module
+
+            folder = str(dl_manager.manual_dir)
+            self.source = self.read_source(self.builder_config.name, folder, ReadOptions())
         self.info.metadata.update(case_metadata(self.source))
         check_cases(self.source.cases)
         make = self._beam_examples if self.beam_folder else self._generate_examples

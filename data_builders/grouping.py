@@ -18,15 +18,14 @@ from data_builders.image_files import ImageFile
 from data_builders.splits import SPLITS, TEST_SHARE, VALIDATION_SHARE, complete_splits, patient_key
 from data_builders.tables import one_of
 
-GROUPS = ("case", "study", "patient", "image")
-
 
 @dataclasses.dataclass(frozen=True)
 class ReadOptions:
     """How the files of a dataset are read.
 
     Attributes:
-      group_by: one of `GROUPS`: which images are a case; "case" is the dataset's own answer.
+      group_by: which images are a case: those of a "study", of a "patient", each "image" alone, or
+        "case", the dataset's own answer.
       labels_shared_by_case: False: the images of a case have labels of their own, also where
         the dataset's own answer is that they share them.
       bad_images: those that are left out, and how many may be.

@@ -39,7 +39,7 @@ class ImageFolder:
     def __init__(self, root, bad_images=None):
         self._root, self._bad_images = root, bad_images or BadImages()
         self._real_root = os.path.join(os.path.realpath(root), "")
-        self._real_folder = functools.cache(os.path.realpath)  # folders hold many images each
+        self._real_folder = functools.cache(self._find_real_folder)
 
     def find(self, name, where):
         """The `ImageFile` of a name; None if it is missing or lies elsewhere, and left out.
@@ -72,6 +72,13 @@ class ImageFolder:
                 return ImageFile(path, shown, status.st_size, key)
         self._bad_images.add(f"{where}: no such image: {os.path.join(self._root, name)}")
         return None
+
+    def _find_real_folder(self, folder):
+        """`os.path.realpath`, asking only once for folders that hold many others."""
+        above, name = os.path.split(folder)
+        if name in ("", os.curdir, os.pardir) or above in ("", folder) or os.path.islink(folder):
+            return os.path.realpath(folder)
+        return os.path.join(self._real_folder(above), name)
 
     def by_file_name(self, where):
         """{file name: name for `find`} of all images below the folder, however deep.

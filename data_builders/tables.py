@@ -3,6 +3,7 @@
 import collections
 import csv
 import difflib
+import glob
 import gzip
 import io
 import os
@@ -157,6 +158,25 @@ def find_table_or_none(folder, *names):
                 if re.fullmatch(pattern, found, re.IGNORECASE):
                     return os.path.join(folder, found)
     return None
+
+
+def own_folder(folder, tables, inside=("*",)):
+    """The folder of a dataset that a user may have named by the folder around it.
+
+    Args:
+      folder: as the user wrote it.
+      tables: file names, one of which it holds, as for `find_table`.
+      inside: where else to look, as patterns relative to `folder`; the first match counts.
+
+    Returns:
+      `folder` if it holds one of the tables, or else the first folder inside that does;
+      `folder` where there is none.
+    """
+    patterns = (os.path.join(glob.escape(folder), pattern) for pattern in inside)
+    for place in (folder, *(place for pattern in patterns for place in sorted(glob.glob(pattern)))):
+        if os.path.isdir(place) and find_table_or_none(place, *tables):
+            return place
+    return folder
 
 
 def one_of(name, names):

@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 
 from data_builders.case_builder import BadData, CaseConfig, CaseDatasetBuilder
 from data_builders.chexpert_cases.labels import COMPETITION, FINDINGS, LabelColumns
-from data_builders.grouping import ImageRow, ReadOptions, group_rows
+from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import IMAGE_ENDINGS, ImageFolder
 from data_builders.splits import TEST_SHARE, VALIDATION_SHARE
 from data_builders.tables import Table, find_table, find_table_or_none
@@ -196,5 +196,4 @@ class Builder(CaseDatasetBuilder):
         ),
     ]
 
-    def read_source(self, folder):
-        return read_source(self.builder_config.name, folder, ReadOptions())
+    read_source = staticmethod(read_source)

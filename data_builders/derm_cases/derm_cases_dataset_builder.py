@@ -4,7 +4,6 @@ import tensorflow_datasets as tfds
 
 from data_builders.case_builder import CaseConfig, CaseDatasetBuilder, CaseSource
 from data_builders.derm_cases import ham10000, isic2019, pad_ufes_20, scin, synthetic
-from data_builders.grouping import ReadOptions
 
 _RENDERED = {
     "synthetic": ({}, "Rendered cases with varied photos."),
@@ -59,5 +58,4 @@ class Builder(CaseDatasetBuilder):
         for name, module in _PUBLIC.items()
     ]
 
-    def read_source(self, folder):
-        return read_source(self.builder_config.name, folder, ReadOptions())
+    read_source = staticmethod(read_source)

@@ -7,7 +7,7 @@ import sys
 from data_builders.case_builder import BadData
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import IMAGE_ENDINGS, ImageFolder
-from data_builders.tables import Table, find_table, find_table_or_none
+from data_builders.tables import Table, find_table, own_folder
 
 DESCRIPTION = "HAM10000: 10,015 dermoscopic photos of 7,470 pigmented lesions, 7 classes."
 CLASS_NAMES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
@@ -25,7 +25,7 @@ def read(folder, options):
 
     Args:
       folder: holds HAM10000_metadata (no ending, .csv or .tab) and the images, in whatever
-        sub-folders; or holds a folder ham10000 that does.
+        sub-folders; or holds a folder that does.
       options: `grouping.ReadOptions`. There are no studies and no patients.
 
     Returns:
@@ -34,9 +34,7 @@ def read(folder, options):
     Raises:
       BadData: one line that names the flag, or file and row.
     """
-    own = os.path.join(folder, "ham10000")
-    if os.path.isdir(own) and not find_table_or_none(folder, *_TABLES):
-        folder = own
+    folder = own_folder(folder, _TABLES)
     table = Table(find_table(folder, *_TABLES, instructions=_HOW_TO_GET))
     rows = _rows(table, folder, options.bad_images)
     if not rows:

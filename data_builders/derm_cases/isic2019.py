@@ -8,7 +8,7 @@ import sys
 from data_builders.case_builder import BadData
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
-from data_builders.tables import Table, find_table, find_table_or_none
+from data_builders.tables import Table, find_table, own_folder
 
 DESCRIPTION = "ISIC 2019, training part: 25,331 dermoscopic photos, 8 classes, HAM10000 among them."
 CLASS_NAMES = ("AK", "BCC", "BKL", "DF", "MEL", "NV", "SCC", "VASC")
@@ -37,9 +37,7 @@ def read(folder, options):
     Raises:
       BadData: one line that names the flag, or file and row.
     """
-    own = os.path.join(folder, "isic2019")
-    if os.path.isdir(own) and not find_table_or_none(folder, _LABELS, _METADATA):
-        folder = own
+    folder = own_folder(folder, (_LABELS, _METADATA))
     labels = _labels(Table(find_table(folder, _LABELS, instructions=_HOW_TO_GET)))
     table = Table(find_table(folder, _METADATA, instructions=_HOW_TO_GET))
     rows, notes = _rows(table, folder, labels, options.bad_images)

@@ -6,7 +6,7 @@ import sys
 from data_builders.case_builder import BadData
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
-from data_builders.tables import Table, find_table, find_table_or_none
+from data_builders.tables import Table, find_table, own_folder
 
 DESCRIPTION = "PAD-UFES-20: 2,298 smartphone photos of 1,891 skin lesions, 6 classes."
 CLASS_NAMES = ("ACK", "BCC", "MEL", "NEV", "SCC", "SEK")
@@ -44,9 +44,7 @@ def read(folder, options):
     Raises:
       BadData: one line that names the flag, or file and row.
     """
-    own = os.path.join(folder, "pad_ufes_20")
-    if os.path.isdir(own) and not find_table_or_none(folder, "metadata.csv"):
-        folder = own
+    folder = own_folder(folder, ("metadata.csv",), ("pad_ufes_20", "*"))
     table = Table(find_table(folder, "metadata.csv", instructions=_HOW_TO_GET))
     rows = _rows(table, folder, options.bad_images)
     if not rows:

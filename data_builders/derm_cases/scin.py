@@ -10,7 +10,7 @@ import sys
 from data_builders.case_builder import BadData
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
-from data_builders.tables import Table, find_table, find_table_or_none
+from data_builders.tables import Table, find_table, own_folder
 
 DESCRIPTION = "SCIN: 5,033 cases of one to three photos taken by the people themselves."
 CLASS_NAMES = ()  # those that occur
@@ -48,9 +48,7 @@ def read(folder, options):
     Raises:
       BadData: one line that names the flag, or file and row.
     """
-    if not find_table_or_none(folder, _CASES):
-        inside = (os.path.join(folder, name) for name in ("dataset", "scin/dataset", "scin"))
-        folder = next(filter(os.path.isdir, inside), folder)
+    folder = own_folder(folder, (_CASES,), ("*", "*/dataset"))
     table = Table(find_table(folder, _CASES, instructions=_HOW_TO_GET))
     labels = _labels(Table(find_table(folder, _LABELS, instructions=_HOW_TO_GET)))
     images = ImageFolder(folder, options.bad_images)

@@ -1,7 +1,6 @@
 """tfds builder of `mimic_cxr_jpg`: MIMIC-CXR-JPG with a study as a case."""
 
 import functools
-import glob
 import os
 import sys
 
@@ -9,9 +8,9 @@ import tensorflow_datasets as tfds
 
 from data_builders.case_builder import BadData, CaseConfig, CaseDatasetBuilder
 from data_builders.chexpert_cases.labels import COMPETITION, FINDINGS, NOTHING_KNOWN, LabelColumns
-from data_builders.grouping import ImageRow, ReadOptions, group_rows
+from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
-from data_builders.tables import Table, find_table, find_table_or_none
+from data_builders.tables import Table, find_table, own_folder
 
 # Below the user's folder: the tables at once, or the folders that PhysioNet's downloads make.
 _USUAL_PLACES = (
@@ -42,7 +41,7 @@ def read_source(config, folder, options):
     Raises:
       BadData: one line that names the flag, or file and row.
     """
-    home = _home(folder)
+    home = own_folder(folder, _names("metadata"), _USUAL_PLACES)
     metadata, split, chexpert = (
         find_table(home, *_names(kind), instructions=_INSTRUCTIONS)
         for kind in ("metadata", "split", "chexpert")
@@ -89,15 +88,6 @@ def _joined(metadata, split, chexpert, images):
         f"rows left out of {split}, having no row in the metadata": len(split_of),
     }
     return rows, [f"{what}: {count:,}" for what, count in notes.items() if count]
-
-
-def _home(folder):
-    """The folder of the tables: the one given, or the first of the usual ones below it."""
-    below = [glob.glob(os.path.join(glob.escape(folder), place)) for place in _USUAL_PLACES]
-    for place in [folder, *(place for places in below for place in sorted(places))]:
-        if os.path.isdir(place) and find_table_or_none(place, *_names("metadata")):
-            return place
-    return folder
 
 
 def _names(kind):
@@ -176,5 +166,4 @@ class Builder(CaseDatasetBuilder):
         )
     ]
 
-    def read_source(self, folder):
-        return read_source(self.builder_config.name, folder, ReadOptions())
+    read_source = staticmethod(read_source)

@@ -11,9 +11,9 @@ import sys
 import tensorflow_datasets as tfds
 
 from data_builders.case_builder import NOT_MENTIONED, BadData, CaseConfig, CaseDatasetBuilder
-from data_builders.grouping import ImageRow, ReadOptions, group_rows
+from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
-from data_builders.tables import Table, find_table, find_table_or_none, one_of
+from data_builders.tables import Table, find_table, one_of, own_folder
 
 # As the column Finding Labels writes them, the most frequent one first.
 FINDINGS = (
@@ -26,7 +26,6 @@ SYNONYMS = {"Pleural Effusion": "Effusion"}
 _NOTHING = "No Finding"
 _TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv", "sample_labels.csv")
 _LISTS = {"train_val_list.txt": "train", "test_list.txt": "test"}
-_FOLDERS = ("nih_chest_xray14", "ChestX-ray14", "CXR8", "sample")
 _HOW_TO_GET = (
     f"{_TABLES[1]} or Kaggle's {_TABLES[2]} will do; NIH ChestX-ray14 is free to download from the "
     "NIH Clinical Center, and its images lie beside the CSV, in folders of any depth"
@@ -52,7 +51,7 @@ def read_source(config, folder, options):
       BadData: one line that names the flag, or file and row.
     """
     del config  # there is one
-    folder = _own_folder(folder)
+    folder = own_folder(folder, _TABLES)
     table = Table(find_table(folder, *_TABLES, instructions=_HOW_TO_GET))
     split_of = _official_splits(folder)
     rows, unnamed = _rows(table, folder, split_of, options.bad_images)
@@ -83,20 +82,10 @@ class Builder(CaseDatasetBuilder):
         )
     ]
 
-    def read_source(self, folder):
-        return read_source(self.builder_config.name, folder, ReadOptions())
+    read_source = staticmethod(read_source)
 
 
 # ---------------------------------------------------------------- rows
-
-
-def _own_folder(folder):
-    """The folder that holds the CSV: the given one, or the set's own inside it."""
-    inside = (os.path.join(folder, name) for name in _FOLDERS)
-    for place in (folder, *filter(os.path.isdir, inside)):
-        if find_table_or_none(place, *_TABLES):
-            return place
-    return folder
 
 
 def _rows(table, folder, split_of, bad_images):

@@ -10,13 +10,12 @@ import sys
 import tensorflow_datasets as tfds
 
 from data_builders.case_builder import BadData, CaseConfig, CaseDatasetBuilder
-from data_builders.grouping import ImageRow, ReadOptions, group_rows
+from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
 from data_builders.padchest.labels import DEFAULT_FINDINGS, FINDINGS, SYNONYMS, LabelReader
-from data_builders.tables import Table, find_table, find_table_or_none
+from data_builders.tables import Table, find_table, own_folder
 
 _TABLES = ("PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv", "PADCHEST*.csv")
-_FOLDERS = ("padchest", "BIMCV-PadChest-FULL")
 _HOW_TO_GET = (
     "PadChest is given out on request by BIMCV; beside its CSV, which may be gzipped, lie the "
     "images, in the folders 0 to 53 or all in one"
@@ -42,11 +41,7 @@ def read_source(config, folder, options):
       BadData: one line that names the flag, or file and row.
     """
     del config  # there is one
-    inside = (os.path.join(folder, name) for name in _FOLDERS)
-    for place in (folder, *filter(os.path.isdir, inside)):
-        if find_table_or_none(place, *_TABLES):
-            folder = place
-            break
+    folder = own_folder(folder, _TABLES)
     table = Table(find_table(folder, *_TABLES, instructions=_HOW_TO_GET))
     labels = LabelReader()
     rows, excluded = _rows(table, folder, labels, options.bad_images)
@@ -76,8 +71,7 @@ class Builder(CaseDatasetBuilder):
         )
     ]
 
-    def read_source(self, folder):
-        return read_source(self.builder_config.name, folder, ReadOptions())
+    read_source = staticmethod(read_source)
 
 
 def _rows(table, folder, labels, bad_images):

@@ -299,8 +299,12 @@ def _report_lines(prepared):
     return lines
 
 
-def _identical(group):
-    return " = ".join(f"{image} ({split})" for split, image in group[:4])
+def _identical(group, most=4):
+    """Some of a group, with an image of each split."""
+    first = [next(image for image in group if image[0] == split) for split in dict(group)]
+    shown = (first + [image for image in group if image not in first])[:most]
+    more = f" and {len(group) - most:,} more" if len(group) > most else ""
+    return " = ".join(f"{image} ({split})" for split, image in shown) + more
 
 
 def _megabytes(size):
