@@ -83,21 +83,35 @@ class ImageFolder:
     def by_file_name(self, where):
         """{file name: name for `find`} of all images below the folder, however deep.
 
-        Hidden files are passed over. Raises BadData, starting with `where`, if one file name
-        is there twice.
+        Hidden files are passed over. Some copies of a dataset hold every image twice: of two
+        files of one name and size the first one is taken. Raises BadData, starting with
+        `where`, if their sizes differ.
         """
-        names = {}
-        for folder, subfolders, files in os.walk(self._root):
+        names, walked = {}, set()
+        # Links are followed, so that `find` says of what lies elsewhere that it does.
+        for folder, subfolders, files in os.walk(self._root, followlinks=True):
+            real = os.path.realpath(folder)
             subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+            if real in walked:
+                subfolders.clear()
+                continue
+            walked.add(real)
             inside = os.path.relpath(folder, self._root)
             for file in sorted(files):
                 if not file.startswith(".") and file.lower().endswith(IMAGE_ENDINGS):
                     name = os.path.normpath(os.path.join(inside, file))
-                    if names.setdefault(file, name) != name:
+                    first = names.setdefault(file, name)
+                    if first != name and self._size(first) != self._size(name):
                         raise BadData(
-                            f"{where}: two images are called {file}: {names[file]}, {name}"
+                            f"{where}: two images are called {file}: {first}, {name}; leave one of "
+                            "them there"
                         )
         return names
+
+    def _size(self, name):
+        """Bytes of a file; -1 for a link to nowhere."""
+        path = os.path.join(self._root, name)
+        return os.path.getsize(path) if os.path.exists(path) else -1
 
     def image_id(self, name):
         """The name, unless it is a local path."""

@@ -44,14 +44,16 @@ def read_source(config, folder, options):
         raise BadData(f"--manual_dir={folder}: train.csv is in {' and in '.join(homes)}; name one")
     train = find_table(homes[0], "train.csv", instructions=_INSTRUCTIONS)
     images = _Images([homes[0], *places], options.bad_images)
+    rows = list(_rows(train, "train", "" if config == "paper" else "train", images))
+    if not rows:
+        raise BadData(f"--manual_dir={folder}: no images in it that {train} names")
     if config == "paper":
         shares = _PAPER_SHARES
-        rows = list(_rows(train, "train", "", images))
         note = "the official train set is split anew, 75/10/15 by patient, since the paper's own "
         notes = [note + "split is not public; valid.csv is not used"]
     else:
         shares = (VALIDATION_SHARE, TEST_SHARE)
-        rows, notes = list(_rows(train, "train", "train", images)), []
+        notes = []
         valid = find_table_or_none(homes[0], "valid.csv")
         if valid:
             rows += _rows(valid, "valid", "validation", images)
@@ -61,8 +63,6 @@ def read_source(config, folder, options):
         elif test:
             name = os.path.basename(test)
             notes.append(f"{name} is not used: there is no folder test with its images")
-    if not rows:
-        raise BadData(f"--manual_dir={folder}: no images in it that {train} names")
     return group_rows(
         rows, options, class_names=(), finding_names=FINDINGS, default_findings=COMPETITION,
         shares=shares, notes=notes,

@@ -1,12 +1,11 @@
 """HAM10000: dermoscopic photos of pigmented lesions; a case is a lesion."""
 
-import glob
 import os
 import sys
 
 from data_builders.case_builder import BadData
 from data_builders.grouping import ImageRow, group_rows
-from data_builders.image_files import IMAGE_ENDINGS, ImageFolder
+from data_builders.image_files import ImageFolder
 from data_builders.tables import Table, find_table, own_folder
 
 DESCRIPTION = "HAM10000: 10,015 dermoscopic photos of 7,470 pigmented lesions, 7 classes."
@@ -47,7 +46,9 @@ def _rows(table, folder, bad_images):
     lesion, image, label = (table.column(name) for name in ("lesion_id", "image_id", "dx"))
     places = {name: table.column(name, needed=False) for name in _ATTRIBUTES}
     places = {name: place for name, place in places.items() if place is not None}
-    images, paths = ImageFolder(folder, bad_images), _paths(folder)
+    images = ImageFolder(folder, bad_images)
+    paths = images.by_file_name(f"--manual_dir={folder}")
+    paths = {os.path.splitext(file)[0]: path for file, path in paths.items()}
     rows = []
     for where, fields in table:
         for place in (lesion, image):
@@ -72,24 +73,3 @@ def _rows(table, folder, bad_images):
                 )
             )
     return rows
-
-
-def _paths(folder):
-    """{image_id: path in the folder}.
-
-    Some copies hold every photo twice, in folders whose names differ in case only: of two files
-    of one name and size the first one is taken.
-    """
-    paths = {}
-    for path in sorted(glob.glob("**/*", root_dir=folder, recursive=True)):
-        name, ending = os.path.splitext(os.path.basename(path))
-        if ending.lower() in IMAGE_ENDINGS:
-            first = paths.setdefault(name, path)
-            if first != path:
-                both = (os.path.join(folder, copy) for copy in (first, path))
-                if len({os.path.getsize(copy) for copy in both if os.path.exists(copy)}) > 1:
-                    raise BadData(
-                        f"--manual_dir={folder}: two images are called {name}: {first}, {path}; "
-                        "leave one of them there"
-                    )
-    return paths

@@ -100,7 +100,7 @@ def test_two_different_photos_of_one_name():
     pathlib.Path("data/small").mkdir()
     pathlib.Path("data/small/ISIC_0025678.jpg").write_bytes(b"another one")
     expect_fault(
-        "--manual_dir=data: two images are called ISIC_0025678: ISIC_0025678.jpg, "
+        "--manual_dir=data: two images are called ISIC_0025678.jpg: ISIC_0025678.jpg, "
         "small/ISIC_0025678.jpg; leave one of them there",
         HEADER + OWNERS_ROW,
     )

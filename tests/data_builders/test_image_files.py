@@ -105,13 +105,19 @@ def test_by_file_name(photos):
     (photos / "notes.txt").write_bytes(b"x")
     names = {"a.png": "a.png", "b.JPG": "deep/b.JPG", "inner.png": "inner.png"}
     names |= {"link.png": "link.png", "loop.png": "loop.png"}
+    # What lies elsewhere is found, so that `find` can say so; a loop of links ends.
+    names["d.png"] = "folder/d.png"
+    (photos / "deep/again").symlink_to(photos)
     assert ImageFolder("photos").by_file_name("--manual_dir=photos") == names
     (photos / "deep/deeper").mkdir()
+    (photos / "deep/deeper/a.png").write_bytes(b"as many bytes"[:12])
+    assert ImageFolder("photos").by_file_name("--manual_dir=photos") == names
     (photos / "deep/deeper/a.png").write_bytes(b"another")
     with pytest.raises(BadData) as caught:
         ImageFolder("photos").by_file_name("--manual_dir=photos")
     assert str(caught.value) == (
-        "--manual_dir=photos: two images are called a.png: a.png, deep/deeper/a.png"
+        "--manual_dir=photos: two images are called a.png: a.png, deep/deeper/a.png; "
+        "leave one of them there"
     )
 
 

@@ -341,10 +341,13 @@ def test_row_twice(folder):
 def test_file_name_twice(folder):
     write(folder, FIRST, inside="images_001/images")
     write(folder, FIRST, inside="images_002/images")
+    with open(folder / "images_002/images/00012345_002.png", "ab") as file:
+        file.write(b"more")
     expect_fault(
         folder,
         "--manual_dir=nih: two images are called 00012345_002.png: "
-        "images_001/images/00012345_002.png, images_002/images/00012345_002.png",
+        "images_001/images/00012345_002.png, images_002/images/00012345_002.png; "
+        "leave one of them there",
     )
 
 

@@ -142,9 +142,10 @@ def test_faults(text, message):
 
 def test_two_images_of_one_name():
     expect_fault(
-        "--manual_dir=data: two images are called a.png: x/a.png, y/a.png",
+        "--manual_dir=data: two images are called a.png: x/a.png, yy/a.png; leave "
+        "one of them there",
         SHORT_HEADER + "P,2,NEV,a.png\n",
-        ["x/a.png", "y/a.png"],
+        ["x/a.png", "yy/a.png"],
     )
 
 
