@@ -105,6 +105,8 @@ class CaseSource:
       notes: one line each on what was decided for the user.
       bad_images: `BadImages` that were left out so far.
       fingerprint: hash of what the rows say and of the sizes of the images.
+      stamp: hash of when the images were written. A copy of the files has another one, so it
+        is no part of the fingerprint.
       threads: read images in several threads; not where reading is Python's own work.
     """
 
@@ -117,6 +119,7 @@ class CaseSource:
     notes: tuple = ()
     bad_images: BadImages = dataclasses.field(default_factory=BadImages)
     fingerprint: str = ""
+    stamp: str = ""
     threads: bool = True
 
     @property

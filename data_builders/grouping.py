@@ -98,6 +98,9 @@ def group_rows(
     stated = _CaseLabels(rows, class_names, finding_names, shared)
     key_of, note = _grouping_key(rows, options.group_by)
     fingerprint = _fingerprint(rows, [options.group_by, shared, shares, class_names, finding_names])
+    stamp = hashlib.sha256(
+        b"".join(row.file.written.to_bytes(8, "big") for row in rows)
+    ).hexdigest()
     by_case = collections.defaultdict(list)
     for row in rows:
         by_case[key_of(row)].append(row)
@@ -143,6 +146,7 @@ def group_rows(
         notes=tuple(line for line in (*notes, note, made) if line),
         bad_images=options.bad_images,
         fingerprint=fingerprint,
+        stamp=stamp,
     )
 
 

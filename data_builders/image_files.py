@@ -12,7 +12,8 @@ IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".dcm", ".dicom")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ImageFile:
-    """An image file: its real path, what a message calls it, its size in bytes.
+    """An image file: its real path, what a message calls it, its size in bytes, when it was
+    written (nanoseconds since 1970).
 
     `key` is the same for two paths of one file, hard links included. Called, it gives the
     content.
@@ -22,6 +23,7 @@ class ImageFile:
     shown: str
     size: int
     key: str | tuple
+    written: int = 0
 
     def __call__(self):
         with open(self.path, "rb") as file:
@@ -69,7 +71,7 @@ class ImageFolder:
             if stat.S_ISREG(status.st_mode):
                 shown = path if shown == path else shown  # one string less in memory
                 key = (status.st_dev, status.st_ino) if status.st_nlink > 1 else path
-                return ImageFile(path, shown, status.st_size, key)
+                return ImageFile(path, shown, status.st_size, key, status.st_mtime_ns)
         self._bad_images.add(f"{where}: no such image: {os.path.join(self._root, name)}")
         return None
 

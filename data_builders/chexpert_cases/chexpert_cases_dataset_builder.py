@@ -8,7 +8,7 @@ import sys
 import tensorflow_datasets as tfds
 
 from data_builders.case_builder import BadData, CaseConfig, CaseDatasetBuilder
-from data_builders.chexpert_cases.labels import COMPETITION, FINDINGS, LabelColumns
+from data_builders.chexpert_cases.labels import COMPETITION, FINDINGS, SYNONYMS, LabelColumns
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import IMAGE_ENDINGS, ImageFolder
 from data_builders.splits import TEST_SHARE, VALIDATION_SHARE
@@ -65,7 +65,7 @@ def read_source(config, folder, options):
             notes.append(f"{name} is not used: there is no folder test with its images")
     return group_rows(
         rows, options, class_names=(), finding_names=FINDINGS, default_findings=COMPETITION,
-        shares=shares, notes=notes,
+        synonyms=SYNONYMS, shares=shares, notes=notes,
     )  # fmt: skip
 
 

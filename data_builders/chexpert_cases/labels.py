@@ -19,6 +19,8 @@ FINDINGS = (
     "Fracture",
     "Support Devices",
 )
+# What NIH ChestX-ray14 and PadChest call the same finding, where it is another name.
+SYNONYMS = {"Effusion": "Pleural Effusion", "pulmonary edema": "Edema"}
 # Those of CheXpert's competition, on which the set is judged by nearly everybody.
 COMPETITION = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
 NOTHING_KNOWN = (NOT_MENTIONED,) * len(FINDINGS)

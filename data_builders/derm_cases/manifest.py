@@ -68,7 +68,9 @@ def read_manifest(
             finding_names = ()
             rows, left_out = _folder_rows(path, options.bad_images)
             if left_out:
-                notes.append(f"left out, being no JPEG or PNG of a case folder: {left_out:,}")
+                notes.append(
+                    f"left out, being no JPEG, PNG or DICOM (.dcm) of a case folder: {left_out:,}"
+                )
         else:
             root = os.path.expanduser(image_dir) or os.path.dirname(path)
             if not os.path.isdir(root or "."):

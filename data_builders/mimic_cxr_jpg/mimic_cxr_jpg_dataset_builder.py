@@ -7,7 +7,13 @@ import sys
 import tensorflow_datasets as tfds
 
 from data_builders.case_builder import BadData, CaseConfig, CaseDatasetBuilder
-from data_builders.chexpert_cases.labels import COMPETITION, FINDINGS, NOTHING_KNOWN, LabelColumns
+from data_builders.chexpert_cases.labels import (
+    COMPETITION,
+    FINDINGS,
+    NOTHING_KNOWN,
+    SYNONYMS,
+    LabelColumns,
+)
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
 from data_builders.tables import Table, find_table, own_folder
@@ -51,7 +57,7 @@ def read_source(config, folder, options):
         raise BadData(f"--manual_dir={folder}: no images in it that {metadata} names")
     return group_rows(
         rows, options, class_names=(), finding_names=FINDINGS, default_findings=COMPETITION,
-        notes=notes,
+        synonyms=SYNONYMS, notes=notes,
     )  # fmt: skip
 
 

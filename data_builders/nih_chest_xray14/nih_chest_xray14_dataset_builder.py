@@ -20,8 +20,13 @@ FINDINGS = (
     "Infiltration", "Effusion", "Atelectasis", "Nodule", "Mass", "Pneumothorax", "Consolidation",
     "Pleural_Thickening", "Cardiomegaly", "Emphysema", "Edema", "Fibrosis", "Pneumonia", "Hernia",
 )  # fmt: skip
-# CheXpert's name of the same finding, where it is another one.
-SYNONYMS = {"Pleural Effusion": "Effusion"}
+# What CheXpert and PadChest call the same finding, where it is another name.
+SYNONYMS = {
+    "Pleural Effusion": "Effusion",
+    "pleural effusion": "Effusion",
+    "pulmonary edema": "Edema",
+    "pleural thickening": "Pleural_Thickening",
+}
 
 _NOTHING = "No Finding"
 _TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv", "sample_labels.csv")

@@ -51,6 +51,11 @@ def read_source(config, folder, options):
     if excluded:
         images = "image" if excluded == 1 else "images"
         notes.append(f"left out, Projection being EXCLUDE: {excluded:,} {images}")
+    rounded = sum(bool(_FLOATING_POINT.fullmatch(row.patient_id)) for row in rows)
+    if rounded:
+        notes.append(
+            f"PatientID in floating point, so that several patients may pass for one: {rounded:,}"
+        )
     return group_rows(
         rows, options, finding_names=FINDINGS, default_findings=DEFAULT_FINDINGS,
         synonyms=SYNONYMS, notes=notes,
@@ -127,10 +132,13 @@ def _known(cell):
 
 
 def _identity(where, column, cell):
-    """An id, which is text whatever it looks like; raises BadData if it no longer is one."""
+    """An id, which is text whatever it looks like; raises BadData if it no longer is one.
+
+    Patients who pass for one stay in one split all the same, studies would be mixed up.
+    """
     if not _known(cell):
         raise BadData(f"{where}: column {column} is blank")
-    if _FLOATING_POINT.fullmatch(cell):
+    if column.lower() != "patientid" and _FLOATING_POINT.fullmatch(cell):
         raise BadData(
             f"{where}: column {column} holds a number in floating point, which has lost the digits "
             "that tell one id from another; take the owner's CSV, or export it with ids as text"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from micle_tf import console
-from micle_tf.data import prepare
+from micle_tf.data import prepare, report
 from micle_tf.data.image_sets import open_image_set
 from micle_tf.data.names import DATASETS, dataset_names, is_own
 from micle_tf.data.reader import CaseIndex, CaseReader
@@ -161,17 +161,17 @@ def _joined(parts):
     cases of the others.
     """
     names = [part.name for part in parts]
-    index, readers = {}, {}
+    index, readers, indices = {}, {}, []
     for split in dict.fromkeys(split for part in parts for split in part.index):
-        there = [part for part in parts if split in part.index]
-        made = [_prefixed(part, split) for part in there]
+        made = [_prefixed(part, split) for part in parts if split in part.index]
+        indices += [(split, reader.index) for reader in made]
         readers[split] = _joined_reader(made)
         index[split] = readers[split].index
-    twice = prepare.identical_images(index)
+    twice = report.identical_images(indices)
     notes = ["several datasets are joined without their labels"]
     notes += [f"{part.name}: {note}" for part in parts for note in part.notes]
     if twice:
-        notes.append(f"{console.count(len(twice), 'image')} in several splits of the joined data, as {_identical(twice[0])}")  # fmt: skip
+        notes.append(f"{console.count(len(twice), 'picture')} in several splits of the joined data, as {_identical(twice[0])}")  # fmt: skip
     return CaseData(
         name="+".join(names),
         class_names=(),
@@ -282,18 +282,18 @@ def _table(title, columns, cells):
 
 def _report_lines(prepared):
     """What was left out, what is there twice, and what shrinking saved, for a person."""
-    report, lines = prepared.report, []
-    where = f"; all in {prepared.folder}/{prepare.REPORT}" if prepared.folder else ""
-    bad, twice = report.get("bad_images", []), report.get("identical_images", [])
+    found, lines = prepared.report, []
+    where = f"; all in {prepared.folder}/{report.FILE}" if prepared.folder else ""
+    bad, twice = found.get("bad_images", []), found.get("identical_images", [])
     if bad:
         more = where if len(bad) > _LISTED else ""
         lines.append(f"left out: {console.count(len(bad), 'bad image')}{more}")
         lines += [f"  {message}" for message in bad[:_LISTED]]
     if twice:
         more = where if len(twice) > _LISTED else ""
-        lines.append(f"{console.count(len(twice), 'image')} in several splits{more}")
+        lines.append(f"{console.count(len(twice), 'picture')} in several splits{more}")
         lines += [f"  {_identical([(i['split'], i['image_id']) for i in group])}" for group in twice[:_LISTED]]  # fmt: skip
-    before, after = report.get("source_bytes", 0), report.get("stored_bytes", 0)
+    before, after = found.get("source_bytes", 0), found.get("stored_bytes", 0)
     if before and after < 0.99 * before:
         lines.append(f"stored in {_megabytes(after)} of {_megabytes(before)}")
     return lines

@@ -322,17 +322,15 @@ def _part(split, numbers):
 
 def _our_splits(name, whole):
     """Train, validation, test and then the others; what is missing is taken out of train."""
-    if "train" not in whole:
-        raise BadInput(f"--dataset={name}: has no train split, only {', '.join(whole) or 'none'}")
     whole = dict(whole)
-    splits = {"train": whole.pop("train")}
+    splits = {"train": whole.pop("train")} if "train" in whole else {}  # some are for testing only
     for split, names in (("validation", _VALIDATION), ("test", ("test",))):
         there = [own for own in names if own in whole]
         if there:
             splits[split] = whole.pop(there[0])
     missing = [split for split in ("validation", "test") if split not in splits]
     notes = ()
-    if missing:
+    if missing and "train" in splits:
         keys = [patient_key("", case) for case in splits["train"].index.case_id.tolist()]
         stated = dict.fromkeys(keys, "train") | {key: key for key in splits if key != "train"}
         chosen, _ = complete_splits(stated)

@@ -52,6 +52,11 @@ def dataset_names(config):
             raise BadInput(
                 f"--findings={config.findings}: goes with --manifest=cases.csv or chest X-rays"
             )
+    if config.max_image_side and not any(is_own(name) for name in names):
+        raise BadInput(
+            f"--max_image_side={config.max_image_side}: {config.dataset} is used as "
+            "tensorflow_datasets keeps it"
+        )
     if config.manual_dir and not any(takes_manual_dir(name) for name in names):
         raise BadInput(
             f"--manual_dir={config.manual_dir}: {config.dataset} is not made from files there"

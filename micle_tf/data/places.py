@@ -34,7 +34,7 @@ def recalled(config, name):
     """A config with what was noted when a dataset was prepared.
 
     Args:
-      config: `Config`; with a `manual_dir` of its own, nothing is recalled.
+      config: `Config`; with a `manual_dir` of its own that is there, nothing is recalled.
       name: as from `names.dataset_names`.
 
     Returns:
@@ -44,10 +44,11 @@ def recalled(config, name):
     Raises:
       BadInput: the files are gone, and nothing was prepared from them as it is asked for now.
     """
-    if config.manual_dir or not takes_manual_dir(name):
+    stated = os.path.abspath(os.path.expanduser(config.manual_dir)) if config.manual_dir else ""
+    if os.path.isdir(stated) or not takes_manual_dir(name):
         return config, ""
     note = _read(config, name)
-    if not note:
+    if not note or stated not in ("", note["manual_dir"]):
         return config, ""
     changes = {
         field: note[field]

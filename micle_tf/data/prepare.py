@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import gc
 import importlib
+import io
 import json
 import os
 import shlex
@@ -27,13 +28,12 @@ from data_builders.grouping import ReadOptions
 from data_builders.images import ImageOptions
 from data_builders.splits import SPLITS
 from micle_tf import console, files
-from micle_tf.data import places
+from micle_tf.data import places, report
 from micle_tf.data.names import takes_manual_dir
 from micle_tf.data.reader import CaseIndex, build_index
 from micle_tf.data.records import ArrayRecords
 from micle_tf.errors import BadInput, Stopped
 
-REPORT = "report.json"
 _MEMORY = 1 << 20  # bytes of examples that tfds may hold before it sorts on disk
 
 
@@ -79,15 +79,26 @@ def open_prepared(config, name):
         return _open(known)
     configuration = _configuration(config, name)
     builder = _builder(config.data_dir, name, configuration)
-    if not builder.info.splits:
+    if not builder.info.splits or _is_outdated(builder):
         _prepare(builder, name, configuration, config)
     if takes_manual_dir(name):
         places.remember(config, name, builder.data_dir)
     return _open(builder.data_dir)
 
 
+def _is_outdated(builder):
+    """Whether images were written since they were prepared, and can be prepared again.
+
+    Another size gives the data another name; this is for images that kept theirs.
+    """
+    source = builder.builder_config.source
+    if source is None or report.read(builder.data_dir).get("stamp", "") == source.stamp:
+        return False
+    return os.access(builder.data_dir, os.W_OK)
+
+
 def _say_what_is_read(config, name):
-    if config.manual_dir and takes_manual_dir(name):
+    if os.path.isdir(os.path.expanduser(config.manual_dir)) and takes_manual_dir(name):
         console.say(f"{name}: reading {config.manual_dir}")
 
 
@@ -119,7 +130,7 @@ def check(config, name):
         metadata=_metadata(source),
         index=index,
         records={},
-        report=_report(source.bad_images, index, _source_bytes(source), stored),
+        report=report.make(source, index, report.source_bytes(source), stored),
         folder="",
     )
 
@@ -228,15 +239,12 @@ def _open(folder):
         if not os.path.exists(path):
             _index(builder)
         index[split] = CaseIndex.load(path)
-    report = {}
-    with contextlib.suppress(OSError), open(os.path.join(folder, REPORT), encoding="utf-8") as file:
-        report = json.load(file)
     return Prepared(
         name=f"{builder.name}/{builder.builder_config.name}",
         metadata=metadata,
         index=index,
         records=records,
-        report=report,
+        report=report.read(folder),
         folder=str(folder),
     )
 
@@ -274,12 +282,14 @@ def _prepare(builder, name, configuration, config):
                 unplaced.source = _module(name).read_source(configuration, "", ReadOptions())
             with _bad_data_is_bad_input():
                 _write(unplaced, config, unfinished)
-            source_bytes = _source_bytes(unplaced.source)
+            source_bytes = report.source_bytes(unplaced.source)
             unplaced.source.cases.clear()  # so that they and their index are not in memory at once
             index, stored_bytes = _index(unplaced)
-            report = _report(unplaced.source.bad_images, index, source_bytes, stored_bytes)
-            files.write_json(os.path.join(unplaced.data_dir, REPORT), report)
+            found = report.make(unplaced.source, index, source_bytes, stored_bytes)
+            report.write(unplaced.data_dir, found)
             os.makedirs(os.path.dirname(place), exist_ok=True)
+            if builder.info.splits:  # outdated: it goes with the folder
+                os.rename(place, os.path.join(unfinished, "outdated"))
             _move(unplaced.data_dir, place)
     except Exception as error:
         if files.disk_is_full(error):
@@ -348,54 +358,16 @@ def _beam_config(options):
             f"--beam_options={options}: Apache Beam is not installed: pip install '.[beam]'"
         ) from None
     try:
-        parsed = PipelineOptions(shlex.split(options))
+        with contextlib.redirect_stderr(io.StringIO()) as told:
+            parsed = PipelineOptions(shlex.split(options))
+            parsed.get_all_options()
         runner = parsed.view_as(StandardOptions).runner
         create_runner(runner or StandardOptions.DEFAULT_RUNNER)
     except (ValueError, ImportError) as error:
         reason = " ".join(str(error).split())
         raise BadInput(f"--beam_options={options}: {reason}") from error
+    except SystemExit:  # of argparse, which has told more than a line
+        raise BadInput(
+            f"--beam_options={options}: {told.getvalue().split('error: ')[-1].strip()}"
+        ) from None
     return tfds.download.DownloadConfig(beam_options=parsed)
-
-
-# ---------------------------------------------------------------- the report
-
-
-def _report(bad_images, index, source_bytes, stored_bytes):
-    return {
-        "bad_images": bad_images.found,
-        "identical_images": [
-            [{"split": split, "image_id": image} for split, image in group]
-            for group in identical_images(index)
-        ],
-        "source_bytes": source_bytes,
-        "stored_bytes": stored_bytes,
-    }
-
-
-def _source_bytes(source):
-    return sum(
-        getattr(image.read, "size", 0)
-        for cases in source.cases.values()
-        for case in cases
-        for image in case.images
-    )
-
-
-def identical_images(index):
-    """Images of different splits that show the same pixels.
-
-    Args:
-      index: {split: CaseIndex}.
-
-    Returns:
-      A list with a group [(split, image_id), ...] per picture that is in several splits.
-    """
-    if any(not part.pixel_hash.size for part in index.values()):
-        return []
-    hashes = np.concatenate([np.unique(part.pixel_hash) for part in index.values()])
-    hashes, counts = np.unique(hashes, return_counts=True)
-    groups = {int(value): [] for value in hashes[counts > 1]}  # in several splits
-    for split, part in index.items():
-        for i in np.flatnonzero(np.isin(part.pixel_hash, list(groups))):
-            groups[int(part.pixel_hash[i])].append((split, str(part.image_id[i])))
-    return list(groups.values())

@@ -153,11 +153,15 @@ class Targets:
 
 
 def column_of(data, name):
-    """Where a dataset keeps a finding, under this name or its own; None if it has none."""
+    """Where a dataset keeps a finding, under this name or its own; None if it has none.
+
+    Upper and lower case are the same where no name is there to the letter.
+    """
     for known in (name, data.synonyms.get(name)):
         if known in data.finding_names:
             return data.finding_names.index(known)
-    return None
+    alike = [k for k, there in enumerate(data.finding_names) if there.lower() == name.lower()]
+    return alike[0] if alike else None
 
 
 def _chosen(findings, data):

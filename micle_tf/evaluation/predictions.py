@@ -139,12 +139,24 @@ def finish(run, config, data, targets, levels, **result):
     metrics, intervals = judge(levels, targets, config.bootstrap_samples, config.seed)
     if not metrics:
         console.say("no labels: predictions only, no metrics")
+    elif targets.multilabel:
+        _say_what_is_undefined(metrics, targets)
     metrics = result.pop("metrics", {}) | metrics
     result = run.finish(
         mode=config.mode, dataset=data.name, metrics=metrics, intervals=intervals, **result
     )
     say_result(result)
     return result
+
+
+def _say_what_is_undefined(metrics, targets):
+    values = {name: metrics.get(f"findings/auc/{name}") for name in targets.names}
+    undefined = [name for name, value in values.items() if value is None or value != value]
+    if undefined:
+        console.say(
+            f"note: undefined, the labels of the split being all alike: {', '.join(undefined)}; means "
+            "are over the others"
+        )
 
 
 def finished_before(run):

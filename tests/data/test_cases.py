@@ -235,7 +235,20 @@ def test_what_changes_is_prepared_anew(config, photos, monkeypatch):
     assert len(set(prepared)) == len(prepared) == 4
     (photos[0] / "2a.jpg").write_bytes(photos[1]["2a.jpg"])
     assert cases.open_cases(config).name == first.name
-    assert len(prepared) == 4
+    # In place of the first one, since the image was written after that; and not once more.
+    assert prepared[4:] == prepared[:1]
+    cases.open_cases(config)
+    assert len(prepared) == 5
+
+
+def test_an_image_of_the_same_size_is_noticed(config, photos):
+    first = cases.open_cases(config)
+    old = photos[1]["5a.png"]
+    new = next(c for c in (png(5, 5, seed=s) for s in range(100, 999)) if len(c) == len(old))
+    (photos[0] / "5a.png").write_bytes(new)
+    data = cases.open_cases(config)
+    images = data.open("test").read(tf.range(2, dtype=tf.int64)).flat_values.numpy().tolist()
+    assert data.name == first.name and new in images and old not in images
 
 
 def test_an_interrupted_preparation_leaves_nothing(config, tmp_path, monkeypatch):

@@ -413,8 +413,8 @@ def test_without_a_train_split(tmp_path):
         return {split: [(0, {"image": pixels(0, (4, 4, 3))})] for split in ("test", "corrupted")}
 
     defined("test_only", {"image": IMAGE(shape=(4, 4, 3))}, generate)
-    text = message("test_only", tmp_path)
-    assert text == "--dataset=test_only: has no train split, only test, corrupted"
+    found = open_image_set("test_only", str(tmp_path))
+    assert [split for split in found.splits] == ["test", "corrupted"] and not found.notes
 
 
 def test_files_by_hand_that_are_not_there(tmp_path):

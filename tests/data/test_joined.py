@@ -260,7 +260,7 @@ def test_one_picture_in_two_datasets(folder):
     data = cases.open_cases(config(dataset="derm_cases/ham10000+derm_cases/manifest"))
     manifest = alone("derm_cases/manifest").name
     assert data.notes[-1] == (
-        f"1 image in several splits of the joined data, as {manifest}/a.png (train) = "
+        f"1 picture in several splits of the joined data, as {manifest}/a.png (train) = "
         f"{ham.name}/{names['test']} (test)"
     )
     # Of a set of tensorflow_datasets no pixels are known.

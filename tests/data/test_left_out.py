@@ -141,7 +141,7 @@ def test_the_same_pixels_in_several_splits(pictures):
     ]
     assert len(groups) == 2 and all(group in groups for group in wanted)
     notes = cases.describe(data)[-3:]
-    assert notes[0] == "  note: 2 images in several splits"
+    assert notes[0] == "  note: 2 pictures in several splits"
     assert all(note.startswith("  note:   ") for note in notes[1:])
     shown = [set(note.removeprefix("  note:   ").split(" = ")) for note in notes[1:]]
     assert {"grey.png (train)", "rgb.png (test)"} in shown
@@ -152,7 +152,7 @@ def test_the_same_pixels_in_several_splits(pictures):
 
 def test_the_same_pixels_are_known_after_shrinking(pictures):
     lines = cases.describe(cases.open_cases(pictures.replace(max_image_side=4)))
-    assert "  note: 2 images in several splits" in lines
+    assert "  note: 2 pictures in several splits" in lines
 
 
 # ---------------------------------------------------------------- a patient in two splits

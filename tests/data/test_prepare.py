@@ -73,19 +73,20 @@ def test_files_that_are_gone(ham, prepared, capsys):
     images = everything(first)
     shutil.rmtree(ham)
     capsys.readouterr()
-    again = cases.open_cases(config())
-    assert (again.name, again.notes, len(prepared)) == (first.name, first.notes, 1)
-    assert everything(again) == images
-    assert capsys.readouterr().out == (
-        f"{HAM}: as it was prepared; its files are no longer in {ham}\n"
-    )
+    for changes in ({}, {"manual_dir": str(ham)}):  # the same command as before, too
+        again = cases.open_cases(config(**changes))
+        assert (again.name, again.notes, len(prepared)) == (first.name, first.notes, 1)
+        assert everything(again) == images
+        assert capsys.readouterr().out == (
+            f"{HAM}: as it was prepared; its files are no longer in {ham}\n"
+        )
     gone = (
         f"--dataset={HAM}: its files are no longer in {ham}; say where they are with --manual_dir"
     )
     for changes, message in (
         ({"group_by": "image"}, gone),
         ({"max_image_side": 9}, gone),
-        ({"manual_dir": str(ham)}, f"--manual_dir={ham}: no such folder"),
+        ({"manual_dir": f"{ham}s"}, f"--manual_dir={ham}s: no such folder"),
     ):
         for command in (cases.open_cases, cases.check_cases):
             with pytest.raises(BadInput) as caught:
@@ -126,7 +127,8 @@ def test_what_changes_is_prepared_anew(ham, prepared):
     assert open_ham().name == names[0]
     os.rename("files", "moved")
     assert cases.open_cases(config(manual_dir="moved")).name == names[0]
-    assert len(prepared) == 4
+    # The first copy was made again in its place, as the image was written since.
+    assert prepared[4:] == prepared[:1]
 
 
 def test_every_way_of_preparing_has_a_name_of_its_own(ham):
@@ -239,7 +241,7 @@ def test_a_dry_run_of_what_has_no_files(ham):
 # ---------------------------------------------------------------- it ends early
 
 
-@pytest.mark.parametrize("step", ["_write", "_index", "_report", "_move"])
+@pytest.mark.parametrize("step", ["_write", "_index", "_move"])
 def test_an_interrupted_preparation_leaves_nothing(ham, step, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt

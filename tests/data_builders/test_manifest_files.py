@@ -274,9 +274,12 @@ def test_a_folder_per_case(image_folder):
     assert cases["c1"].images[0].read() == b"c1/1.PNG"
     assert cases["c1"].images[0].source == "cases/c1/1.PNG"
     assert manifest.class_names == ()
-    assert manifest.notes == (
-        "left out, being no JPEG or PNG of a case folder: 3",  # notes.txt, readme.txt, c1/deep
-        "no split was given: made by case: train, validation, test",
+    assert (
+        manifest.notes
+        == (
+            "left out, being no JPEG, PNG or DICOM (.dcm) of a case folder: 3",  # notes.txt, readme.txt, c1/deep
+            "no split was given: made by case: train, validation, test",
+        )
     )
     assert split_of(manifest) == split_of(read_manifest("cases/"))
 

@@ -69,7 +69,8 @@ def test_rows_as_the_owner_writes_them(folder):
     assert source.finding_names == nih.FINDINGS
     assert len(set(nih.FINDINGS)) == 14
     assert source.labels_shared_by_case is False
-    assert source.synonyms == {"Pleural Effusion": "Effusion"}
+    assert source.synonyms["Pleural Effusion"] == "Effusion"
+    assert set(source.synonyms.values()) < set(nih.FINDINGS)
     assert source.class_names == source.default_findings == ()
 
 

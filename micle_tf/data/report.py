@@ -1,0 +1,77 @@
+"""What was found when a dataset was prepared, kept beside it as report.json."""
+
+import collections
+import json
+import os
+
+import numpy as np
+
+from micle_tf.files import write_json
+
+FILE = "report.json"
+
+
+def make(source, index, source_bytes, stored_bytes):
+    """The report as plain JSON.
+
+    Args:
+      source: `CaseSource`; its cases are not looked at.
+      index: {split: CaseIndex}.
+      source_bytes, stored_bytes: of all images, before and after.
+    """
+    return {
+        "bad_images": source.bad_images.found,
+        "identical_images": [
+            [{"split": split, "image_id": image} for split, image in group]
+            for group in identical_images(list(index.items()))
+        ],
+        "source_bytes": source_bytes,
+        "stored_bytes": stored_bytes,
+        "stamp": source.stamp,
+    }
+
+
+def write(folder, report):
+    """Puts a report beside prepared data."""
+    write_json(os.path.join(folder, FILE), report)
+
+
+def read(folder):
+    """The report on prepared data; {} if it was lost."""
+    try:
+        with open(os.path.join(folder, FILE), encoding="utf-8") as file:
+            return json.load(file)
+    except (OSError, ValueError):
+        return {}
+
+
+def source_bytes(source):
+    """Bytes of all images of a `CaseSource` whose cases are still there."""
+    return sum(
+        getattr(image.read, "size", 0)
+        for cases in source.cases.values()
+        for case in cases
+        for image in case.images
+    )
+
+
+def identical_images(indices):
+    """Images of different splits that show the same pixels.
+
+    Args:
+      indices: [(split, CaseIndex)], of one dataset or several; those without hashes are passed
+        over.
+
+    Returns:
+      A list with a group [(split, image_id), ...] per picture that is in several splits.
+    """
+    hashes = collections.defaultdict(list)
+    for split, index in indices:
+        hashes[split].append(index.pixel_hash)
+    hashes = [np.unique(np.concatenate(parts)) for parts in hashes.values()]
+    hashes, counts = np.unique(np.concatenate(hashes), return_counts=True)
+    groups = {int(value): [] for value in hashes[counts > 1]}  # in several splits
+    for split, index in indices:
+        for i in np.flatnonzero(np.isin(index.pixel_hash, list(groups))):
+            groups[int(index.pixel_hash[i])].append((split, str(index.image_id[i])))
+    return list(groups.values())
