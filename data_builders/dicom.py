@@ -40,6 +40,7 @@ _ELEMENTS = [
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PlanarConfiguration"),
     *("PhotometricInterpretation", "BitsAllocated", "BitsStored", "PixelRepresentation"),
     *("PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
+    "PixelPaddingValue",
     *("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept"),
     *("VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction"),
     *_PALETTE,
@@ -121,7 +122,10 @@ def _grey(stored, data):
     if shown is None:
         shown = _window(values, data)
     if shown is None:
-        shown = to_8_bits(values, *percentile_window(values[level_of_pixel]))
+        # What only fills the frame around the picture says nothing of its greys.
+        inside = stored != data.get("PixelPaddingValue", low - 1)
+        pictured = values[level_of_pixel[inside]] if inside.any() else values
+        shown = to_8_bits(values, *percentile_window(pictured))
     return shown[level_of_pixel]
 
 

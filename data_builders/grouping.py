@@ -48,6 +48,7 @@ class ImageRow:
       label: name of the class.
       view: how it was taken.
       split: one of `SPLITS`.
+      split_from: the file that says so, if it is another one than that of `where`.
       findings: as in `CaseImage`.
       attributes: {name: text}, kept with the case.
     """
@@ -61,6 +62,7 @@ class ImageRow:
     label: str = ""
     view: str = ""
     split: str = ""
+    split_from: str = ""
     findings: tuple = ()
     attributes: dict = dataclasses.field(default_factory=dict)
 
@@ -127,7 +129,7 @@ def group_rows(
                 first_stated[key] = first = first_stated[key] or row
                 if first.split != row.split:
                     raise BadData(
-                        f"{row.where}: {key} is in {row.split}, but in {first.split} in "
+                        f"{row.where}: {key} is in {_split_of(row)}, but in {_split_of(first)} in "
                         f"{first.where}; a patient must stay in one split"
                     )
     split_of, made = complete_splits(
@@ -148,6 +150,10 @@ def group_rows(
         fingerprint=fingerprint,
         stamp=stamp,
     )
+
+
+def _split_of(row):
+    return row.split + (f" by {row.split_from}" if row.split_from else "")
 
 
 def _refuse_repeated_files(rows):

@@ -55,8 +55,11 @@ class Table:
         next(records, None)
         for line, fields in records:
             if any(fields):
+                # A comma at the end of some lines and not of others.
                 while len(fields) > len(self.header) and not fields[-1]:
                     fields.pop()
+                while len(fields) < len(self.header) and not any(self.header[len(fields) :]):
+                    fields.append("")
                 where = f"{self.path} row {line}"
                 if len(fields) != len(self.header):
                     raise BadData(

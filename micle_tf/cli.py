@@ -20,6 +20,7 @@ from micle_tf import console
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
 from micle_tf.exits import DONE, guarded, leave
+from micle_tf.run_names import POLICY, default_model_dir
 
 RECIPES = pathlib.Path(__file__).resolve().parent.parent / "flags"
 _DATA = (
@@ -27,7 +28,6 @@ _DATA = (
     "labels_shared_by_case", "group_by", "max_pixels", "max_bad_images", "max_image_side",
     "jpeg_quality",
 )  # fmt: skip
-_POLICY = ("uncertain", "unmentioned")
 _DEFINE = {
     bool: absl_flags.DEFINE_bool,
     int: absl_flags.DEFINE_integer,
@@ -112,10 +112,22 @@ def configure(argv):
     recipe, origin = _recipe(Config.of_mode(mode, **given), flagfiles)
     if "train_epochs" in explicit:  # which a recipe's train_steps would beat
         recipe.pop("train_steps", None)
-    config = Config.of_mode(mode, **recipe | given)
+    config = _as_prepared(Config.of_mode(mode, **recipe | given), {**recipe, **given})
     if not config.model_dir:
-        config = config.replace(model_dir=_default_model_dir(config, source))
+        config = config.replace(model_dir=default_model_dir(config, source))
     return config, origin
+
+
+def _as_prepared(config, stated):
+    """A config with what was noted when its dataset was prepared; what is stated stays."""
+    from micle_tf.data.names import dataset_names, is_own
+
+    names = dataset_names(config)
+    if len(names) > 1 or not is_own(names[0]):  # each of several has a note of its own
+        return config
+    from micle_tf.data import places
+
+    return places.noted(config, names[0], stated)
 
 
 def parse(argv, where=""):
@@ -251,43 +263,19 @@ def _inherited(config, explicit, source):
     if "dataset" not in explicit and "manifest" not in explicit:
         names += _DATA
     if config.mode == "evaluate":
-        names += _POLICY  # what a label means stays what it meant in training
-    return {name: getattr(source, name) for name in names}
-
-
-def _default_model_dir(config, source):
-    """runs/<dataset>-<config>/pretrain-<method>, or RUN/<mode>[-<dataset>][-<fraction or split>]."""
-    from micle_tf.data.names import dataset_names, file_name
-
-    datasets = name = file_name(dataset_names(config))
-    mode = f"{config.mode}-{config.method}" if config.mode == "pretrain" else config.mode
-    if config.manifest:
-        name += "-" + os.path.splitext(os.path.basename(os.path.normpath(config.manifest)))[0]
-    same_data = source and _same_data(source, config)
-    folder = config.checkpoint or os.path.join("runs", datasets)
-    if not source and config.mode not in ("pretrain", "evaluate", "export"):
-        mode += "-random"
-    elif source and not same_data and config.mode != "export":
-        mode += f"-{name}"
-    if config.mode in ("linear_eval", "finetune") and config.label_fraction < 1:
-        mode += f"-{config.label_fraction:g}"
-    if config.mode == "evaluate" and config.eval_split != "test":
-        mode += f"-{config.eval_split}"
-    return os.path.join(folder, mode)
-
-
-def _same_data(source, config):
-    from micle_tf.data.names import dataset_names
-
-    same_name = dataset_names(source) == dataset_names(config)
-    return same_name and all(getattr(source, name) == getattr(config, name) for name in _DATA[1:])
+        names += POLICY  # what a label means stays what it meant in training
+    taken = {name: getattr(source, name) for name in names}
+    if not os.path.isdir(os.path.expanduser(source.manual_dir)):
+        taken.pop("manual_dir", None)  # the files were moved since
+    return taken
 
 
 def _run_mode(config):
     """Calls the mode's function and says what to type next."""
     from micle_tf.training import state
 
-    state.check_place(config.model_dir, "--model_dir")  # before anything is prepared for nothing
+    if config.mode != "prepare":
+        state.check_place(config.model_dir, "--model_dir")  # before data is prepared for nothing
     if config.mode == "prepare":
         from micle_tf.data import cases
 

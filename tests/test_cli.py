@@ -198,7 +198,23 @@ def test_what_a_label_means_is_the_checkpoints(tmp_path):
     assert policies("linear_eval", "--uncertain=zeros") == ("zeros", "zeros")
 
 
+def test_evaluations_under_other_policies_have_directories_of_their_own(tmp_path):
+    source = Config(mode="finetune", dataset="chexpert", uncertain="ones")
+    (tmp_path / "config.json").write_text(source.to_json())
+    checkpoint = f"--checkpoint={tmp_path}"
+    name = lambda *argv: cli.configure(["--mode=evaluate", checkpoint, *argv])[0].model_dir
+    assert name() == name("--uncertain=ones", "--unmentioned=zeros") == f"{tmp_path}/evaluate"
+    assert name("--uncertain=zeros") == f"{tmp_path}/evaluate-uncertain_zeros"
+    assert name("--uncertain=ignore", "--unmentioned=ignore", "--eval_split=validation") == (
+        f"{tmp_path}/evaluate-validation-uncertain_ignore-unmentioned_ignore"
+    )
+    assert name("--unmentioned=ignore", "--dataset=nih_chest_xray14") == (
+        f"{tmp_path}/evaluate-nih_chest_xray14-default-unmentioned_ignore"
+    )
+
+
 def test_a_checkpoint_brings_where_the_files_are(tmp_path):
+    (tmp_path / "files").mkdir()
     stated = dict(
         dataset="derm_cases/ham10000", manual_dir="files", group_by="image", max_bad_images=3,
         max_image_side=64, jpeg_quality=80, labels_shared_by_case=False, data_dir="data",
@@ -208,6 +224,11 @@ def test_a_checkpoint_brings_where_the_files_are(tmp_path):
     config, _ = cli.configure(["--mode=linear_eval", checkpoint])
     assert {name: getattr(config, name) for name in stated} == stated
     assert config.model_dir == f"{tmp_path}/linear_eval"
+    (tmp_path / "files").rmdir()  # nobody has typed the name of that folder
+    config, _ = cli.configure(["--mode=linear_eval", checkpoint])
+    assert {name: getattr(config, name) for name in stated} == stated | {"manual_dir": ""}
+    config, _ = cli.configure(["--mode=linear_eval", checkpoint, "--manual_dir=there"])
+    assert config.manual_dir == "there"
     other, _ = cli.configure(["--mode=linear_eval", checkpoint, "--dataset=derm_cases/scin"])
     assert (other.manual_dir, other.group_by, other.max_image_side) == ("", "case", 0)
     assert other.data_dir == "data"

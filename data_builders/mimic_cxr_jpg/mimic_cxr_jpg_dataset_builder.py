@@ -64,7 +64,7 @@ def read_source(config, folder, options):
 def _joined(metadata, split, chexpert, images):
     """([`ImageRow`], notes) of the three tables."""
     split_of, findings_of = _splits(split), _findings(chexpert)
-    rows, studies, without_split = [], set(), 0
+    rows, studies, without_split, split_file = [], set(), 0, os.path.basename(split)
     for where, dicom_id, patient, study, view, attributes in _listed(metadata):
         image = f"files/{patient[:3]}/{study}/{dicom_id}.jpg"
         file, image_split = images.find(image, where), split_of.pop(dicom_id, "")
@@ -81,6 +81,7 @@ def _joined(metadata, split, chexpert, images):
                     study_id=study,
                     view=view,
                     split=image_split,
+                    split_from=split_file,
                     findings=findings_of.get(study, NOTHING_KNOWN),
                     attributes=attributes,
                 )

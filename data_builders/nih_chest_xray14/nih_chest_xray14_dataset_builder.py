@@ -31,6 +31,7 @@ SYNONYMS = {
 _NOTHING = "No Finding"
 _TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv", "sample_labels.csv")
 _LISTS = {"train_val_list.txt": "train", "test_list.txt": "test"}
+_LIST_OF = {split: name for name, split in _LISTS.items()}
 _HOW_TO_GET = (
     f"{_TABLES[1]} or Kaggle's {_TABLES[2]} will do; NIH ChestX-ray14 is free to download from the "
     "NIH Clinical Center, and its images lie beside the CSV, in folders of any depth"
@@ -134,6 +135,7 @@ def _rows(table, folder, split_of, bad_images):
                 patient_id=patient_id,
                 view="" if view is None else sys.intern(fields[view]),
                 split=split_of.get(name, ""),
+                split_from=_LIST_OF.get(split_of.get(name), ""),
                 findings=values,
                 attributes=shared.setdefault(tuple(attributes.items()), attributes),
             )

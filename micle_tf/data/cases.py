@@ -294,8 +294,9 @@ def _report_lines(prepared):
         lines.append(f"{console.count(len(twice), 'picture')} in several splits{more}")
         lines += [f"  {_identical([(i['split'], i['image_id']) for i in group])}" for group in twice[:_LISTED]]  # fmt: skip
     before, after = found.get("source_bytes", 0), found.get("stored_bytes", 0)
-    if before and after < 0.99 * before:
-        lines.append(f"stored in {_megabytes(after)} of {_megabytes(before)}")
+    if found.get("max_image_side"):
+        side = f"{found['max_image_side']} pixels"
+        lines.append(f"shrunk to {side}: {_megabytes(after)} in place of {_megabytes(before)}")
     return lines
 
 
@@ -308,4 +309,4 @@ def _identical(group, most=4):
 
 
 def _megabytes(size):
-    return f"{size / 1e6:,.1f} MB"
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.0f} kB"

@@ -30,8 +30,29 @@ def default_manual_dir(data_dir):
     return os.path.join(root(data_dir), "downloads", "manual")
 
 
+def noted(config, name, stated=()):
+    """A config with what was noted when a dataset was prepared, and says so.
+
+    Args:
+      config: `Config`; with a `manual_dir`, nothing is changed.
+      name: as from `names.dataset_names`.
+      stated: names of fields to leave as they are.
+    """
+    note = _read(config, name) if takes_manual_dir(name) and not config.manual_dir else None
+    if not note:
+        return config
+    changes = {
+        field: note[field]
+        for field in _NOTED
+        if field not in stated and getattr(config, field) == getattr(type(config), field)
+    }
+    shown = [f"--{field}={value}" for field, value in changes.items() if value != getattr(type(config), field)]  # fmt: skip
+    console.say(f"{name}: as it was prepared, {shlex.join(shown)}")
+    return config.replace(**changes)
+
+
 def recalled(config, name):
-    """A config with what was noted when a dataset was prepared.
+    """A config with what was noted when a dataset was prepared, and whether its files are gone.
 
     Args:
       config: `Config`; with a `manual_dir` of its own that is there, nothing is recalled.
@@ -44,25 +65,10 @@ def recalled(config, name):
     Raises:
       BadInput: the files are gone, and nothing was prepared from them as it is asked for now.
     """
-    stated = os.path.abspath(os.path.expanduser(config.manual_dir)) if config.manual_dir else ""
-    if os.path.isdir(stated) or not takes_manual_dir(name):
-        return config, ""
-    note = _read(config, name)
-    if not note or stated not in ("", note["manual_dir"]):
-        return config, ""
-    changes = {
-        field: note[field]
-        for field in _NOTED
-        if getattr(config, field) == getattr(type(config), field)
-    }
-    config = config.replace(**changes)
-    shown = [
-        f"--{field}={value}"
-        for field, value in changes.items()
-        if value != getattr(type(config), field)
-    ]
-    if os.path.isdir(config.manual_dir):
-        console.say(f"{name}: as it was prepared, {shlex.join(shown)}")
+    config = noted(config, name)
+    place = os.path.abspath(os.path.expanduser(config.manual_dir))
+    note = _read(config, name) if takes_manual_dir(name) else None
+    if not config.manual_dir or _is_there(place) or not note or note["manual_dir"] != place:
         return config, ""
     folder = note["prepared"].get(_made(config), "")
     folder = os.path.join(root(config.data_dir), folder) if folder else ""
@@ -71,8 +77,18 @@ def recalled(config, name):
             f"--dataset={name}: its files are no longer in {config.manual_dir}; say where they are "
             "with --manual_dir"
         )
-    console.say(f"{name}: as it was prepared; its files are no longer in {config.manual_dir}")
+    console.say(
+        f"{name}: its files are no longer in {config.manual_dir}, but what was prepared is there"
+    )
     return config, folder
+
+
+def _is_there(folder):
+    """Whether a folder is there and holds anything, unlike a disk that is not mounted."""
+    try:
+        return bool(os.listdir(folder))
+    except OSError:
+        return False
 
 
 def remember(config, name, folder):

@@ -9,10 +9,11 @@ import io
 import json
 import os
 import shlex
-import tempfile
+import zipfile
 
 import numpy as np
 import tensorflow_datasets as tfds
+from google.protobuf import json_format
 from tensorflow_datasets.core import shuffle
 
 from data_builders.case_builder import (
@@ -32,7 +33,8 @@ from micle_tf.data import places, report
 from micle_tf.data.names import takes_manual_dir
 from micle_tf.data.reader import CaseIndex, build_index
 from micle_tf.data.records import ArrayRecords
-from micle_tf.errors import BadInput, Stopped
+from micle_tf.data.unfinished import unfinished_folder
+from micle_tf.errors import BadInput, Preempted, Stopped
 
 _MEMORY = 1 << 20  # bytes of examples that tfds may hold before it sorts on disk
 
@@ -78,12 +80,27 @@ def open_prepared(config, name):
     if known:  # and its files are gone
         return _open(known)
     configuration = _configuration(config, name)
-    builder = _builder(config.data_dir, name, configuration)
+    builder = _found(config.data_dir, name, configuration)
     if not builder.info.splits or _is_outdated(builder):
         _prepare(builder, name, configuration, config)
     if takes_manual_dir(name):
         places.remember(config, name, builder.data_dir)
     return _open(builder.data_dir)
+
+
+def _found(data_dir, name, configuration):
+    """The builder of what is, or will be, prepared; raises BadInput if it is there but damaged."""
+    try:
+        builder = _builder(data_dir, name, configuration)
+    except (OSError, ValueError, AssertionError, json_format.ParseError) as error:
+        variant = configuration if isinstance(configuration, str) else configuration.name
+        place = os.path.join(places.root(data_dir), name.partition("/")[0], variant)
+        raise BadInput(
+            f"{place}: holds damaged data ({files.reason_of(error)}); delete it"
+        ) from error
+    if not builder.info.splits and os.path.isdir(builder.data_dir):
+        raise BadInput(f"{builder.data_dir}: is damaged; delete it to prepare it again")
+    return builder
 
 
 def _is_outdated(builder):
@@ -130,7 +147,9 @@ def check(config, name):
         metadata=_metadata(source),
         index=index,
         records={},
-        report=report.make(source, index, report.source_bytes(source), stored),
+        report=report.make(
+            source, configuration.images, index, report.source_bytes(source), stored
+        ),
         folder="",
     )
 
@@ -229,24 +248,31 @@ def _builder(data_dir, name, configuration):
 
 
 def _open(folder):
-    builder = tfds.builder_from_directory(folder)
-    splits = [split for split in SPLITS if split in builder.info.splits]
-    records = {split: _records(builder, split) for split in splits}
-    metadata = dict(builder.info.metadata)
-    index = {}
-    for split in splits:
-        path = os.path.join(folder, f"case_index-{split}.npz")
-        if not os.path.exists(path):
-            _index(builder)
-        index[split] = CaseIndex.load(path)
+    try:
+        builder = tfds.builder_from_directory(folder)
+        splits = [split for split in SPLITS if split in builder.info.splits]
+        records = {split: _records(builder, split) for split in splits}
+        metadata = dict(builder.info.metadata)
+    except (OSError, ValueError, json_format.ParseError, tfds.core.DatasetNotFoundError) as error:
+        raise BadInput(f"{folder}: is damaged; delete it to prepare it again") from error
     return Prepared(
         name=f"{builder.name}/{builder.builder_config.name}",
         metadata=metadata,
-        index=index,
+        index={split: _kept_index(builder, split) for split in splits},
         records=records,
         report=report.read(folder),
         folder=str(folder),
     )
+
+
+def _kept_index(builder, split):
+    """The index beside the data; made again if it was lost or damaged."""
+    path = os.path.join(builder.data_dir, f"case_index-{split}.npz")
+    try:
+        return CaseIndex.load(path)
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile):
+        _index(builder)
+        return CaseIndex.load(path)
 
 
 def _records(builder, split):
@@ -276,7 +302,7 @@ def _prepare(builder, name, configuration, config):
     existed = os.path.exists(root)
     try:
         os.makedirs(root, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="incomplete-", dir=root) as unfinished:
+        with unfinished_folder(root) as unfinished:
             unplaced = _builder(unfinished, name, configuration)
             if unplaced.source is None:
                 unplaced.source = _module(name).read_source(configuration, "", ReadOptions())
@@ -285,12 +311,16 @@ def _prepare(builder, name, configuration, config):
             source_bytes = report.source_bytes(unplaced.source)
             unplaced.source.cases.clear()  # so that they and their index are not in memory at once
             index, stored_bytes = _index(unplaced)
-            found = report.make(unplaced.source, index, source_bytes, stored_bytes)
+            found = report.make(
+                unplaced.source, unplaced.builder_config.images, index, source_bytes, stored_bytes
+            )
             report.write(unplaced.data_dir, found)
             os.makedirs(os.path.dirname(place), exist_ok=True)
             if builder.info.splits:  # outdated: it goes with the folder
                 os.rename(place, os.path.join(unfinished, "outdated"))
             _move(unplaced.data_dir, place)
+    except KeyboardInterrupt:
+        raise Preempted("nothing was prepared; the same command begins that again") from None
     except Exception as error:
         if files.disk_is_full(error):
             raise Stopped(f"the disk is full: {root}") from error

@@ -11,11 +11,12 @@ from micle_tf.files import write_json
 FILE = "report.json"
 
 
-def make(source, index, source_bytes, stored_bytes):
+def make(source, images, index, source_bytes, stored_bytes):
     """The report as plain JSON.
 
     Args:
       source: `CaseSource`; its cases are not looked at.
+      images: `ImageOptions`.
       index: {split: CaseIndex}.
       source_bytes, stored_bytes: of all images, before and after.
     """
@@ -27,6 +28,7 @@ def make(source, index, source_bytes, stored_bytes):
         ],
         "source_bytes": source_bytes,
         "stored_bytes": stored_bytes,
+        "max_image_side": images.max_image_side,
         "stamp": source.stamp,
     }
 
@@ -40,7 +42,8 @@ def read(folder):
     """The report on prepared data; {} if it was lost."""
     try:
         with open(os.path.join(folder, FILE), encoding="utf-8") as file:
-            return json.load(file)
+            found = json.load(file)
+        return found if isinstance(found, dict) else {}
     except (OSError, ValueError):
         return {}
 

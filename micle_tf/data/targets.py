@@ -172,12 +172,12 @@ def _chosen(findings, data):
         return data.finding_names
     names = tuple(name.strip() for name in findings.split(","))
     for name in names:
-        if name not in data.finding_names:
+        if column_of(data, name) is None:
             raise BadInput(
                 f"--findings={findings}: {data.name} has no finding {name}; it has "
                 f"{one_of(name, data.finding_names)}"
             )
-        if names.count(name) > 1:
+        if [column_of(data, other) for other in names].count(column_of(data, name)) > 1:
             raise BadInput(f"--findings={findings}: {name} is named twice")
     return names
 

@@ -35,6 +35,13 @@ def evaluate(config):
             f"--checkpoint={config.checkpoint}: a pretraining has no classifier; train one with "
             "--mode=finetune or --mode=linear_eval"
         )
+    if config.findings and not config.manifest and classifier.targets.multilabel:
+        asked = tuple(name.strip() for name in config.findings.split(","))
+        if config.findings != "all" and asked != classifier.names:
+            raise BadInput(
+                f"--findings={config.findings}: the classifier predicts "
+                f"{', '.join(classifier.names)}; leave the flag out"
+            )
     data = cases.open_cases(config)
     for line in cases.describe(data):
         console.say(line)

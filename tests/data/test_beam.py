@@ -57,6 +57,7 @@ def test_rendered_cases_on_beam(tmp_path, monkeypatch):
         ("--runner=Flnk", "Unexpected pipeline runner: Flnk. Valid values are "),
         ("--runner=none.Runner", "No module named 'none'"),
         ("--runner='x", "No closing quotation"),
+        ("--direct_num_workers=x", "argument --direct_num_workers: invalid int value: 'x'"),
     ],
 )
 def test_options_of_beam_that_are_wrong(ham, options, reason):

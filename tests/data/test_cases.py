@@ -10,7 +10,8 @@ from data_builders import case_builder
 from data_builders.derm_cases import derm_cases_dataset_builder as derm_cases
 from micle_tf.config import Config
 from micle_tf.data import cases, prepare
-from micle_tf.errors import BadInput, Stopped
+from micle_tf.errors import BadInput, Preempted, Stopped
+from tests.data.ham import everything
 from tests.pictures import jpeg, png
 
 
@@ -243,12 +244,13 @@ def test_what_changes_is_prepared_anew(config, photos, monkeypatch):
 
 def test_an_image_of_the_same_size_is_noticed(config, photos):
     first = cases.open_cases(config)
+    before, key = everything(first), ("test", "c5", "5a.png")
     old = photos[1]["5a.png"]
     new = next(c for c in (png(5, 5, seed=s) for s in range(100, 999)) if len(c) == len(old))
     (photos[0] / "5a.png").write_bytes(new)
     data = cases.open_cases(config)
-    images = data.open("test").read(tf.range(2, dtype=tf.int64)).flat_values.numpy().tolist()
-    assert data.name == first.name and new in images and old not in images
+    assert data.name == first.name
+    assert everything(data) == before | {key: (0, new)} and before[key] == (0, old)
 
 
 def test_an_interrupted_preparation_leaves_nothing(config, tmp_path, monkeypatch):
@@ -261,8 +263,9 @@ def test_an_interrupted_preparation_leaves_nothing(config, tmp_path, monkeypatch
         return original(case, images)
 
     monkeypatch.setattr(case_builder, "read_case", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Preempted) as caught:
         cases.open_cases(config)
+    assert str(caught.value) == "nothing was prepared; the same command begins that again"
     assert not (tmp_path / "data").exists()
     monkeypatch.setattr(case_builder, "read_case", original)
     assert cases.open_cases(config).index["train"].num_images == 6
@@ -296,6 +299,7 @@ def test_killed_while_it_prepares(config, tmp_path):
     assert any("incomplete" in name for name in tree(tmp_path / "data"))
     data = cases.open_cases(config)
     assert [index.num_images for index in data.index.values()] == [6, 1, 2]
+    assert not any("incomplete" in name for name in tree(tmp_path / "data"))
 
 
 def test_a_lost_index_is_made_again(config, tmp_path, monkeypatch):

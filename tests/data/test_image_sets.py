@@ -10,7 +10,8 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import downloader
 
 from data_builders.splits import choose_split
-from micle_tf.data import decode, pipeline
+from micle_tf.config import Config
+from micle_tf.data import cases, decode, pipeline
 from micle_tf.data.augment import Augmentation
 from micle_tf.data.image_sets import open_image_set
 from micle_tf.data.reader import CaseIndex, CaseReader
@@ -415,6 +416,11 @@ def test_without_a_train_split(tmp_path):
     defined("test_only", {"image": IMAGE(shape=(4, 4, 3))}, generate)
     found = open_image_set("test_only", str(tmp_path))
     assert [split for split in found.splits] == ["test", "corrupted"] and not found.notes
+    data = cases.open_cases(Config(mode="evaluate", dataset="test_only", data_dir=str(tmp_path)))
+    assert data.open("test").index.num_images == 1
+    with pytest.raises(BadInput) as caught:
+        data.open("train")
+    assert str(caught.value) == f"--train_split=train: {data.name} has test, corrupted"
 
 
 def test_files_by_hand_that_are_not_there(tmp_path):

@@ -259,12 +259,15 @@ def test_one_picture_in_two_datasets(folder):
     shutil.copy(paths[names["train"]], "photos/b.jpg")
     data = cases.open_cases(config(dataset="derm_cases/ham10000+derm_cases/manifest"))
     manifest = alone("derm_cases/manifest").name
-    assert data.notes[-1] == (
+    told = (
         f"1 picture in several splits of the joined data, as {manifest}/a.png (train) = "
         f"{ham.name}/{names['test']} (test)"
     )
-    # Of a set of tensorflow_datasets no pixels are known.
-    assert not any("several splits" in note for note in cases.open_cases(config()).notes)
+    assert data.notes[-1] == told
+    # Of a set of tensorflow_datasets no pixels are known, which hides nothing of the others.
+    assert cases.open_cases(config()).notes[-1] == told
+    notes = cases.open_cases(config(dataset="derm_cases/ham10000+tiny_photos", manifest="")).notes
+    assert not any("several splits" in note for note in notes)
 
 
 def test_a_dry_run_of_several(folder):

@@ -71,6 +71,10 @@ CONFIGURATIONS = "synthetic, synthetic_shuffled, synthetic_same_photo, manifest,
          "--findings_column=x: goes with --manifest=cases.csv"),
         ({"dataset": "derm_cases/scin", "findings": "Edema"},
          "--findings=Edema: goes with --manifest=cases.csv or chest X-rays"),
+        ({"dataset": "cifar10", "max_image_side": 64},
+         "--max_image_side=64: cifar10 is used as tensorflow_datasets keeps it"),
+        ({"dataset": "cifar10+mnist", "max_image_side": 64},
+         "--max_image_side=64: cifar10+mnist is used as tensorflow_datasets keeps it"),
         ({"manual_dir": "files"},
          "--manual_dir=files: derm_cases is not made from files there"),
         ({"manual_dir": "files", "manifest": "a.csv"},
@@ -87,6 +91,7 @@ def test_what_does():
     assert dataset_names(Config(dataset="chexpert", findings="Edema", manual_dir="x"))
     assert dataset_names(Config(manifest="a.csv", findings="Edema", findings_column="x"))
     assert dataset_names(Config(dataset="imagenet2012", manual_dir="x"))
+    assert dataset_names(Config(dataset="cifar10+derm_cases/scin", max_image_side=64))
     assert dataset_names(Config(dataset="cifar10+mnist", mode="export")) == ("cifar10", "mnist")
     both = Config(dataset="derm_cases/synthetic+derm_cases/scin", manual_dir="x", mode="prepare")
     assert len(dataset_names(both)) == 2

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pytest
 
@@ -17,6 +18,7 @@ def folders(tmp_path, monkeypatch):
     """The files of a dataset in "files", prepared in "data/prepared"."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "files").mkdir()
+    (tmp_path / "files/table.csv").touch()
     (tmp_path / "data/prepared").mkdir(parents=True)
     (tmp_path / "data/derm_cases").mkdir()
     return tmp_path
@@ -53,6 +55,19 @@ def test_what_is_said_now_goes_first(folders):
     assert places.recalled(given, HAM) == (given, "")  # other files, other options
 
 
+def test_what_is_stated_stays_though_it_is_the_default(folders, capsys):
+    remember(max_image_side=64, max_bad_images=2, jpeg_quality=80)
+    found = places.noted(config(), HAM, stated=("max_image_side", "max_bad_images"))
+    assert found == config(manual_dir=str(folders / "files"), jpeg_quality=80)
+    assert capsys.readouterr().out == (
+        f"{HAM}: as it was prepared, --manual_dir={folders}/files --jpeg_quality=80\n"
+    )
+    given = config(manual_dir="elsewhere")
+    assert places.noted(given, HAM) == given
+    assert places.noted(config(), "derm_cases/scin") == config()
+    assert capsys.readouterr().out == ""
+
+
 def test_other_datasets_are_not_concerned():
     remember()
     assert places.recalled(config(), "derm_cases/scin") == (config(), "")
@@ -63,11 +78,12 @@ def test_other_datasets_are_not_concerned():
 
 def test_files_that_are_gone(folders, capsys):
     remember(max_image_side=64)
-    (folders / "files").rmdir()
+    shutil.rmtree(folders / "files")
     found, known = places.recalled(config(), HAM)
     assert (found.max_image_side, known) == (64, "data/prepared")
     assert capsys.readouterr().out == (
-        f"{HAM}: as it was prepared; its files are no longer in {folders}/files\n"
+        f"{HAM}: as it was prepared, --manual_dir={folders}/files --max_image_side=64\n"
+        + gone_but_prepared(folders)
     )
     # Nothing that is there was made in these ways.
     for changes in (
@@ -79,6 +95,38 @@ def test_files_that_are_gone(folders, capsys):
         expect_gone(folders, **changes)
     (folders / "data/prepared").rmdir()
     expect_gone(folders)
+
+
+def gone_but_prepared(folders):
+    return f"{HAM}: its files are no longer in {folders}/files, but what was prepared is there\n"
+
+
+def test_an_empty_folder_is_one_that_is_gone(folders, capsys):
+    """As where the disk that held the files is not mounted."""
+    remember()
+    (folders / "files/table.csv").unlink()
+    assert places.recalled(config(), HAM)[1] == "data/prepared"
+    assert capsys.readouterr().out.endswith("\n" + gone_but_prepared(folders))
+    (folders / "files/table.csv").touch()
+    assert places.recalled(config(), HAM)[1] == ""
+
+
+def test_files_that_are_gone_and_named_all_the_same(folders, capsys):
+    remember(max_image_side=64)
+    shutil.rmtree(folders / "files")
+    for manual_dir in ("files", str(folders / "files")):
+        given = config(manual_dir=manual_dir, max_image_side=64)
+        assert places.recalled(given, HAM) == (given, "data/prepared")
+        assert capsys.readouterr().out == (
+            f"{HAM}: its files are no longer in {manual_dir}, but what was prepared is there\n"
+        )
+    with pytest.raises(BadInput) as caught:  # other images
+        places.recalled(config(manual_dir="files"), HAM)
+    assert str(caught.value) == (
+        f"--dataset={HAM}: its files are no longer in files; say where they are with --manual_dir"
+    )
+    other = config(manual_dir="nowhere", max_image_side=64)
+    assert places.recalled(other, HAM) == (other, "")
 
 
 def expect_gone(folders, **changes):
@@ -99,7 +147,7 @@ def test_several_ways_side_by_side(folders):
     for name, changes in ways.items():
         (folders / "data" / name).mkdir()
         remember(f"data/{name}", **changes)
-    (folders / "files").rmdir()
+    shutil.rmtree(folders / "files")
     for name, changes in ways.items():
         assert places.recalled(config(**changes), HAM)[1] == f"data/{name}"
 
@@ -108,14 +156,14 @@ def test_only_the_latest_files_and_options_are_known(folders):
     (folders / "data/small").mkdir()
     remember(group_by="image")
     remember("data/small", max_image_side=8)
-    (folders / "files").rmdir()
+    shutil.rmtree(folders / "files")
     assert places.recalled(config(), HAM)[1] == "data/small"
     expect_gone(folders, group_by="image")
 
 
 def test_data_may_move(folders):
     remember()
-    (folders / "files").rmdir()
+    shutil.rmtree(folders / "files")
     os.rename("data", "moved")
     moved = Config(dataset=HAM, data_dir="moved")
     assert places.recalled(moved, HAM)[1] == "moved/prepared"

@@ -13,7 +13,7 @@ import tensorflow as tf
 from data_builders.derm_cases import derm_cases_dataset_builder as derm_cases
 from micle_tf import cli
 from micle_tf.data import cases, prepare
-from micle_tf.errors import BadInput, Stopped
+from micle_tf.errors import BadInput, Preempted, Stopped
 from tests.data.ham import HAM, config, everything, images_of, open_ham, rows_of, snapshot, spoil
 from tests.pictures import jpeg, png
 
@@ -77,8 +77,9 @@ def test_files_that_are_gone(ham, prepared, capsys):
         again = cases.open_cases(config(**changes))
         assert (again.name, again.notes, len(prepared)) == (first.name, first.notes, 1)
         assert everything(again) == images
+        recalled = "" if changes else f"{HAM}: as it was prepared, --manual_dir={ham}\n"
         assert capsys.readouterr().out == (
-            f"{HAM}: as it was prepared; its files are no longer in {ham}\n"
+            f"{recalled}{HAM}: its files are no longer in {ham}, but what was prepared is there\n"
         )
     gone = (
         f"--dataset={HAM}: its files are no longer in {ham}; say where they are with --manual_dir"
@@ -184,7 +185,8 @@ def test_a_dry_run_finds_what_preparing_does_and_writes_nothing(ham, changes):
     lines = cases.describe(checked, labels=True)
     assert lines == cases.describe(data, labels=True)
     assert any("left out: 2 bad images" in line for line in lines)
-    assert any("stored in" in line for line in lines) or "max_image_side" not in changes
+    shrunk = [line for line in lines if line.startswith("  note: shrunk to 9 pixels: ")]
+    assert len(shrunk) == ("max_image_side" in changes)
     for split, index in data.index.items():
         order = lambda part: np.argsort(part.image_id)
         mine, theirs = order(checked.index[split]), order(index)
@@ -248,8 +250,9 @@ def test_an_interrupted_preparation_leaves_nothing(ham, step, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(prepare, step, interrupted)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Preempted) as caught:
             open_ham()
+    assert str(caught.value) == "nothing was prepared; the same command begins that again"
     left = [path for path in pathlib.Path("data").rglob("*")]
     assert not any(path.is_file() or "incomplete" in path.name for path in left)
     assert open_ham().index["train"].num_images

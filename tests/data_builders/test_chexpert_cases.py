@@ -388,6 +388,8 @@ def test_a_table_without_a_finding():
 def test_a_table_without_rows():
     put([])
     expect_fault("--manual_dir=d: no images in it that d/train.csv names")
+    put([row("valid/patient00009/study1/view1_frontal")], table="d/valid.csv")
+    expect_fault("--manual_dir=d: no images in it that d/train.csv names")
 
 
 # ---------------------------------------------------------------- the whole way

@@ -32,6 +32,7 @@ QUOTED = (
 )
 QUOTED_LABELS = "10001234,50123456,,1.0,,-1.0,,,,1.0,,0.0,,,,"
 PREFIX = "d/mimic-cxr-2.0.0-"
+SPLIT_FILE = "mimic-cxr-2.0.0-split.csv"
 
 
 @pytest.fixture(autouse=True)
@@ -261,8 +262,8 @@ def test_an_image_in_two_splits():
 def test_a_patient_in_two_splits():
     put([image("a"), image("b", study="5")], ["a,,,train", "b,,,test"])
     expect_fault(
-        f"{PREFIX}metadata.csv row 3: patient p10001234 is in test, but in train in "
-        f"{PREFIX}metadata.csv row 2; a patient must stay in one split"
+        f"{PREFIX}metadata.csv row 3: patient p10001234 is in test by {SPLIT_FILE}, but in train "
+        f"by {SPLIT_FILE} in {PREFIX}metadata.csv row 2; a patient must stay in one split"
     )
 
 

@@ -234,8 +234,9 @@ def test_patient_in_both_lists(folder):
     (folder / "test_list.txt").write_text("00012345_003.png\n")
     expect_fault(
         folder,
-        "nih/Data_Entry_2017_v2020.csv row 3: patient 12345 is in test, but in train in "
-        "nih/Data_Entry_2017_v2020.csv row 2; a patient must stay in one split",
+        "nih/Data_Entry_2017_v2020.csv row 3: patient 12345 is in test by test_list.txt, but in "
+        "train by train_val_list.txt in nih/Data_Entry_2017_v2020.csv row 2; a patient must stay "
+        "in one split",
     )
 
 

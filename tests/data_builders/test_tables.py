@@ -111,6 +111,16 @@ def test_columns_without_a_name_may_be_several():
     assert rows_of(",a,\n1,2,3\n") == (("", "a", ""), [("t.csv row 2", ["1", "2", "3"])])
 
 
+def test_rows_may_lack_the_last_columns_if_these_have_no_name():
+    """A comma at the end of the header alone, as some programs write it."""
+    _, rows = rows_of("a,b,,\n1,2\n3,4,\n5,6,7,8\n")
+    assert [fields for _, fields in rows] == [
+        ["1", "2", "", ""], ["3", "4", "", ""], ["5", "6", "7", "8"],
+    ]  # fmt: skip
+    expect_fault("t.csv row 3: 1 fields, but the header has 3", "a,b,\n1,2\n3\n")
+    expect_fault("t.csv row 2: 1 fields, but the header has 3", "a,,b\n1\n")
+
+
 def test_file_that_is_not_there(folder):
     with pytest.raises(BadData) as caught:
         Table("none.csv")

@@ -1,0 +1,48 @@
+"""Names of run directories."""
+
+import os
+
+from micle_tf.data.names import dataset_names, file_name
+
+# What says which cases there are, and not where their files are or how they are stored.
+_CASES = (
+    "manifest", "image_dir", "columns", "findings", "findings_column", "labels_shared_by_case",
+    "group_by",
+)  # fmt: skip
+POLICY = ("uncertain", "unmentioned")  # what a label means
+
+
+def default_model_dir(config, source):
+    """The run directory of a command that names none.
+
+    Args:
+      config: `Config`.
+      source: the `Config` of the run that `checkpoint` names; None without one.
+
+    Returns:
+      "runs/<dataset>-<config>/pretrain-<method>", or, below the run in `checkpoint`,
+      "RUN/<mode>[-<dataset>][-<what is special>]".
+    """
+    datasets = name = file_name(dataset_names(config))
+    mode = f"{config.mode}-{config.method}" if config.mode == "pretrain" else config.mode
+    if config.manifest:
+        name += "-" + os.path.splitext(os.path.basename(os.path.normpath(config.manifest)))[0]
+    same_data = source and _same_data(source, config)
+    folder = config.checkpoint or os.path.join("runs", datasets)
+    if not source and config.mode not in ("pretrain", "evaluate", "export"):
+        mode += "-random"
+    elif source and not same_data and config.mode != "export":
+        mode += f"-{name}"
+    if config.mode in ("linear_eval", "finetune") and config.label_fraction < 1:
+        mode += f"-{config.label_fraction:g}"
+    if config.mode == "evaluate" and config.eval_split != "test":
+        mode += f"-{config.eval_split}"
+    if config.mode == "evaluate" and source:
+        policies = [f"{name}_{getattr(config, name)}" for name in POLICY if getattr(config, name) != getattr(source, name)]  # fmt: skip
+        mode = "-".join([mode, *policies])
+    return os.path.join(folder, mode)
+
+
+def _same_data(source, config):
+    same_name = dataset_names(source) == dataset_names(config)
+    return same_name and all(getattr(source, name) == getattr(config, name) for name in _CASES)
