@@ -21,6 +21,7 @@ DUMMY_DATA = pathlib.Path(__file__).parent / "dummy_data"
 
 
 def manifest_config(source, images=ImageOptions()):
+    """What `run.py` prepares a manifest with."""
     return CaseConfig.of("manifest", source, images)
 
 

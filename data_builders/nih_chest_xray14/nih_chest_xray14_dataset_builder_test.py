@@ -20,6 +20,7 @@ class NihChestXray14Test(tfds.testing.DatasetBuilderTestCase):
 
 
 def test_examples_hold_what_the_row_says(tmp_path):
+    """Findings, view and attributes of the first image, as written by tfds."""
     builder = nih.Builder(data_dir=str(tmp_path))
     config = tfds.download.DownloadConfig(manual_dir=str(DUMMY_DATA))
     builder.download_and_prepare(download_config=config)
