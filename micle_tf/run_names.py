@@ -38,7 +38,8 @@ def default_model_dir(config, source):
     if config.mode == "evaluate" and config.eval_split != "test":
         mode += f"-{config.eval_split}"
     if config.mode == "evaluate" and source:
-        policies = [f"{name}_{getattr(config, name)}" for name in POLICY if getattr(config, name) != getattr(source, name)]  # fmt: skip
+        differing = [n for n in POLICY if getattr(config, n) != getattr(source, n)]
+        policies = [f"{name}_{getattr(config, name)}" for name in differing]
         mode = "-".join([mode, *policies])
     return os.path.join(folder, mode)
 

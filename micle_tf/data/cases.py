@@ -85,7 +85,7 @@ def check_cases(config):
     names = dataset_names(config)
     for name in names:
         if not is_own(name):
-            raise BadInput(f"--dry_run: {name} is tensorflow_datasets' own; there are no files to check")  # fmt: skip
+            raise BadInput(f"--dry_run: {name} is tensorflow_datasets' own: no files to check")
     return [_case_data(prepare.check(config, name)) for name in names]
 
 
@@ -144,11 +144,14 @@ def check_patients(index, name):
     for i, one in enumerate(splits):
         for other in splits[:i]:
             for patient in first[one].keys() & first[other].keys():
-                images = [
-                    f"{split} ({index[split].image_id[index[split].first_image[first[split][patient]]]})"
-                    for split in (other, one)
-                ]
-                raise BadInput(f"--dataset: patient {patient} of {name} is in {' and in '.join(images)}; a patient must stay in one split")  # fmt: skip
+                where = []
+                for split in (other, one):
+                    image = index[split].first_image[first[split][patient]]
+                    where.append(f"{split} ({index[split].image_id[image]})")
+                raise BadInput(
+                    f"--dataset: patient {patient} of {name} is in {' and in '.join(where)}; "
+                    "a patient must stay in one split"
+                )
 
 
 # ---------------------------------------------------------------- several datasets
@@ -171,7 +174,8 @@ def _joined(parts):
     notes = ["several datasets are joined without their labels"]
     notes += [f"{part.name}: {note}" for part in parts for note in part.notes]
     if twice:
-        notes.append(f"{console.count(len(twice), 'picture')} in several splits of the joined data, as {_identical(twice[0])}")  # fmt: skip
+        pictures = console.count(len(twice), "picture")
+        notes.append(f"{pictures} in several splits of the joined data, as {_identical(twice[0])}")
     return CaseData(
         name="+".join(names),
         class_names=(),
@@ -292,7 +296,8 @@ def _report_lines(prepared):
     if twice:
         more = where if len(twice) > _LISTED else ""
         lines.append(f"{console.count(len(twice), 'picture')} in several splits{more}")
-        lines += [f"  {_identical([(i['split'], i['image_id']) for i in group])}" for group in twice[:_LISTED]]  # fmt: skip
+        groups = [[(image["split"], image["image_id"]) for image in group] for group in twice]
+        lines += [f"  {_identical(group)}" for group in groups[:_LISTED]]
     before, after = found.get("source_bytes", 0), found.get("stored_bytes", 0)
     if found.get("max_image_side"):
         side = f"{found['max_image_side']} pixels"

@@ -46,7 +46,11 @@ def noted(config, name, stated=()):
         for field in _NOTED
         if field not in stated and getattr(config, field) == getattr(type(config), field)
     }
-    shown = [f"--{field}={value}" for field, value in changes.items() if value != getattr(type(config), field)]  # fmt: skip
+    shown = [
+        f"--{field}={value}"
+        for field, value in changes.items()
+        if value != getattr(type(config), field)
+    ]
     console.say(f"{name}: as it was prepared, {shlex.join(shown)}")
     return config.replace(**changes)
 
