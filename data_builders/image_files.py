@@ -110,6 +110,10 @@ class ImageFolder:
                         )
         return names
 
+    def by_stem(self, where):
+        """`by_file_name`, by the names without their endings."""
+        return {os.path.splitext(n)[0]: path for n, path in self.by_file_name(where).items()}
+
     def _size(self, name):
         """Bytes of a file; -1 for a link to nowhere."""
         path = os.path.join(self._root, name)

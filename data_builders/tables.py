@@ -8,6 +8,7 @@ import gzip
 import io
 import os
 import re
+import sys
 import zlib
 
 from data_builders.case_builder import BadData
@@ -83,6 +84,18 @@ class Table:
                 f"{self.path} row 1: no column {names[0]}; it has {self.listed(names[0])}"
             )
         return None
+
+    def columns_there(self, names):
+        """{our name: position} of those columns of {our name: the file's} that there are."""
+        places = {ours: self.column(theirs, needed=False) for ours, theirs in names.items()}
+        return {name: place for name, place in places.items() if place is not None}
+
+    def needed(self, where, fields, *places):
+        """The texts at these positions of a row; raises BadData if one is blank."""
+        for place in places:
+            if not fields[place]:
+                raise BadData(f"{where}: column {self.header[place]} is blank")
+        return [fields[place] for place in places]
 
     def listed(self, near=""):
         """The names of the columns for a message, with a hint if one is near to `near`."""
@@ -161,6 +174,18 @@ def find_table_or_none(folder, *names):
                 if re.fullmatch(pattern, found, re.IGNORECASE):
                     return os.path.join(folder, found)
     return None
+
+
+def stated(fields, places, unknown=()):
+    """What a row states of attributes: {name: text}, the same text being one in memory.
+
+    Args:
+      fields: of the row.
+      places: {name: position}.
+      unknown: texts that say nothing, as a blank does.
+    """
+    texts = {name: fields[place].removesuffix(".0") for name, place in places.items()}
+    return {n: sys.intern(text) for n, text in texts.items() if text and text not in unknown}
 
 
 def own_folder(folder, tables, inside=("*",)):

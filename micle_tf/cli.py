@@ -120,10 +120,11 @@ def configure(argv):
 
 def _as_prepared(config, stated):
     """A config with what was noted when its dataset was prepared; what is stated stays."""
-    from micle_tf.data.names import dataset_names, is_own
+    from micle_tf.data.names import dataset_names, is_own, takes_manual_dir
 
     names = dataset_names(config)
-    if len(names) > 1 or not is_own(names[0]):  # each of several has a note of its own
+    # Each of several has a note of its own, and of the others there is none.
+    if len(names) > 1 or not (is_own(names[0]) and takes_manual_dir(names[0])):
         return config
     from micle_tf.data import places
 
@@ -193,10 +194,10 @@ def _recipe(config, flagfiles):
     if not flagfiles:
         from micle_tf.data.names import dataset_names
 
-        datasets = dataset_names(config)
+        dataset, *others = dataset_names(config)
         names = [f"{config.mode}_{config.method}.flags", f"{config.mode}.flags"]
-        paths = [RECIPES / dataset / name for dataset in datasets for name in names]
-        paths = [path for path in paths if len(datasets) == 1 and path.exists()][:1]
+        paths = [RECIPES / dataset / name for name in names if not others]
+        paths = [path for path in paths if path.exists()][:1]
         if not paths:
             usual = config.mode in ("prepare", "evaluate", "export")
             return {}, "" if usual else "no recipe: the defaults of --help"

@@ -1,12 +1,11 @@
 """HAM10000: dermoscopic photos of pigmented lesions; a case is a lesion."""
 
-import os
 import sys
 
 from data_builders.case_builder import BadData
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
-from data_builders.tables import Table, find_table, own_folder
+from data_builders.tables import Table, find_table, own_folder, stated
 
 DESCRIPTION = "HAM10000: 10,015 dermoscopic photos of 7,470 pigmented lesions, 7 classes."
 CLASS_NAMES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
@@ -44,32 +43,22 @@ def read(folder, options):
 def _rows(table, folder, bad_images):
     """[ImageRow] of the images there are."""
     lesion, image, label = (table.column(name) for name in ("lesion_id", "image_id", "dx"))
-    places = {name: table.column(name, needed=False) for name in _ATTRIBUTES}
-    places = {name: place for name, place in places.items() if place is not None}
+    places = table.columns_there({name: name for name in _ATTRIBUTES})
     images = ImageFolder(folder, bad_images)
-    paths = images.by_file_name(f"--manual_dir={folder}")
-    paths = {os.path.splitext(file)[0]: path for file, path in paths.items()}
+    paths = images.by_stem(f"--manual_dir={folder}")
     rows = []
     for where, fields in table:
-        for place in (lesion, image):
-            if not fields[place]:
-                raise BadData(f"{where}: column {table.header[place]} is blank")
-        name = fields[image]
+        lesion_id, name = table.needed(where, fields, lesion, image)
         file = images.find(paths.get(name, f"{name}.jpg"), where)
         if file:
-            stated = {key: fields[place].removesuffix(".0") for key, place in places.items()}
             rows.append(
                 ImageRow(
                     where=where,
                     file=file,
                     image=name,
-                    case_id=fields[lesion],
+                    case_id=lesion_id,
                     label=sys.intern(fields[label]),
-                    attributes={
-                        key: sys.intern(value)
-                        for key, value in stated.items()
-                        if value not in ("", "unknown")
-                    },
+                    attributes=stated(fields, places, unknown=("unknown",)),
                 )
             )
     return rows

@@ -2,13 +2,11 @@
 
 import collections
 import dataclasses
-import os
-import sys
 
 from data_builders.case_builder import BadData
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
-from data_builders.tables import Table, find_table, own_folder
+from data_builders.tables import Table, find_table, own_folder, stated
 
 DESCRIPTION = "ISIC 2019, training part: 25,331 dermoscopic photos, 8 classes, HAM10000 among them."
 CLASS_NAMES = ("AK", "BCC", "BKL", "DF", "MEL", "NV", "SCC", "VASC")
@@ -84,16 +82,12 @@ def _labels(table):
 def _rows(table, folder, labels, bad_images):
     """([ImageRow], notes); takes the labels it uses out of `labels`."""
     image, lesion = table.column("image"), table.column("lesion_id")
-    places = {ours: table.column(theirs, needed=False) for ours, theirs in _ATTRIBUTES.items()}
-    places = {name: place for name, place in places.items() if place is not None}
+    places = table.columns_there(_ATTRIBUTES)
     images = ImageFolder(folder, bad_images)
-    paths = images.by_file_name(f"--manual_dir={folder}")
-    paths = {os.path.splitext(name)[0]: path for name, path in paths.items()}
+    paths = images.by_stem(f"--manual_dir={folder}")
     rows, seen, count = [], {}, collections.Counter()
     for where, fields in table:
-        name, lesion_id = fields[image], fields[lesion]
-        if not name:
-            raise BadData(f"{where}: column {table.header[image]} is blank")
+        (name,), lesion_id = table.needed(where, fields, image), fields[lesion]
         if name in seen:
             raise BadData(f"{where}: image {name} is there twice ({seen[name]})")
         seen[name] = where
@@ -104,7 +98,6 @@ def _rows(table, folder, labels, bad_images):
         count["no lesion"] += not lesion_id
         count["no label"] += label is None
         count["HAM10000"] += lesion_id.startswith("HAM_")
-        stated = {key: fields[place].removesuffix(".0") for key, place in places.items()}
         rows.append(
             ImageRow(
                 where=where,
@@ -112,7 +105,7 @@ def _rows(table, folder, labels, bad_images):
                 image=name,
                 case_id=lesion_id or name,
                 label=label or "",
-                attributes={key: sys.intern(value) for key, value in stated.items() if value},
+                attributes=stated(fields, places),
             )
         )
     notes = []

@@ -1,12 +1,11 @@
 """PAD-UFES-20: smartphone photos of skin lesions; a case is a lesion of a patient."""
 
-import os
 import sys
 
 from data_builders.case_builder import BadData
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
-from data_builders.tables import Table, find_table, own_folder
+from data_builders.tables import Table, find_table, own_folder, stated
 
 DESCRIPTION = "PAD-UFES-20: 2,298 smartphone photos of 1,891 skin lesions, 6 classes."
 CLASS_NAMES = ("ACK", "BCC", "MEL", "NEV", "SCC", "SEK")
@@ -55,22 +54,15 @@ def read(folder, options):
 def _rows(table, folder, bad_images):
     """[ImageRow] of the images there are."""
     keys = [table.column(name) for name in ("patient_id", "lesion_id", "img_id")]
-    label = table.column("diagnostic")
-    places = {ours: table.column(theirs, needed=False) for ours, theirs in _ATTRIBUTES.items()}
-    places = {name: place for name, place in places.items() if place is not None}
+    label, places = table.column("diagnostic"), table.columns_there(_ATTRIBUTES)
     images = ImageFolder(folder, bad_images)
-    paths = images.by_file_name(f"--manual_dir={folder}")
-    paths = {os.path.splitext(name)[0]: path for name, path in paths.items()}
+    paths = images.by_stem(f"--manual_dir={folder}")
     rows = []
     for where, fields in table:
-        for place in keys:
-            if not fields[place]:
-                raise BadData(f"{where}: column {table.header[place]} is blank")
-        patient_id, lesion_id, name = (fields[place] for place in keys)
+        patient_id, lesion_id, name = table.needed(where, fields, *keys)
         stem = name.removesuffix(".png")  # which some copies leave out
         file = images.find(paths.get(stem, f"{stem}.png"), where)
         if file:
-            stated = {key: fields[place].removesuffix(".0") for key, place in places.items()}
             rows.append(
                 ImageRow(
                     where=where,
@@ -79,11 +71,7 @@ def _rows(table, folder, bad_images):
                     case_id=f"{patient_id}/{lesion_id}",
                     patient_id=sys.intern(patient_id),
                     label=sys.intern(fields[label]),
-                    attributes={
-                        key: sys.intern(value)
-                        for key, value in stated.items()
-                        if value not in ("", "UNK")
-                    },
+                    attributes=stated(fields, places, unknown=("UNK",)),
                 )
             )
     return rows

@@ -109,9 +109,7 @@ def _rows(table, images, paths, labels):
     }
     rows, seen, case_of, count = [], set(), {}, collections.Counter()
     for where, fields in table:
-        case_id = fields[case]
-        if not case_id:
-            raise BadData(f"{where}: column {table.header[case]} is blank")
+        (case_id,) = table.needed(where, fields, case)
         if case_id in seen:
             raise BadData(f"{where}: case {case_id} is there twice")
         seen.add(case_id)

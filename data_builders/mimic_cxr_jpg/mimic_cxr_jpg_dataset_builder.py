@@ -104,11 +104,18 @@ def _names(kind):
 def _listed(path):
     """Yields (where, dicom id, patient, study, view, attributes) of the images; no dates."""
     table = Table(path)
-    ids = _IdColumns(table, "dicom_id", "subject_id", "study_id")
+    ids = [
+        table.column(name)
+        for name in (
+            "dicom_id",
+            "subject_id",
+            "study_id",
+        )
+    ]
     view = table.column("ViewPosition")
     orientation = table.column("PatientOrientationCodeSequence_CodeMeaning", needed=False)
     for where, fields in table:
-        dicom_id, subject, study = ids.read(where, fields)
+        dicom_id, subject, study = table.needed(where, fields, *ids)
         attributes = _attributes("" if orientation is None else fields[orientation])
         patient, study = f"p{subject}", f"p{subject}/s{study}"
         yield where, dicom_id, patient, study, sys.intern(fields[view]), attributes
@@ -123,9 +130,9 @@ def _attributes(orientation):
 def _splits(path):
     """{dicom id: split}."""
     table, split_of = Table(path), {}
-    ids, column = _IdColumns(table, "dicom_id"), table.column("split")
+    ids, column = [table.column(name) for name in ("dicom_id",)], table.column("split")
     for where, fields in table:
-        (dicom_id,), split = ids.read(where, fields), fields[column]
+        (dicom_id,), split = table.needed(where, fields, *ids), fields[column]
         if split not in _SPLITS:
             raise BadData(f"{where}: split {split} is not one of {', '.join(_SPLITS)}")
         if split_of.setdefault(dicom_id, _SPLITS[split]) != _SPLITS[split]:
@@ -136,27 +143,22 @@ def _splits(path):
 def _findings(path):
     """{study, as "p10001234/s50123456": values in the order of `FINDINGS`}."""
     table, findings_of = Table(path), {}
-    ids, labels = _IdColumns(table, "subject_id", "study_id"), LabelColumns(table)
+    ids, labels = (
+        [
+            table.column(name)
+            for name in (
+                "subject_id",
+                "study_id",
+            )
+        ],
+        LabelColumns(table),
+    )
     for where, fields in table:
-        subject, study = ids.read(where, fields)
+        subject, study = table.needed(where, fields, *ids)
         study, findings = f"p{subject}/s{study}", labels.read(where, fields)
         if findings_of.setdefault(study, findings) != findings:
             raise BadData(f"{where}: study {study} has other labels than in a row before")
     return findings_of
-
-
-class _IdColumns:
-    """Columns that must not be blank. Ids are text: as numbers they would lose digits."""
-
-    def __init__(self, table, *names):
-        self._columns = {name: table.column(name) for name in names}
-
-    def read(self, where, fields):
-        """The ids of a row; raises BadData."""
-        for name, column in self._columns.items():
-            if not fields[column]:
-                raise BadData(f"{where}: column {name} is blank")
-        return [fields[column] for column in self._columns.values()]
 
 
 class Builder(CaseDatasetBuilder):

@@ -110,9 +110,7 @@ def _rows(table, folder, split_of, bad_images):
     paths = images.by_file_name(f"--manual_dir={folder}")
     rows, named, findings, shared = [], set(), {}, {}
     for where, fields in table:
-        name = fields[image]
-        if not name:
-            raise BadData(f"{where}: column {table.header[image]} is blank")
+        (name,) = table.needed(where, fields, image)
         if split_of and name not in split_of:
             raise BadData(f"{where}: {name} is in neither of {' and '.join(_LISTS)}")
         values = findings.get(fields[labels])  # one tuple for all images that say the same
