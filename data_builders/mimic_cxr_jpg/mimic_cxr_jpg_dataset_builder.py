@@ -104,14 +104,7 @@ def _names(kind):
 def _listed(path):
     """Yields (where, dicom id, patient, study, view, attributes) of the images; no dates."""
     table = Table(path)
-    ids = [
-        table.column(name)
-        for name in (
-            "dicom_id",
-            "subject_id",
-            "study_id",
-        )
-    ]
+    ids = [table.column(name) for name in ("dicom_id", "subject_id", "study_id")]
     view = table.column("ViewPosition")
     orientation = table.column("PatientOrientationCodeSequence_CodeMeaning", needed=False)
     for where, fields in table:
@@ -130,9 +123,9 @@ def _attributes(orientation):
 def _splits(path):
     """{dicom id: split}."""
     table, split_of = Table(path), {}
-    ids, column = [table.column(name) for name in ("dicom_id",)], table.column("split")
+    image, column = table.column("dicom_id"), table.column("split")
     for where, fields in table:
-        (dicom_id,), split = table.needed(where, fields, *ids), fields[column]
+        (dicom_id,), split = table.needed(where, fields, image), fields[column]
         if split not in _SPLITS:
             raise BadData(f"{where}: split {split} is not one of {', '.join(_SPLITS)}")
         if split_of.setdefault(dicom_id, _SPLITS[split]) != _SPLITS[split]:
@@ -143,16 +136,8 @@ def _splits(path):
 def _findings(path):
     """{study, as "p10001234/s50123456": values in the order of `FINDINGS`}."""
     table, findings_of = Table(path), {}
-    ids, labels = (
-        [
-            table.column(name)
-            for name in (
-                "subject_id",
-                "study_id",
-            )
-        ],
-        LabelColumns(table),
-    )
+    ids = [table.column(name) for name in ("subject_id", "study_id")]
+    labels = LabelColumns(table)
     for where, fields in table:
         subject, study = table.needed(where, fields, *ids)
         study, findings = f"p{subject}/s{study}", labels.read(where, fields)
