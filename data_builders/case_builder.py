@@ -18,7 +18,7 @@ from concurrent import futures
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_builders.images import BadImage, ImageOptions, stored_image
+from data_builders.images import BadImage, ImageOptions, check_bytes, stored_image
 from data_builders.splits import patient_key
 
 UNLABELLED = -1  # a class
@@ -108,6 +108,7 @@ class CaseSource:
       stamp: hash of when the images were written. A copy of the files has another one, so it
         is no part of the fingerprint.
       threads: read images in several threads; not where reading is Python's own work.
+      counts: of the images stored so far, see `read_case`.
     """
 
     cases: Mapping[str, list]
@@ -121,6 +122,7 @@ class CaseSource:
     fingerprint: str = ""
     stamp: str = ""
     threads: bool = True
+    counts: collections.Counter = dataclasses.field(default_factory=collections.Counter)
 
     @property
     def num_cases(self):
@@ -204,9 +206,14 @@ class CaseConfig(tfds.core.BuilderConfig):
     source: CaseSource | None = dataclasses.field(default=None, repr=False)
 
     @classmethod
-    def of(cls, name, source, images=ImageOptions()):
-        """A configuration of files that were read, named after the hash of all that counts."""
-        key = f"{source.fingerprint} {source.bad_images.limit} {dataclasses.astuple(images)}"
+    def of(cls, name, source, images=ImageOptions(), seen_otherwise=False):
+        """A configuration of files that were read, named after the hash of all that counts.
+
+        `seen_otherwise`: see the module of that name.
+        """
+        key = f"{source.fingerprint} {source.bad_images.limit} {images.key()}"
+        if seen_otherwise:
+            key += " seen otherwise"
         key = hashlib.sha256(key.encode()).hexdigest()
         return cls(
             name=f"{name}-{key[:12]}",
@@ -215,6 +222,12 @@ class CaseConfig(tfds.core.BuilderConfig):
             images=images,
             source=source,
         )
+
+    def seen_otherwise(self):
+        """The configuration of the same files, named as where the pictures look otherwise than
+        the first version saw them; see the module `seen_otherwise`."""
+        variant = self.name.rpartition("-")[0]
+        return self.of(variant, self.source, self.images, seen_otherwise=True)
 
 
 class CaseDatasetBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -285,7 +298,7 @@ class CaseDatasetBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True
     def _beam_examples(self, split, cases):
         from data_builders.on_beam import beam_examples
 
-        file = os.path.join(self.beam_folder, f"bad_images-{split}.json")
+        file = os.path.join(self.beam_folder, f"found-{split}.json")
         return beam_examples(cases, self.builder_config.images, file)
 
 
@@ -321,9 +334,10 @@ def case_examples(cases: Iterable[Case], images: ImageOptions, source: CaseSourc
                     waiting.append(pool.submit(read_case, case, images))
                 if not waiting:
                     return
-                example, bad = waiting.popleft().result()
+                example, bad, counts = waiting.popleft().result()
                 for message in bad:
                     source.bad_images.add(message)
+                source.counts.update(counts)
                 yield example
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -333,20 +347,22 @@ def read_case(case: Case, images: ImageOptions):
     """Reads the images of one case.
 
     Returns:
-      ((case_id, example), [message on each image that is bad and left out]); None in place of
-      the former if no image is good.
+      ((case_id, example), [message on each image that is bad and left out], counts); None in
+      place of the first if no image is good. `counts` is {"turned": images that their EXIF says
+      to turn, "with_position": images whose stored copy says where they were taken}.
     """
     good, bad = [], []
     for image in case.images:
         try:
-            good.append((image, *stored_image(image.read(), images)))
+            check_bytes(getattr(image.read, "size", 0), images.max_image_bytes)
+            good.append((image, stored_image(image.read(), images)))
         except OSError as error:
             bad.append(f"{image.source}: cannot be read: {error.strerror}")
         except BadImage as error:
             bad.append(f"{image.source}: {error}")
     if not good:
-        return None, bad
-    members, contents, hashes = zip(*good)
+        return None, bad, {}
+    members, stored = zip(*good)
     attributes = {
         name: [v for v, image in zip(value, case.images) if image in members]
         if isinstance(value, list)  # one per image
@@ -357,16 +373,20 @@ def read_case(case: Case, images: ImageOptions):
         case_id=case.case_id,
         patient_id=case.patient_id,
         attributes=json.dumps(attributes, sort_keys=True, ensure_ascii=False),
-        images=list(contents),
+        images=[image.content for image in stored],
         image_id=[image.image_id for image in members],
         view_position=[image.view_position for image in members],
-        pixel_hash=list(hashes),
+        pixel_hash=[image.pixel_hash for image in stored],
     )
     if members[0].findings:
         example["findings"] = np.array([image.findings for image in members], np.int8)
     else:
         example["class_label"] = [image.class_label for image in members]
-    return (case.case_id, example), bad
+    counts = dict(
+        turned=sum(image.turned for image in stored),
+        with_position=sum(image.has_position for image in stored),
+    )
+    return (case.case_id, example), bad, counts
 
 
 def check_some_left(number, split, bad_images):

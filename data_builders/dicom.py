@@ -3,6 +3,9 @@
     stored values -> modality LUT or rescale slope and intercept -> VOI LUT, window or
     percentiles -> 0 ... 255 -> inverted if MONOCHROME1
 
+Pixels of PixelPaddingValue, which only fill the frame around a picture, take no part in
+percentiles and are black. An element that is present but empty counts as absent.
+
 Only the elements that describe pixels are parsed, so that no name, number or date of a
 patient is ever in memory as such, let alone in a message. Needs the extra `dicom`; imported
 by `data_builders/images.py` when the first DICOM file turns up.
@@ -10,15 +13,18 @@ by `data_builders/images.py` when the first DICOM file turns up.
 
 import io
 import logging
+import math
 import warnings
+import zlib
 
 import numpy as np
 import pydicom
-from pydicom import uid
+from pydicom import filereader, uid
 from pydicom.encaps import get_frame
 from pydicom.multival import MultiValue
-from pydicom.pixels import apply_color_lut, apply_modality_lut, get_decoder
+from pydicom.pixels import apply_color_lut, get_decoder
 
+from data_builders import jpeg
 from data_builders.images import DAMAGED, BadImage, check_pixels, percentile_window, to_8_bits
 
 try:
@@ -40,11 +46,15 @@ _ELEMENTS = [
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PlanarConfiguration"),
     *("PhotometricInterpretation", "BitsAllocated", "BitsStored", "PixelRepresentation"),
     *("PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
-    "PixelPaddingValue",
+    *("PixelPaddingValue", "PixelPaddingRangeLimit"),
     *("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept"),
     *("VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction"),
     *_PALETTE,
 ]
+# Pixels that are worked on at once: 16 bytes each.
+_PIXELS_AT_ONCE = 1 << 20
+# What a deflated file may hold beside the largest picture that is accepted.
+_BESIDE_PIXELS = 1 << 24
 
 
 def dicom_pixels(content: bytes, max_pixels: int):
@@ -67,6 +77,7 @@ def dicom_pixels(content: bytes, max_pixels: int):
         that cannot be decoded.
     """
     try:
+        content = _inflated(content, max_pixels)
         data = pydicom.dcmread(io.BytesIO(content), force=True, specific_tags=_ELEMENTS)
         # Where a file is cut in its pixels, pydicom may leave them out and not complain.
         if "Rows" not in data or "PixelData" not in data:
@@ -80,20 +91,67 @@ def dicom_pixels(content: bytes, max_pixels: int):
         raise BadImage(DAMAGED) from None
 
 
+def says_padding_or_lut(start: bytes):
+    """Whether a file has padding or a modality LUT, by its first bytes, up to its pixels."""
+    try:
+        body = _inflated(start, max_pixels=0, cut=True)
+        data = pydicom.dcmread(
+            io.BytesIO(body), force=True, stop_before_pixels=True,
+            specific_tags=["PixelPaddingValue", "ModalityLUTSequence"],
+        )  # fmt: skip
+        return _first(data.get("PixelPaddingValue")) is not None or bool(
+            data.get("ModalityLUTSequence")
+        )
+    except Exception:  # as in `dicom_pixels`, which will name it
+        return False
+
+
+def _inflated(content, max_pixels, cut=False):
+    """The data set of a deflated file, unpacked no further than a picture can be long.
+
+    Any other file is returned as it is. With `cut`, what is too long is cut short.
+    """
+    if content[128:132] != b"DICM":
+        return content
+    file = io.BytesIO(content)
+    file.seek(132)
+    header = filereader.read_dataset(
+        file, False, True, stop_when=lambda tag, vr, length: tag.group != 2
+    )
+    if header.get("TransferSyntaxUID") != uid.DeflatedExplicitVRLittleEndian:
+        return content
+    limit = 6 * max_pixels + _BESIDE_PIXELS  # three channels of 16 bits
+    packed = content[file.tell() :]
+    if not cut:
+        size, inflater, chunk = 0, zlib.decompressobj(-zlib.MAX_WBITS), packed
+        while chunk:  # to count before so much is in memory
+            size += len(inflater.decompress(chunk, 1 << 20))
+            if size > limit:
+                raise BadImage(
+                    f"unpacks to more than {limit} bytes, more than --max_pixels={max_pixels} takes"
+                )
+            chunk = inflater.unconsumed_tail
+    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, limit)
+
+
 def _picture(data, max_pixels):
     frames = int(data.get("NumberOfFrames") or 1)
     if frames > 1:
         raise BadImage(f"has {frames} frames; one is expected")
+    samples = int(data.get("SamplesPerPixel") or 1)
+    data.SamplesPerPixel = samples
     check_pixels(data.Rows, data.Columns, max_pixels)
     decoder = _decoder(data)
-    if decoder.UID in uid.JPEG2000TransferSyntaxes:
-        _check_boxes(get_frame(data.PixelData, 0, number_of_frames=1))
+    if decoder.is_encapsulated:
+        frame = get_frame(data.PixelData, 0, number_of_frames=1)
+        if decoder.UID in uid.JPEG2000TransferSyntaxes:
+            _check_boxes(frame)
+        _check_codestream(frame, decoder.UID, data.Rows * data.Columns, samples, max_pixels)
     pixels, made = decoder.as_array(data, allow_excess_frames=False)
 
     kind = made["photometric_interpretation"]
     if kind in ("MONOCHROME1", "MONOCHROME2") and pixels.ndim == 2:
-        grey = _grey(pixels, data)
-        return 255 - grey if kind == "MONOCHROME1" else grey
+        return _grey(pixels, data, inverted=kind == "MONOCHROME1")
     if kind == "PALETTE COLOR" and pixels.ndim == 2:
         bits = data.RedPaletteColorLookupTableDescriptor[2]
         return (apply_color_lut(pixels, data) >> max(bits - 8, 0)).astype(np.uint8)
@@ -105,47 +163,105 @@ def _picture(data, max_pixels):
 # ---------------------------------------------------------------- grey values
 
 
-def _grey(stored, data):
-    """[h, w] uint8 as shown, before MONOCHROME1 is inverted.
+def _grey(stored, data, inverted):
+    """[h, w] uint8 as shown.
 
     What is done to a value depends on nothing but the value: it is computed once for each
     value that occurs, not for each pixel.
     """
     low, high = int(stored.min()), int(stored.max())
     if high - low < 2**16:
-        levels, level_of_pixel = np.arange(low, high + 1), stored.astype(np.int64) - low
+        levels = np.arange(low, high + 1)
+        place = lambda part: part.astype(np.int64) - low
     else:
-        levels, level_of_pixel = np.unique(stored, return_inverse=True)
-        level_of_pixel = level_of_pixel.reshape(stored.shape)
-    values = apply_modality_lut(levels, data)
+        levels = np.unique(stored)
+        place = lambda part: np.searchsorted(levels, part)
+    flat = stored.reshape(-1)
+    parts = [
+        slice(start, start + _PIXELS_AT_ONCE) for start in range(0, flat.size, _PIXELS_AT_ONCE)
+    ]
+    padding = _is_padding(levels, data, stored.dtype)
+    values = _modality(levels, data)
     shown = _voi_lut(values, data)
     if shown is None:
         shown = _window(values, data)
     if shown is None:
-        # What only fills the frame around the picture says nothing of its greys.
-        inside = stored != data.get("PixelPaddingValue", low - 1)
-        pictured = values[level_of_pixel[inside]] if inside.any() else values
-        shown = to_8_bits(values, *percentile_window(pictured))
-    return shown[level_of_pixel]
+        counts = np.zeros(len(levels), np.int64)
+        for part in parts:
+            counts += np.bincount(place(flat[part]), minlength=len(levels))
+        if counts[~padding].any():
+            counts[padding] = 0
+        order = np.argsort(values, kind="stable")  # a slope or a LUT may fall
+        shown = to_8_bits(values, *percentile_window(values[order], counts[order]))
+    shown = np.where(padding, 0, 255 - shown if inverted else shown).astype(np.uint8)
+    picture = np.empty(stored.shape, np.uint8)
+    for part in parts:
+        picture.reshape(-1)[part] = shown[place(flat[part])]
+    return picture
+
+
+def _is_padding(levels, data, dtype):
+    """[n] bool: which levels fill the frame (PS3.3 C.7.5.1.1.2), a value or a range of them."""
+    stated = [_first(data.get(f"PixelPadding{name}")) for name in ("Value", "RangeLimit")]
+    if stated[0] is None:
+        return np.zeros(len(levels), bool)
+    # Some files state a signed value as an unsigned one, or the other way round.
+    bits = 8 * dtype.itemsize
+    ends = [int(value) % 2**bits for value in stated if value is not None]
+    if dtype.kind == "i":
+        ends = [value - 2**bits if value >= 2 ** (bits - 1) else value for value in ends]
+    return (levels >= min(ends)) & (levels <= max(ends))
+
+
+def _modality(levels, data):
+    """Stored values to what the device measured (PS3.3 C.11.1), float64 or as they are."""
+    table = _table(data, "ModalityLUTSequence")
+    if table:
+        signed = bool(data.get("PixelRepresentation"))
+        return _looked_up(levels, table, signed).astype(np.float64)
+    slope, intercept = (_first(data.get(f"Rescale{name}")) for name in ("Slope", "Intercept"))
+    if slope == 0:
+        raise BadImage("its rescale slope is 0, which leaves no picture")
+    if slope is None and intercept is None:
+        return levels
+    return levels * (1.0 if slope is None else slope) + (intercept or 0.0)
 
 
 def _voi_lut(values, data):
-    """Values through the first VOI LUT, uint8; None if there is none.
-
-    Not pydicom's `apply_voi`, which counts through a table of 8 bits in 8 bits, so that
-    only its first 256 entries are ever used.
-    """
-    if not data.get("VOILUTSequence"):
+    """Values through the first VOI LUT, uint8; None if there is none."""
+    table = _table(data, "VOILUTSequence")
+    if not table:
         return None
-    table = data.VOILUTSequence[0]
-    entries, first, bits = table.LUTDescriptor
-    entries = entries or 2**16
-    lut = table.LUTData
+    return to_8_bits(_looked_up(values, table, bool((values < 0).any())), 0, 2 ** table[2] - 1)
+
+
+def _table(data, name):
+    """(entries [n], first value mapped, bits) of a sequence's first LUT; None if it has none.
+
+    Not pydicom's `apply_modality_lut` and `apply_voi`: they read a table of 12 bits as one of 8,
+    and count through one of 8 in 8 bits, so that only its first 256 entries are ever used.
+    """
+    item = data.get(name)[0] if data.get(name) else {}
+    descriptor, lut = item.get("LUTDescriptor"), item.get("LUTData")
+    if not descriptor or len(descriptor) != 3 or lut is None or not len(lut):
+        return None
+    entries, first, bits = (int(value) for value in descriptor)
+    entries = entries % 2**16 or 2**16  # stated as a signed number it may be negative
     if isinstance(lut, bytes):
         order = "<" if data.original_encoding[1] else ">"
         lut = np.frombuffer(lut, np.uint8 if len(lut) < 2 * entries else f"{order}u2")
-    index = np.clip(np.rint(values) - first, 0, entries - 1).astype(np.int64)
-    return to_8_bits(np.asarray(lut)[index], 0, 2**bits - 1)
+    lut = np.atleast_1d(lut).astype(np.int64) % 2**16
+    if not 8 <= bits <= 16 or len(lut) < entries:
+        raise BadImage("its look-up table is damaged")
+    return lut[:entries], first, bits
+
+
+def _looked_up(values, table, signed):
+    """Values through a table; those outside get its first or last entry."""
+    lut, first, _ = table
+    if signed and first >= 2**15:  # the two kinds of number share a place in the file
+        first -= 2**16
+    return lut[np.clip(np.rint(values) - first, 0, len(lut) - 1).astype(np.int64)]
 
 
 def _window(values, data):
@@ -165,9 +281,12 @@ def _window(values, data):
 
 def _first(value):
     """A number of one or of several, as a float; None if there is none."""
-    if isinstance(value, MultiValue):
+    if isinstance(value, (MultiValue, list, tuple)):
         value = value[0] if len(value) else None
-    return None if value in (None, "") else float(value)
+    if value in (None, "", b""):
+        return None
+    value = float(value)
+    return value if math.isfinite(value) else None
 
 
 # ---------------------------------------------------------------- decoders
@@ -209,6 +328,57 @@ def _check_boxes(frame):
         if length < 8:
             raise BadImage(DAMAGED)
         place += length
+
+
+def _check_codestream(frame, syntax, num_pixels, samples, max_pixels):
+    """Refuses a compressed picture that is larger than the file says, before it is unpacked.
+
+    Decoders go by the sizes in the compressed data, and not by Rows and Columns.
+    """
+    if syntax == uid.RLELossless:
+        ends = [int.from_bytes(frame[4 * k : 4 * k + 4], "little") for k in range(1, 16)]
+        ends = [end for end in ends[: int.from_bytes(frame[:4], "little")] if end] + [len(frame)]
+        for start, end in zip(ends, ends[1:]):
+            # A byte of a pixel each; a row may end with one byte more.
+            if 64 * (end - start) > num_pixels and _rle_length(frame, start, end) > 2 * num_pixels:
+                raise BadImage(DAMAGED)
+        return
+    if syntax in uid.JPEG2000TransferSyntaxes:
+        place = frame.find(b"\xff\x4f\xff\x51")  # SOC, SIZ
+        right, bottom, left, top = (
+            int.from_bytes(frame[k : k + 4], "big") for k in range(place + 8, place + 24, 4)
+        )
+        wide, high = (
+            int.from_bytes(frame[k : k + 4], "big") or 1 for k in (place + 24, place + 28)
+        )
+        height, width = bottom - top, right - left
+        components = int.from_bytes(frame[place + 40 : place + 42], "big")
+        tiles = -(-right // wide) * -(-bottom // high)
+        if place < 0 or tiles > _MOST_TILES:
+            raise BadImage(DAMAGED)
+    else:
+        sizes = jpeg.frame_of(frame, jpeg.parts(frame))
+        if sizes is None:
+            raise BadImage(DAMAGED)
+        height, width, components = sizes.height, sizes.width, sizes.components
+    check_pixels(height, width, max_pixels)
+    if components != samples:
+        raise BadImage(DAMAGED)
+
+
+_MOST_TILES = 4096  # a decoder takes kilobytes for each, whether it is there or not
+
+
+def _rle_length(frame, start, end):
+    """Bytes that an RLE segment unpacks to (PS3.5 G.3)."""
+    length, place = 0, start
+    while place < end:
+        count = frame[place]
+        if count < 128:
+            length, place = length + count + 1, place + count + 2
+        else:
+            length, place = length + (257 - count if count > 128 else 0), place + 2 - (count == 128)
+    return length
 
 
 # pydicom's own plug-ins leave three JPEG processes, among them lossless JPEG, the usual one of

@@ -1,6 +1,7 @@
 """The image files of a dataset: found in one folder, and nowhere else."""
 
 import dataclasses
+import errno
 import functools
 import os
 import stat
@@ -26,8 +27,28 @@ class ImageFile:
     written: int = 0
 
     def __call__(self):
-        with open(self.path, "rb") as file:
-            return file.read()
+        """All bytes of the file."""
+        return self.beginning(self.size)
+
+    def beginning(self, length):
+        """The first bytes of the file.
+
+        Raises:
+          OSError: it cannot be read, or is another than the one that was found: a link, a pipe or
+            a device in its place, or a file of another size.
+        """
+        # Opening a pipe would wait for somebody who writes to it.
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            folder = os.path.dirname(self.path)
+            if (
+                not stat.S_ISREG(status.st_mode)
+                or status.st_size != self.size
+                or os.path.realpath(folder) != folder
+            ):
+                raise OSError(errno.ESTALE, "is not the file any more that was found")
+            return file.read(min(length, self.size))
 
 
 class ImageFolder:

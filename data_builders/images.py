@@ -13,6 +13,9 @@
 "Windowed" is `percentile_window` for PNG; for DICOM see `data_builders/dicom.py`. Only
 pixels leave a file that is not stored as it is: no text, no dates, no names.
 
+A photo whose EXIF says that it is to be turned is stored as it is too, but for a mark at a fixed
+place that says how (`data_builders/upright.py`); what is made anew is made upright.
+
 From grey to three channels there is one rule: a grey image is stored with one channel, and
 its value is repeated in red, green and blue when it is decoded. An alpha channel is dropped.
 """
@@ -24,6 +27,8 @@ import typing
 import numpy as np
 import tensorflow as tf
 
+from data_builders import exif, jpeg, png, upright
+
 # Percentiles of all pixels that become black and white. The half per cent at either end is what
 # burnt-in letters, collimator edges and dead pixels take; an X-ray's own greys lie between.
 WINDOW_PERCENTILES = (0.5, 99.5)
@@ -31,11 +36,13 @@ WINDOW_PERCENTILES = (0.5, 99.5)
 # fast, and reading costs the same.
 PNG_COMPRESSION = 3
 
+# Values of 16 bits that are counted at once: 16 MB, and not eight bytes for each.
+_COUNTED_AT_ONCE = 1 << 21
+
 DAMAGED = "the image is damaged or cut short"
-_PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 # A DICOM data set without preamble begins with its first element, which is of group 2 or 8.
-_DICOM_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
+DICOM_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 
 
 class BadImage(ValueError):
@@ -50,11 +57,25 @@ class ImageOptions:
       max_pixels: an image of more pixels (height x width) is refused before it is decoded.
       max_image_side: an image with a longer side is shrunk to it, in pixels; 0 keeps all sizes.
       jpeg_quality: of the images that are shrunk, 1 to 100.
+      max_image_bytes: a larger file is refused before it is read.
+      strip_metadata: what is stored as it is loses what is neither picture nor colour: EXIF but
+        the orientation, positions, XMP, comments, texts.
     """
 
     max_pixels: int = 100_000_000
     max_image_side: int = 0
     jpeg_quality: int = 95
+    max_image_bytes: int = 1 << 28
+    strip_metadata: bool = False
+
+    def key(self):
+        """What prepared data is named after. Fields that came later count where they are not
+        at their default, so that no name changed when they came."""
+        values = dataclasses.asdict(self)
+        first = tuple(values.pop(name) for name in ("max_pixels", "max_image_side", "jpeg_quality"))
+        usual = dataclasses.asdict(type(self)())
+        later = {name: value for name, value in values.items() if value != usual[name]}
+        return f"{first} {later}" if later else f"{first}"
 
 
 class StoredImage(typing.NamedTuple):
@@ -63,31 +84,62 @@ class StoredImage(typing.NamedTuple):
     Attributes:
       content: bytes of a JPEG or of a PNG of up to 8 bits, no side longer than
         `ImageOptions.max_image_side` if there is such a limit.
-      pixel_hash: of the picture before it is shrunk, signed 64 bits; the same for the same
-        pixels in any container.
+      pixel_hash: of the upright picture before it is shrunk, signed 64 bits; the same for the
+        same pixels in any container.
+      turned: whether the file's EXIF says that rows and columns are not as one sees them.
+      has_position: whether `content` still says where the photo was taken.
     """
 
     content: bytes
     pixel_hash: int
+    turned: bool = False
+    has_position: bool = False
 
 
 def image_size(content: bytes):
-    """(height, width) in the header of a JPEG or PNG; None for anything else."""
-    if content[:8] == _PNG and len(content) >= 24:
+    """(height, width) in the header of a JPEG or PNG, as stored; None for anything else."""
+    if content[:8] == png.SIGNATURE and len(content) >= 24:
         return int.from_bytes(content[20:24], "big"), int.from_bytes(content[16:20], "big")
     if content[:3] == _JPEG:
-        try:
-            height, width, _ = tf.image.extract_jpeg_shape(content).numpy()
-        except tf.errors.InvalidArgumentError:
-            return None
-        return int(height), int(width)
+        frame = jpeg.frame_of(content, jpeg.parts(content))
+        return frame and (frame.height, frame.width)
     return None
+
+
+def orientation(content: bytes):
+    """How a JPEG or PNG is to be turned by its EXIF: 1 (not at all) to 8; 1 for anything else.
+
+    The first bytes will do, as long as the header is in them (see `header_is_whole`).
+    """
+    if content[:3] == _JPEG:
+        return exif.orientation(jpeg.exif_block(content, jpeg.parts(content)))
+    if content[:8] == png.SIGNATURE:
+        return exif.orientation(png.exif_block(content, png.chunks(content)))
+    return 1
+
+
+def header_is_whole(content: bytes):
+    """Whether the first bytes of a JPEG or PNG reach to its compressed data."""
+    if content[:3] == _JPEG:
+        return any(part.marker == jpeg.SOS for part in jpeg.parts(content))
+    if content[:8] == png.SIGNATURE:
+        *_, place = png.HEADER_END, *(chunk.end for chunk in png.chunks(content))
+        return b"IDAT" in content[place + 4 : place + 8] or any(
+            chunk.kind == b"IDAT" for chunk in png.chunks(content)
+        )
+    return True
 
 
 def check_pixels(height: int, width: int, max_pixels: int):
     """Raises BadImage if height x width is more than max_pixels."""
     if height * width > max_pixels:
         raise BadImage(f"{width} x {height} pixels are more than --max_pixels={max_pixels}")
+
+
+def check_bytes(size: int, max_image_bytes: int):
+    """Raises BadImage if a file of `size` bytes is larger than max_image_bytes."""
+    if size > max_image_bytes:
+        raise BadImage(f"{size} bytes are more than --max_image_bytes={max_image_bytes}")
 
 
 def stored_image(content: bytes, options: ImageOptions) -> StoredImage:
@@ -109,30 +161,66 @@ def stored_image(content: bytes, options: ImageOptions) -> StoredImage:
     """
     if not content:
         raise BadImage("the file is empty")
+    check_bytes(len(content), options.max_image_bytes)
     with tf.device("CPU"):
-        pixels, kept = _decode(content, options.max_pixels)
-        if 0 < options.max_image_side < max(pixels.shape[:2]):
-            stored = _shrunk(pixels, options.max_image_side, options.jpeg_quality)
-        else:
-            stored = content if kept else _as_png(pixels)
-    return StoredImage(stored, _pixel_hash(pixels))
+        if content[:3] == _JPEG:
+            return _stored(*_read_jpeg(content, options), options)
+        if content[:8] == png.SIGNATURE:
+            return _stored(*_read_png(content, options), options)
+        return _stored(_read_dicom(content, options), None, 1, False, options)
 
 
-def percentile_window(pixels):
+def _stored(pixels, content, turned, has_position, options):
+    """`StoredImage` of upright pixels; `content` is what may be stored, None if nothing may."""
+    if 0 < options.max_image_side < max(pixels.shape[:2]):
+        content = _shrunk(pixels, options.max_image_side, options.jpeg_quality)
+        has_position = False
+    elif content is None:
+        content, has_position = _as_png(pixels), False
+    return StoredImage(content, _pixel_hash(pixels), turned != 1, has_position)
+
+
+def percentile_window(levels, counts):
     """The window of an image that states none.
 
     Files with 16 bits a pixel seldom use them: those of PadChest hold 10 to 12 bits, and
     so taking the high byte, as image decoders do, would show them black.
 
     Args:
-      pixels: array of any shape; all channels share one window.
+      levels: [n] numbers, ascending: the values that occur; all channels share one window.
+      counts: [n] integers, how often each occurs; at least one is above 0.
 
     Returns:
-      (low, high): the percentiles `WINDOW_PERCENTILES` of all pixels; the extremes where
-      these are equal because nearly all pixels are.
+      (low, high): the percentiles `WINDOW_PERCENTILES` of the values, as `numpy.percentile`
+      interpolates them, but without a copy of all values; the extremes where these are equal
+      because nearly all values are.
     """
-    low, high = np.percentile(pixels, WINDOW_PERCENTILES)
-    return (low, high) if low < high else (np.min(pixels), np.max(pixels))
+    levels, counts = levels[counts > 0], counts[counts > 0]
+    end = np.cumsum(counts)
+    low, high = (_percentile(levels, end, q) for q in WINDOW_PERCENTILES)
+    return (low, high) if low < high else (levels[0], levels[-1])
+
+
+def _percentile(levels, end, q):
+    """numpy's rule "linear", bit for bit; value i has the first level whose end is above i."""
+    place = (end[-1] - 1) * (q / 100)
+    first = int(place)
+    lower, upper = (
+        levels[np.searchsorted(end, min(i, end[-1] - 1), side="right")].astype(np.float64)
+        for i in (first, first + 1)
+    )
+    share = place - first
+    if share < 0.5:
+        return lower + (upper - lower) * share
+    return upper - (upper - lower) * (1 - share)
+
+
+def counts_of(values, size):
+    """How often each of 0 ... size - 1 occurs, as `numpy.bincount`, in little memory."""
+    counts, values = np.zeros(size, np.int64), values.reshape(-1)
+    for start in range(0, len(values), _COUNTED_AT_ONCE):
+        counts += np.bincount(values[start : start + _COUNTED_AT_ONCE], minlength=size)
+    return counts
 
 
 def to_8_bits(values, low, high):
@@ -150,35 +238,68 @@ def to_8_bits(values, low, high):
     return np.rint(np.interp(values, (low, high), (0, 255))).astype(np.uint8)
 
 
-def _decode(content, max_pixels):
-    """([h, w, 1 or 3] uint8 pixels, whether these bytes may be stored as they are)."""
+def _read_jpeg(content, options):
+    """(upright [h, w, 3] uint8, bytes that may be stored, orientation, whether these bytes say
+    where the photo was taken)."""
+    found = list(jpeg.parts(content))
+    reason = jpeg.unreadable(content, found)
+    if reason:
+        raise BadImage(reason)
+    frame = jpeg.frame_of(content, found)
+    check_pixels(frame.height, frame.width, options.max_pixels)
+    pixels = _decode(content)
+    if jpeg.is_damaged(content, found):
+        raise BadImage(DAMAGED)
+    turned = exif.orientation(jpeg.exif_block(content, found))
+    kept = jpeg.stripped(content, found, turned) if options.strip_metadata else content
+    has_position = not options.strip_metadata and jpeg.has_position(content, found)
+    return upright.turn(pixels, turned), upright.marked(kept, turned), turned, has_position
+
+
+def _read_png(content, options):
+    """As `_read_jpeg`; nothing may be stored as it is of a PNG with 16 bits."""
     size = image_size(content)
     if size is None:
-        return _decode_dicom(content, max_pixels), False
-    check_pixels(*size, max_pixels)
+        raise BadImage(DAMAGED)
+    check_pixels(*size, options.max_pixels)
+    deep = content[24:25] == b"\x10"  # bits per channel
+    pixels = _decode_16_bits(content) if deep else _decode(content)
+    found = list(png.chunks(content))
+    turned = exif.orientation(png.exif_block(content, found))
+    pixels = upright.turn(pixels, turned)
+    if deep:
+        return pixels, None, turned, False
+    kept = png.stripped(content, found, turned) if options.strip_metadata else content
+    has_position = not options.strip_metadata and png.has_position(content, found)
+    return pixels, upright.marked(kept, turned), turned, has_position
+
+
+def _decode(content):
     try:
-        if content[:8] == _PNG and content[24:25] == b"\x10":  # bits per channel
-            return _decode_16_bits(content), False
-        pixels = tf.io.decode_image(content, channels=3, expand_animations=False)
+        return tf.io.decode_image(content, channels=3, expand_animations=False).numpy()
     except tf.errors.InvalidArgumentError:
         raise BadImage(DAMAGED) from None
-    return np.asarray(pixels), True
 
 
 def _decode_16_bits(content):
     grey = content[25] in (0, 4)  # colour type of the PNG: grey, grey with alpha
-    pixels = np.asarray(tf.io.decode_png(content, channels=1 if grey else 3, dtype=tf.uint16))
-    return to_8_bits(np.arange(2**16), *percentile_window(pixels))[pixels]
+    try:
+        pixels = tf.io.decode_png(content, channels=1 if grey else 3, dtype=tf.uint16).numpy()
+    except tf.errors.InvalidArgumentError:
+        raise BadImage(DAMAGED) from None
+    levels = np.arange(2**16)
+    return to_8_bits(levels, *percentile_window(levels, counts_of(pixels, 2**16)))[pixels]
 
 
-def _decode_dicom(content, max_pixels):
-    if content[128:132] != b"DICM" and content[:2] not in _DICOM_GROUPS:
+def _read_dicom(content, options):
+    """[h, w, 1 or 3] uint8 pixels."""
+    if content[128:132] != b"DICM" and content[:2] not in DICOM_GROUPS:
         raise BadImage("not a JPEG, PNG or DICOM image")
     try:  # only here: pydicom is an extra, and takes a while to import
         from data_builders.dicom import dicom_pixels
     except ImportError as error:
         raise BadImage(f"a DICOM file needs {error.name}: pip install '.[dicom]'") from None
-    pixels = dicom_pixels(content, max_pixels)
+    pixels = dicom_pixels(content, options.max_pixels)
     return pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
 
 
@@ -206,6 +327,11 @@ def _shrunk(pixels, side, quality):
     height, width = pixels.shape[:2]
     scale = side / max(height, width)
     size = [max(1, round(height * scale)), max(1, round(width * scale))]
-    shrunk = tf.image.resize(pixels, size, method="lanczos3", antialias=True)
+    # A channel at a time: the floats of all three would be twelve bytes for each pixel.
+    shrunk = [
+        tf.image.resize(pixels[..., k : k + 1], size, method="lanczos3", antialias=True)
+        for k in range(pixels.shape[2])
+    ]
+    shrunk = tf.concat(shrunk, axis=2)
     shrunk = tf.cast(tf.clip_by_value(tf.round(shrunk), 0, 255), tf.uint8)
     return tf.io.encode_jpeg(shrunk, quality=quality, chroma_downsampling=False).numpy()

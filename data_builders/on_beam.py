@@ -1,5 +1,6 @@
 """Cases written on Apache Beam, for sets that outgrow one machine (extra `[beam]`)."""
 
+import collections
 import functools
 import json
 
@@ -9,16 +10,16 @@ import tensorflow_datasets as tfds
 from data_builders.case_builder import read_case
 
 
-def beam_examples(cases, images, bad_images_file):
+def beam_examples(cases, images, found_file):
     """Cases as the Beam transform that tfds takes in place of a generator.
 
-    Beam's workers read the images, so their paths, and `bad_images_file`, must be valid there.
+    Beam's workers read the images, so their paths, and `found_file`, must be valid there.
 
     Args:
       cases: the cases of one split.
       images: `ImageOptions`.
-      bad_images_file: where the messages on the images that were left out go, a JSON list;
-        how many may be is for the caller to check.
+      found_file: JSON, {"bad_images": the messages on the images that were left out, "counts":
+        as in `read_case`}; how many may be left out is for the caller to check.
 
     Returns:
       A `beam.PTransform` from a pipeline to (case_id, example).
@@ -35,9 +36,9 @@ def beam_examples(cases, images, bad_images_file):
         )
         (
             read
-            | "bad images" >> beam.FlatMap(lambda outcome: outcome[1])
-            | "all of them" >> beam.combiners.ToList()
-            | "keep" >> beam.Map(functools.partial(_write_json, bad_images_file))
+            | "found" >> beam.Map(lambda outcome: outcome[1:])
+            | "all of it" >> beam.CombineGlobally(_joined)
+            | "keep" >> beam.Map(functools.partial(_write_json, found_file))
         )
         return (
             read
@@ -48,6 +49,16 @@ def beam_examples(cases, images, bad_images_file):
     return examples()
 
 
-def _write_json(path, messages):
+def _joined(found):
+    """([message], counts) of many such; may be applied to its own results."""
+    messages, counts = [], collections.Counter()
+    for more_messages, more_counts in found:
+        messages += more_messages
+        counts.update(more_counts)
+    return messages, dict(counts)
+
+
+def _write_json(path, found):
+    messages, counts = found
     with tf.io.gfile.GFile(path, "w") as file:
-        file.write(json.dumps(sorted(messages)))
+        file.write(json.dumps({"bad_images": sorted(messages), "counts": counts}))

@@ -25,8 +25,8 @@ from micle_tf.run_names import POLICY, default_model_dir
 RECIPES = pathlib.Path(__file__).resolve().parent.parent / "flags"
 _DATA = (
     "dataset", "manual_dir", "manifest", "image_dir", "columns", "findings", "findings_column",
-    "labels_shared_by_case", "group_by", "max_pixels", "max_bad_images", "max_image_side",
-    "jpeg_quality",
+    "labels_shared_by_case", "group_by", "max_pixels", "max_image_bytes", "max_bad_images",
+    "max_image_side", "jpeg_quality", "strip_metadata",
 )  # fmt: skip
 _DEFINE = {
     bool: absl_flags.DEFINE_bool,

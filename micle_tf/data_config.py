@@ -73,6 +73,13 @@ class DataConfig:
         high=2**31 - 1,
         volatile=True,
     )
+    max_image_bytes: int = setting(
+        1 << 28,
+        "Largest image file accepted when data is prepared, in bytes.",
+        low=1,
+        high=2**40,
+        volatile=True,
+    )
     max_bad_images: int = setting(
         0,
         "How many images may be left out because they are missing, damaged or too large.",
@@ -90,6 +97,11 @@ class DataConfig:
     )
     jpeg_quality: int = setting(
         95, "Quality of images that were shrunk.", low=1, high=100, volatile=True
+    )
+    strip_metadata: bool = setting(
+        False,
+        "Store JPEG and PNG without EXIF (but the orientation), positions, XMP, comments and texts.",
+        volatile=True,
     )
     beam_options: str = setting(
         "",

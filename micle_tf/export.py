@@ -18,9 +18,12 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from micle_tf import console
+from data_builders.images import ImageOptions
+from micle_tf import console, served_images
 from micle_tf.data import cases
 from micle_tf.data.decode import evaluation_view, resize
+from micle_tf.data.prepare import is_superseded
+from micle_tf.data.report import SEEN_OTHERWISE
 from micle_tf.data.targets import choose_labelled, is_labelled
 from micle_tf.errors import BadInput, Stopped
 from micle_tf.files import reason_of, write_text
@@ -62,11 +65,18 @@ def export(config):
     classifier = open_classifier(config.checkpoint)
     console.say(f"weights: {classifier.weights}")
     facts = {"lineage": lineage(classifier.config)} | data_facts(config, classifier)
+    as_stored = is_superseded(config.data_dir, classifier.data)
+    if as_stored:
+        console.say(
+            f"note: the export shows the model photos as it was trained, whatever their EXIF says, "
+            f"for of {classifier.data} holds: {SEEN_OTHERWISE}"
+        )
     if "splits" not in facts:
         console.say(f"note: {classifier.data} is not at hand; the model card goes without counts")
     exported = write_export(
-        classifier, config.model_dir, config.export_name, config.export_version, facts
-    )
+        classifier, config.model_dir, config.export_name, config.export_version, facts,
+        max_pixels=config.max_pixels, as_stored=as_stored,
+    )  # fmt: skip
     console.say(f"SavedModel: {exported.saved_model} (loaded back: same outputs)")
     for name, inputs, outputs in signature_rows(classifier):
         console.say(f"  {name:16s} {inputs} -> {outputs}")
@@ -75,7 +85,9 @@ def export(config):
     return exported.saved_model
 
 
-def write_export(classifier, folder, name, version, facts):
+def write_export(
+    classifier, folder, name, version, facts, *, max_pixels=ImageOptions.max_pixels, as_stored=False
+):
     """Writes a SavedModel, and an encoder and a model card beside it; see above for the names.
 
     In a local folder the SavedModel gets its place last and in one go, when everything
@@ -87,6 +99,8 @@ def write_export(classifier, folder, name, version, facts):
       folder: local, or a path of `tf.io.gfile`; made if it is not there.
       name, version: string and positive integer.
       facts: see `model_card`.
+      max_pixels: what the images of one request may have together.
+      as_stored: photos are not turned as their EXIF says, for a model that learned from such.
 
     Returns:
       `Exported`.
@@ -97,6 +111,7 @@ def write_export(classifier, folder, name, version, facts):
       Stopped: the SavedModel, loaded back, does not give what the Keras models give.
     """
     exported = _places(folder, name, version)
+    facts = facts | {"max_pixels": max_pixels, "as_stored": as_stored}
     card = model_card(classifier, facts, name, version)
     try:
         tf.io.gfile.makedirs(folder)
@@ -107,7 +122,7 @@ def write_export(classifier, folder, name, version, facts):
         prefix="incomplete-", dir=None if remote else folder
     ) as unfinished:
         saved = exported.saved_model if remote else os.path.join(unfinished, str(version))
-        servable, signatures = _servable(classifier)
+        servable, signatures = _servable(classifier, max_pixels, as_stored)
         tf.saved_model.save(servable, saved, signatures)
         _check_saved(saved, classifier)
         encoder_file = os.path.join(unfinished, f"{name}.keras")
@@ -152,17 +167,18 @@ def _places(folder, name, version):
 # ---------------------------------------------------------------- the SavedModel
 
 
-def _servable(classifier):
+def _servable(classifier, max_pixels, as_stored):
     """(object to save, {name: signature}).
 
     The object has, for fine-tuning after `tf.saved_model.load`, `features(images,
     training=False)` from float32 [n, s, s, 3] in [0, 1] to float32 [n, d], and the lists
-    `variables` and `trainable_variables` of the encoder.
+    `variables` and `trainable_variables` of the encoder; and `max_pixels`.
     """
     encoder, head, size = classifier.encoder, classifier.head, classifier.config.image_size
     root = tf.train.Checkpoint()  # keeps what is set on it; tf.Module has properties of these names
     root.variables = [weight.value for weight in encoder.weights]
     root.trainable_variables = [weight.value for weight in encoder.trainable_weights]
+    root.max_pixels = tf.Variable(max_pixels, trainable=False, dtype=tf.int64)
     root.head_variables = [weight.value for weight in head.weights] if head else []
 
     @tf.function(autograph=False)
@@ -195,9 +211,12 @@ def _servable(classifier):
         return outputs | {"class_names": tf.tile([list(classifier.names)], [rows, 1])}
 
     def decoded(image_bytes):
+        image_bytes, orientations = served_images.checked(image_bytes, root.max_pixels)
+        if as_stored:
+            orientations = tf.ones_like(orientations)
         return tf.map_fn(
-            lambda content: evaluation_view(content, size),
-            image_bytes,
+            lambda image: evaluation_view(image[0], size, image[1]),
+            (image_bytes, orientations),
             parallel_iterations=_DECODED_AT_ONCE,
             fn_output_signature=tf.TensorSpec([size, size, 3], tf.float32),
         )
@@ -316,7 +335,7 @@ def data_facts(config, classifier):
     if not os.path.isdir(os.path.join(folder, classifier.data)):
         return {}
     try:
-        data = cases.open_cases(config)
+        data = cases.open_cases(config, classifier.data)
         if data.name != classifier.data:
             return {}
         facts = {"splits": {split: _counts(index) for split, index in data.index.items()}}

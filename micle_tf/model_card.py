@@ -25,7 +25,8 @@ def model_card(classifier, facts, name="model", version=1):
       classifier: `Classifier`.
       facts: what else is known, all of it optional. "splits": {split: {"patients" (None if
         not known), "cases", "images", "labelled"}}; "labels": {name: number of training
-        images that the head learnt it from}; "lineage": how the weights came about, a list.
+        images that the head learnt it from}; "lineage": how the weights came about, a list;
+        "max_pixels", "as_stored": see `export.write_export`.
       name, version: of the export.
 
     Returns:
@@ -42,7 +43,7 @@ def model_card(classifier, facts, name="model", version=1):
         sections.append(f"## What it predicts\n\n{_labels(classifier, facts.get('labels', {}))}")
     sections += [
         f"## How good it is\n\n{_metrics(classifier)}",
-        f"## Input\n\n{_preprocessing(classifier)}",
+        f"## Input\n\n{_preprocessing(classifier, facts)}",
         "## Signatures\n\n" + _table(("signature", "input", "output"), _signatures(classifier)),
         f"## Settings\n\n{_settings(classifier.config)}",
         f"## Limitations\n\n{_limitations(classifier)}",
@@ -187,7 +188,7 @@ def _interval(ends):
     return "n/a" if ends is None or None in ends else f"{ends[0]:.3f} to {ends[1]:.3f}"
 
 
-def _preprocessing(classifier):
+def _preprocessing(classifier, facts):
     size = classifier.config.image_size
     crop = "the whole image is" if size <= 32 else (
         "the central square with 7/8 of the shorter side is cut out and"
@@ -195,7 +196,19 @@ def _preprocessing(classifier):
     text = (
         f"All of it is inside the SavedModel, and images may be of any size: {crop} resized to "
         f"{size} x {size} pixels (bicubic, without antialiasing) and scaled to [0, 1]. Grey images "
-        "become RGB, an alpha channel is dropped. The `.keras` file has no preprocessing: it takes "
+        "become RGB, an alpha channel is dropped. "
+        + (
+            "Photos are shown as they are stored, whatever their EXIF orientation says, as in training. "
+            if facts.get("as_stored")
+            else "Photos are turned as their EXIF orientation says. "
+        )
+        + "JPEG and PNG of 8 bits are answered, anything else is refused"
+        + (
+            f", and so is a request with more than {facts['max_pixels']:,} pixels in all (`max_pixels`). "
+            if "max_pixels" in facts
+            else ". "
+        )
+        + "The `.keras` file has no preprocessing: it takes "
         f"float images [n, {size}, {size}, 3] in [0, 1]."
     )
     dtype = classifier.encoder.outputs[0].dtype

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from micle_tf.data import decode, sampling
+from micle_tf.data.orientation import FIRST_SWAPPED, ORDERS, REVERSALS, UPRIGHT, WINDOWS, turn
 
 _MAX_CROP_ATTEMPTS = 100
 _ASPECT_RATIO = (3 / 4, 4 / 3)
@@ -113,33 +114,69 @@ def draw_views(seed, step, batch_size, options, views=2):
     )  # fmt: skip
 
 
+def draws_for(draws, orientation, options):
+    """The draws of a batch for photos that are stored lying on their side, perhaps.
+
+    So that a photo costs next to nothing more: its crop is drawn upright and cut out of the
+    stored pixels, rows and columns change places when it is as small as the view, and what is to
+    be reversed joins the random flips.
+
+    Args:
+      draws: what `draw_views` drew; the same axes as `orientation` first.
+      orientation: int32, see `micle_tf.data.orientation`.
+      options: `Augmentation`.
+
+    Returns:
+      A dict as `draw_views`, with entries more that `augmented_view` looks for.
+    """
+    if options.rotation_degrees:  # about the middle of the upright picture
+        return draws | {"orientation": orientation}
+    return draws | dict(
+        sides=tf.gather(ORDERS[:, :2], orientation),
+        swapped=orientation >= FIRST_SWAPPED,
+        to_stored=tf.gather(WINDOWS, orientation),
+        vertical_flip=draws["vertical_flip"] ^ tf.gather(REVERSALS[:, 0], orientation),
+        flip=draws["flip"] ^ tf.gather(REVERSALS[:, 1], orientation),
+    )
+
+
 def augmented_view(content, draws, options):
     """One augmented view of an encoded image; of a JPEG only the crop is decoded.
 
     Args:
       content: scalar string, JPEG or PNG.
-      draws: what `draw_views` drew for this view.
+      draws: what `draw_views` drew for this view, and `draws_for` made of it.
       options: `Augmentation`.
 
     Returns:
       [size, size, 3] float32 in [0, 1].
     """
     if options.rotation_degrees:
-        return augmented_image(decode.decode(content), draws, options)
-    cropped = decode.decode_crop(
-        content, lambda size: crop_window(size, draws["crop"], options.crop_area_min)
+        return augmented_image(decode.decode(content, UPRIGHT), draws, options)
+    cropped = decode.decode_stored_crop(
+        content, lambda size: _stored_crop_window(size, draws, options)
     )
     return _after_crop(cropped, draws, options.size)
 
 
 def augmented_image(image, draws, options):
-    """As `augmented_view`, of an image that is decoded already: [h, w, 3] uint8."""
-    window = crop_window(tf.shape(image)[:2], draws["crop"], options.crop_area_min)
+    """As `augmented_view`, of an image that is decoded but not turned: [h, w, 3] uint8."""
     if options.rotation_degrees:
+        image = turn(image, draws.get("orientation", UPRIGHT))
+        window = crop_window(tf.shape(image)[:2], draws["crop"], options.crop_area_min)
         cropped = rotate(tf.cast(image, tf.float32), draws["angle"], window)
     else:
-        cropped = decode.crop(image, window)
+        cropped = decode.crop(image, _stored_crop_window(tf.shape(image)[:2], draws, options))
     return _after_crop(cropped, draws, options.size)
+
+
+def _stored_crop_window(size, draws, options):
+    """The window of a drawn crop in the pixels as they are stored, of a stored size."""
+    if "to_stored" not in draws:
+        return crop_window(size, draws["crop"], options.crop_area_min)
+    size = tf.gather(size, draws["sides"])
+    window = crop_window(size, draws["crop"], options.crop_area_min)
+    return tf.reduce_sum(draws["to_stored"] * tf.concat([window, size], axis=0), axis=-1)
 
 
 def crop_window(size, seed, area_min):
@@ -177,6 +214,8 @@ def _after_crop(cropped, draws, size):
         return tf.cond(wanted, lambda: change(image), lambda: image)
 
     image = decode.resize(cropped, size)
+    if "swapped" in draws:
+        image = apply_if(draws["swapped"], lambda x: tf.transpose(x, [1, 0, 2]), image)
     image = apply_if(draws["flip"], lambda x: tf.reverse(x, axis=[1]), image)
     image = apply_if(draws["vertical_flip"], lambda x: tf.reverse(x, axis=[0]), image)
     image = apply_if(draws["jitter"], lambda x: jitter_color(x, draws), image)

@@ -30,6 +30,8 @@ class CaseData:
       notes: one line each on what was decided for the user, or left out.
       index: {split: CaseIndex}.
       readers: {split: CaseReader}.
+      superseded: name of the data that was made of the same files by an earlier version, which
+        saw some pictures otherwise; "" where there is none.
     """
 
     name: str
@@ -41,6 +43,7 @@ class CaseData:
     readers: dict
     default_findings: tuple = ()
     synonyms: Mapping = dataclasses.field(default_factory=dict)
+    superseded: str = ""
 
     def open(self, split, flag="--train_split"):
         """The reader of a split, or of several joined by "+"; raises BadInput naming `flag`."""
@@ -53,11 +56,12 @@ class CaseData:
         return _joined_reader([self.readers[name] for name in names])
 
 
-def open_cases(config):
+def open_cases(config, trained_on=""):
     """Opens the dataset of a config, or the several ones; prepares them when needed.
 
     Args:
       config: `Config`; its fields from `dataset` to `max_pixels` say what and where.
+      trained_on: see `prepare.open_prepared`.
 
     Returns:
       `CaseData`.
@@ -68,7 +72,7 @@ def open_cases(config):
       Stopped: the disk is full.
     """
     _check_data_dir(config)
-    parts = [_open_one(config, name) for name in dataset_names(config)]
+    parts = [_open_one(config, name, trained_on) for name in dataset_names(config)]
     return parts[0] if len(parts) == 1 else _joined(parts)
 
 
@@ -94,14 +98,14 @@ def _check_data_dir(config):
         raise BadInput(f"--data_dir={config.data_dir}: prepared data lies on a local disk")
 
 
-def _open_one(config, name):
+def _open_one(config, name, trained_on):
     if is_own(name):
-        return _case_data(prepare.open_prepared(config, name))
+        return _case_data(prepare.open_prepared(config, name, trained_on))
     if config.group_by not in ("case", "image"):
         raise BadInput(f"--group_by={config.group_by}: every case of {name} is one image")
     found = open_image_set(name, config.data_dir, config.manual_dir, ours=tuple(DATASETS))
     readers = {
-        split: CaseReader(records, index, (found.image_feature,), numbers)
+        split: CaseReader(records, index, (found.image_feature,), numbers, turned=False)
         for split, (records, index, numbers) in found.splits.items()
     }
     return CaseData(
@@ -127,8 +131,9 @@ def _case_data(prepared):
         labels_shared_by_case=metadata["labels_shared_by_case"],
         notes=(*metadata["notes"], *_report_lines(prepared)),
         index=prepared.index,
+        superseded=prepared.superseded,
         readers={
-            split: CaseReader(records, prepared.index[split])
+            split: CaseReader(records, prepared.index[split], turned=prepared.turned)
             for split, records in prepared.records.items()
         },
     )
@@ -184,6 +189,9 @@ def _joined(parts):
         notes=tuple(notes),
         index=index,
         readers=readers,
+        superseded="+".join(part.superseded or part.name for part in parts)
+        if any(part.superseded for part in parts)
+        else "",
     )
 
 
@@ -200,7 +208,7 @@ def _prefixed(part, split):
         findings=np.zeros((0, 0), np.int8),
     )
     reader = part.readers[split]
-    return CaseReader(reader.records, index, reader.image_features, reader.numbers)
+    return CaseReader(reader.records, index, reader.image_features, reader.numbers, reader.turned)
 
 
 def _joined_reader(readers):
@@ -298,6 +306,12 @@ def _report_lines(prepared):
         lines.append(f"{console.count(len(twice), 'picture')} in several splits{more}")
         groups = [[(image["split"], image["image_id"]) for image in group] for group in twice]
         lines += [f"  {_identical(group)}" for group in groups[:_LISTED]]
+    if found.get("turned"):
+        turned = console.count(found["turned"], "photo")
+        lines.append(f"{turned} turned upright, as the EXIF orientation says")
+    if found.get("with_position"):
+        where = console.count(found["with_position"], "file")
+        lines.append(f"{where} with a GPS position; --strip_metadata stores them without")
     before, after = found.get("source_bytes", 0), found.get("stored_bytes", 0)
     if found.get("max_image_side"):
         side = f"{found['max_image_side']} pixels"

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from micle_tf.data import augment, decode, sampling
+from micle_tf.data.orientation import UPRIGHT, stored_orientation
 
 # AutoGraph has nothing to convert here, and a killed process would leave its files behind.
 _not_converted = tf.autograph.experimental.do_not_convert
@@ -58,12 +59,12 @@ def pair_dataset(
             drawn = sampling.draw_pairs(seed, step, tf.gather(images_per_case, case))
         case, drawn, draws = tf.nest.map_structure(lambda x: x[own], (case, drawn, draws))
         pair = tf.gather(reader.read(case), drawn, batch_dims=1)
-        return pair, draws, tf.gather(groups, case)
+        return pair, _turned(reader, pair, draws, options), tf.gather(groups, case)
 
     def augmented(pair, draws, group):
         first, second = [{name: draw[i] for name, draw in draws.items()} for i in (0, 1)]
         if method == "simclr" and decode_once:
-            image = decode.decode(pair[0])
+            image = decode.decode(pair[0], UPRIGHT)
             view1 = augment.augmented_image(image, first, options)
             view2 = augment.augmented_image(image, second, options)
         else:
@@ -114,7 +115,8 @@ def labelled_dataset(
         image = tf.gather(images, tf.gather(first, unit) + drawn)
         case = tf.gather(cases, unit)
         encoded = tf.gather(reader.read(case), image - tf.gather(first_image, case), batch_dims=1)
-        return encoded, {name: draw[:, 0] for name, draw in draws.items()}, tf.gather(labels, image)
+        draws = {name: draw[:, 0] for name, draw in draws.items()}
+        return encoded, _turned(reader, encoded, draws, options), tf.gather(labels, image)
 
     def augmented(encoded, draws, label):
         return {"image": augment.augmented_view(encoded, draws, options), "label": label}
@@ -141,6 +143,14 @@ def labelled_units(index, images, one_per_case):
     return case.astype(np.int64), first.astype(np.int64), count.astype(np.int64)
 
 
+def _turned(reader, encoded, draws, options):
+    """The draws, with how each image is to be turned, found for the whole batch; where none is,
+    it costs nothing."""
+    if not reader.turned:
+        return draws
+    return augment.draws_for(draws, stored_orientation(encoded), options)
+
+
 @_not_converted
 def image_dataset(reader, batch_size, size):
     """Every image of a split once, case by case, as evaluation sees it.
@@ -150,7 +160,9 @@ def image_dataset(reader, batch_size, size):
     """
     cases = tf.data.Dataset.range(reader.index.num_cases).batch(32)
     images = cases.map(lambda case: reader.read(case).flat_values, num_parallel_calls=2).unbatch()
+    turned = None if reader.turned else UPRIGHT
     images = images.map(
-        lambda content: decode.evaluation_view(content, size), num_parallel_calls=tf.data.AUTOTUNE
+        lambda content: decode.evaluation_view(content, size, turned),
+        num_parallel_calls=tf.data.AUTOTUNE,
     )
     return images.batch(batch_size).prefetch(tf.data.AUTOTUNE)

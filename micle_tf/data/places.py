@@ -18,6 +18,7 @@ from micle_tf.data.names import takes_manual_dir
 from micle_tf.errors import BadInput
 
 _NOTED = ("manual_dir", "max_pixels", "max_bad_images", "max_image_side", "jpeg_quality")
+_NOTED_LATER = ("max_image_bytes", "strip_metadata")  # notes of before are without
 
 
 def root(data_dir):
@@ -43,11 +44,11 @@ def noted(config, name, stated=()):
         return config
     changes = {
         field: note[field]
-        for field in _NOTED
+        for field in (*_NOTED, *_NOTED_LATER)
         if field not in stated and getattr(config, field) == getattr(type(config), field)
     }
     shown = [
-        f"--{field}={value}"
+        f"--{field}={str(value).lower() if isinstance(value, bool) else value}"
         for field, value in changes.items()
         if value != getattr(type(config), field)
     ]
@@ -100,7 +101,7 @@ def remember(config, name, folder):
 
     A note that cannot be written is no loss but convenience.
     """
-    note = {field: getattr(config, field) for field in _NOTED}
+    note = {field: getattr(config, field) for field in (*_NOTED, *_NOTED_LATER)}
     manual_dir = os.path.expanduser(config.manual_dir) or default_manual_dir(config.data_dir)
     note["manual_dir"] = os.path.abspath(manual_dir)
     old = _read(config, name)
@@ -116,7 +117,7 @@ def _made(config):
 
 
 def _different(config, note):
-    return any(getattr(config, field) != note[field] for field in _NOTED[1:])
+    return any(getattr(config, field) != note[field] for field in (*_NOTED[1:], *_NOTED_LATER))
 
 
 def _file(config, name):
@@ -128,6 +129,7 @@ def _read(config, name):
     try:
         with open(_file(config, name), encoding="utf-8") as file:
             note = json.load(file)
-        return note if {*_NOTED, "prepared"} <= note.keys() else None
+        usual = {field: getattr(type(config), field) for field in _NOTED_LATER}
+        return usual | note if {*_NOTED, "prepared"} <= note.keys() else None
     except (OSError, ValueError, AttributeError):
         return None

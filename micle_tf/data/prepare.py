@@ -26,12 +26,13 @@ from data_builders.case_builder import (
 )
 from data_builders.derm_cases.manifest import read_manifest
 from data_builders.grouping import ReadOptions
-from data_builders.images import ImageOptions
+from data_builders.images import ImageOptions, orientation
+from data_builders.seen_otherwise import seen_otherwise
 from data_builders.splits import SPLITS
 from micle_tf import console, files
 from micle_tf.data import places, report
 from micle_tf.data.names import takes_manual_dir
-from micle_tf.data.reader import CaseIndex, build_index
+from micle_tf.data.reader import CaseIndex, build_index, stored_images
 from micle_tf.data.records import ArrayRecords
 from micle_tf.data.unfinished import unfinished_folder
 from micle_tf.errors import BadInput, Preempted, Stopped
@@ -50,6 +51,8 @@ class Prepared:
       records: {split: ArrayRecords}; empty after `check`.
       report: what was left out, which images are there twice, and bytes before and after.
       folder: where it lies; "" after `check`.
+      superseded: name of the data that was prepared from the same files by a version that saw
+        some pictures otherwise (see `data_builders.seen_otherwise`), if it is there; else "".
     """
 
     name: str
@@ -58,14 +61,22 @@ class Prepared:
     records: dict
     report: dict
     folder: str
+    superseded: str = ""
+
+    @property
+    def turned(self):
+        """Whether a photo has a mark that says how to turn it; True where that is not known."""
+        return bool(self.report.get("turned", not self.report.get(report.SUPERSEDED)))
 
 
-def open_prepared(config, name):
+def open_prepared(config, name, trained_on=""):
     """Opens one of our datasets; prepares it when it is not there yet, or not from these files.
 
     Args:
       config: `Config`; its fields from `dataset` to `max_pixels` say what and where.
       name: as from `names.dataset_names`.
+      trained_on: name of the data that a model learned from, which is to be judged as it was
+        trained: data of this name is opened even if it is superseded.
 
     Returns:
       `Prepared`.
@@ -78,14 +89,93 @@ def open_prepared(config, name):
     _say_what_is_read(config, name)
     config, known = places.recalled(config, name)
     if known:  # and its files are gone
-        return _open(known)
+        return _as_it_was(known)
     configuration = _configuration(config, name)
-    builder = _found(config.data_dir, name, configuration)
+    if isinstance(configuration, str):  # rendered upright
+        builder, old = _found(config.data_dir, name, configuration), None
+        if builder.info.splits and "turned" not in report.read(builder.data_dir):
+            report.add(builder.data_dir, {"turned": 0})
+    else:
+        builder, old, configuration = _named_after_its_pictures(config, name, configuration)
+    if old and trained_on and _name_of(old) == trained_on:
+        console.say(f"note: {trained_on} is used as it was trained on: {report.SEEN_OTHERWISE}")
+        return _open(old.data_dir)
     if not builder.info.splits or _is_outdated(builder):
         _prepare(builder, name, configuration, config)
     if takes_manual_dir(name):
         places.remember(config, name, builder.data_dir)
-    return _open(builder.data_dir)
+    return dataclasses.replace(_open(builder.data_dir), superseded=_name_of(old) if old else "")
+
+
+def _name_of(builder):
+    return f"{builder.name}/{builder.builder_config.name}"
+
+
+def _named_after_its_pictures(config, name, plain):
+    """Which of two names the data has, and what lies under the other.
+
+    Data whose pictures an earlier version saw otherwise has a name of its own; which it is takes
+    a look at the beginning of every file, once: the name is there, or a word in the report.
+
+    Returns:
+      (builder, builder of superseded data or None, configuration).
+    """
+    otherwise = plain.seen_otherwise()
+    first, second = (_found(config.data_dir, name, c) for c in (plain, otherwise))
+    found = report.read(first.data_dir) if first.info.splits else {}
+    superseded = bool(found.get(report.SUPERSEDED))
+    if second.info.splits and not _is_outdated(second):
+        return second, first if superseded else None, otherwise
+    if first.info.splits and not _is_outdated(first) and "turned" in found and not superseded:
+        return first, None, plain
+    if not _is_seen_otherwise(plain.source):
+        if first.info.splits and not _is_outdated(first):
+            report.add(first.data_dir, {"turned": 0, report.SUPERSEDED: False})
+        return first, None, plain
+    if first.info.splits:
+        report.add(first.data_dir, {report.SUPERSEDED: True})
+        if not os.access(first.data_dir, os.W_OK):
+            console.say(f"note: {first.data_dir} cannot be written: {report.SEEN_OTHERWISE}")
+            return first, None, plain
+    return second, first if first.info.splits else None, otherwise
+
+
+def is_superseded(data_dir, name):
+    """Whether data of a name, as in `Prepared`, is noted to show pictures as they are not seen now.
+
+    Several names may be joined by "+".
+    """
+    folders = (os.path.join(places.root(data_dir), one) for one in name.split("+"))
+    return any(
+        report.read(os.path.join(folder, version)).get(report.SUPERSEDED)
+        for folder in folders
+        if os.path.isdir(folder)
+        for version in os.listdir(folder)
+    )
+
+
+def _is_seen_otherwise(source):
+    images = sum(len(case.images) for cases in source.cases.values() for case in cases)
+    with console.Progress("looking how photos are turned", images, "image") as progress:
+        return seen_otherwise(source, progress.update)
+
+
+def _as_it_was(folder):
+    """Opens data whose files are gone, and says if photos in it lie on their side."""
+    prepared = _open(folder)
+    found = prepared.report
+    if found and "turned" not in found and report.SUPERSEDED not in found:
+        lying = any(
+            orientation(content) != 1
+            for records in prepared.records.values()
+            for content in stored_images(records)
+        )
+        noted = {report.SUPERSEDED: True} if lying else {report.SUPERSEDED: False, "turned": 0}
+        found.update(noted)
+        report.add(folder, noted)
+    if found.get(report.SUPERSEDED):
+        console.say(f"note: {prepared.name}: {report.SEEN_OTHERWISE}")
+    return prepared
 
 
 def _found(data_dir, name, configuration):
@@ -130,6 +220,8 @@ def check(config, name):
         if isinstance(configuration, str):
             raise BadInput(f"--dry_run: {name} is rendered; there are no files to check")
         source = configuration.source
+        if _is_seen_otherwise(source):
+            configuration = configuration.seen_otherwise()
         check_cases(source.cases)
         index, stored = {}, 0
         with console.Progress("checking", source.num_cases, "case") as progress:
@@ -185,7 +277,7 @@ def _configuration(config, name):
     options = ReadOptions(
         config.group_by, config.labels_shared_by_case, BadImages(config.max_bad_images)
     )
-    images = ImageOptions(config.max_pixels, config.max_image_side, config.jpeg_quality)
+    images = ImageOptions(*(getattr(config, f.name) for f in dataclasses.fields(ImageOptions)))
     with _bad_data_is_bad_input(), _no_garbage_collection():
         if variant == "manifest":
             source = read_manifest(
@@ -357,12 +449,14 @@ def _write_on_beam(builder, download_config, folder):
     except ValueError as error:  # tfds's own on a split that is empty, all its images being bad
         failure = error
     for split, cases in builder.source.cases.items():
-        path = os.path.join(folder, f"bad_images-{split}.json")
+        path = os.path.join(folder, f"found-{split}.json")
         if os.path.exists(path):
             with open(path, encoding="utf-8") as file:
-                messages = json.load(file)
+                found = json.load(file)
+            messages = found["bad_images"]
             for message in messages:
                 builder.source.bad_images.add(message)
+            builder.source.counts.update(found["counts"])
             left = sum(len(case.images) for case in cases) - len(messages)
             check_some_left(left, split, builder.source.bad_images)
     if failure:

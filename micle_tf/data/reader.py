@@ -107,10 +107,11 @@ class CaseReader:
       index: the `CaseIndex` of the C cases.
       image_features: names of the features that hold encoded images; a record has one of them.
       numbers: [C] int64, the record of each case; None if case c is record c.
+      turned: whether there may be photos with a mark that says how to turn them.
     """
 
-    def __init__(self, records, index, image_features=("images",), numbers=None):
-        self.records, self.index = records, index
+    def __init__(self, records, index, image_features=("images",), numbers=None, turned=True):
+        self.records, self.index, self.turned = records, index, turned
         self.image_features, self.numbers = tuple(image_features), numbers
 
     @classmethod
@@ -118,7 +119,7 @@ class CaseReader:
         """The cases of several readers, one reader after the other, under one index."""
         if len(readers) == 1:
             (one,) = readers
-            return cls(one.records, index, one.image_features, one.numbers)
+            return cls(one.records, index, one.image_features, one.numbers, one.turned)
         numbers, first = [], 0
         for reader in readers:
             own = np.arange(reader.index.num_cases) if reader.numbers is None else reader.numbers
@@ -126,7 +127,9 @@ class CaseReader:
             first += len(reader.records)
         features = dict.fromkeys(name for reader in readers for name in reader.image_features)
         records = JoinedRecords([reader.records for reader in readers])
-        return cls(records, index, tuple(features), np.concatenate(numbers).astype(np.int64))
+        numbers = np.concatenate(numbers).astype(np.int64)
+        turned = any(reader.turned for reader in readers)
+        return cls(records, index, tuple(features), numbers, turned)
 
     def read_records(self, cases):
         """The serialised cases; `cases` is [n] integers, the result n bytes strings."""
@@ -152,6 +155,14 @@ class CaseReader:
         parsed = tf.io.parse_example(records, dict.fromkeys(self.image_features, feature))
         images = [parsed[name] for name in self.image_features]
         return tf.concat(images, axis=1) if len(images) > 1 else images[0]
+
+
+def stored_images(records):
+    """Yields the encoded images of `records.ArrayRecords`, case by case."""
+    for start in range(0, len(records), READ_AT_ONCE):
+        for content in records.read(range(start, min(start + READ_AT_ONCE, len(records)))):
+            feature = tf.train.Example.FromString(content).features.feature
+            yield from feature["images"].bytes_list.value
 
 
 def build_index(records, num_findings):

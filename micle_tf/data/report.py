@@ -1,14 +1,21 @@
 """What was found when a dataset was prepared, kept beside it as report.json."""
 
 import collections
+import contextlib
 import json
 import os
 
 import numpy as np
+import tensorflow as tf
 
 from micle_tf.files import write_json
 
 FILE = "report.json"
+SUPERSEDED = "seen_otherwise"  # in a report: whether the same files are prepared otherwise now
+SEEN_OTHERWISE = (
+    "it was prepared by an earlier version, which stored photos lying on their side whatever their "
+    "EXIF says, and let padding in DICOM files count"
+)
 
 
 def make(source, images, index, source_bytes, stored_bytes):
@@ -30,12 +37,22 @@ def make(source, images, index, source_bytes, stored_bytes):
         "stored_bytes": stored_bytes,
         "max_image_side": images.max_image_side,
         "stamp": source.stamp,
+        "turned": source.counts["turned"],
+        "with_position": source.counts["with_position"],
     }
 
 
 def write(folder, report):
     """Puts a report beside prepared data."""
     write_json(os.path.join(folder, FILE), report)
+
+
+def add(folder, values):
+    """Notes something in a report that is there, where it can be written; else it is found again."""
+    found = read(folder)
+    if found:
+        with contextlib.suppress(OSError, tf.errors.OpError):
+            write(folder, found | values)
 
 
 def read(folder):

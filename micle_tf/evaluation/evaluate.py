@@ -42,7 +42,7 @@ def evaluate(config):
                 f"--findings={config.findings}: the classifier predicts "
                 f"{', '.join(classifier.names)}; leave the flag out"
             )
-    data = cases.open_cases(config)
+    data = cases.open_cases(config, classifier.data)
     for line in cases.describe(data):
         console.say(line)
     reader = data.open(config.eval_split, "--eval_split")
@@ -65,7 +65,7 @@ def evaluate(config):
         "targets": targets.to_json(),
         "weights": state.identify_weights(classifier.checkpoint),
     }
-    run = state.RunDirectory(config.model_dir, config, facts)
+    run = state.RunDirectory(config.model_dir, config, facts, data.superseded)
     with run.claimed() as status:
         if status == state.FINISHED:
             return predictions.finished_before(run)

@@ -73,7 +73,7 @@ def finetune(config):
     console.say(f"devices: {strategies.describe(strategy)}, {config.precision}")
     console.say(f"model: {describe_models(config, models)}")
     facts = {"replicas": replicas, "data": data.name, "targets": targets.to_json()}
-    run = state.RunDirectory(config.model_dir, config, facts)
+    run = state.RunDirectory(config.model_dir, config, facts, data.superseded)
     unstarted = run.status() != state.FINISHED and not run.has_checkpoint()
     if config.checkpoint and unstarted:
         weights = _restore(config, models, strategy)

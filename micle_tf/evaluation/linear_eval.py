@@ -56,7 +56,7 @@ def linear_eval(config):
         console.say(f"weights: {state.describe_weights(config.checkpoint, weights)}")
     else:
         console.say(f"weights: random, seed {config.seed}")
-    run = state.RunDirectory(config.model_dir, config, facts)
+    run = state.RunDirectory(config.model_dir, config, facts, data.superseded)
     with run.claimed() as status:
         if status == state.FINISHED:
             return predictions.finished_before(run)

@@ -76,8 +76,9 @@ def pretrain(config):
         validation=knn_validation(config, data, models["encoder"]),
     )
     run = state.RunDirectory(
-        config.model_dir, config, {"replicas": strategy.num_replicas_in_sync, "data": data.name}
-    )
+        config.model_dir, config,
+        {"replicas": strategy.num_replicas_in_sync, "data": data.name}, data.superseded,
+    )  # fmt: skip
     if config.checkpoint and run.status() != state.FINISHED and not run.has_checkpoint():
         weights = state.restore_models(config.checkpoint, **models)
         console.say(f"weights: {state.describe_weights(config.checkpoint, weights)}")

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from micle_tf.config import Config
+from micle_tf.data.report import SEEN_OTHERWISE
 from micle_tf.errors import BadInput
 from micle_tf.files import finite, reason_of, write_json, write_text
 from micle_tf.training.checkpoints import damage_named, latest_checkpoint, step_of, steps_in
@@ -29,11 +30,12 @@ class RunDirectory:
       path: the directory; made when the run begins.
       config: `Config` of the run.
       facts: what else must not change on resume: {"replicas": 2, "data": "..."}.
+      superseded: name of the data that these files gave in an earlier version, if it was another.
     """
 
-    def __init__(self, path, config, facts):
+    def __init__(self, path, config, facts, superseded=""):
         self.path = path
-        self._config, self._facts = config, dict(facts)
+        self._config, self._facts, self._superseded = config, dict(facts), superseded
         self._lock, self._lines = None, []
 
     def file(self, name):
@@ -112,10 +114,18 @@ class RunDirectory:
             f"{name} ({_shown(getattr(old_config, name))} there)"
             for name in self._config.differences(old_config)
         ]
+        different = [name for name, value in self._facts.items() if old_facts.get(name) != value]
+        if self._superseded and old_facts.get("data") == self._superseded:
+            if is_finished(self.path):
+                different.remove("data")
+            elif not changed and different == ["data"]:
+                raise BadInput(
+                    f"--model_dir={self.path}: holds a run on {self._superseded}: {SEEN_OTHERWISE}; "
+                    f"the data is {self._facts['data']} now: choose another directory, or finish "
+                    "the run with the version that began it"
+                )
         changed += [
-            f"{name} ({old_facts.get(name)} there, {value} now)"
-            for name, value in self._facts.items()
-            if old_facts.get(name) != value
+            f"{name} ({old_facts.get(name)} there, {self._facts[name]} now)" for name in different
         ]
         if changed:
             raise BadInput(

@@ -27,7 +27,7 @@ def test_beam_makes_the_same_data(ham):
         report = json.loads(path.read_text())
         reports.append(report | {"bad_images": sorted(report["bad_images"])})
     assert reports[0] == reports[1] and len(reports[0]["bad_images"]) == 2
-    assert not list(pathlib.Path("beam").rglob("bad_images-*"))
+    assert not list(pathlib.Path("beam").rglob("found-*"))
     assert not list(pathlib.Path("beam").glob("incomplete-*"))
 
 

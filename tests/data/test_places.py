@@ -194,6 +194,8 @@ def test_the_note(folders):
         "max_bad_images": 0,
         "max_image_side": 0,
         "jpeg_quality": 80,
+        "max_image_bytes": 1 << 28,
+        "strip_metadata": False,
         "prepared": {"case": "prepared"},
     }
 

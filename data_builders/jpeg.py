@@ -1,0 +1,180 @@
+"""The parts of a JPEG file, read without decoding it (ITU-T T.81, annex B)."""
+
+import re
+import typing
+
+import simplejpeg
+
+from data_builders import exif
+
+SOI, EOI, SOS, COMMENT = 0xD8, 0xD9, 0xDA, 0xFE
+SCAN = 0  # no marker: the compressed data after an SOS
+MOST_PARTS = 1 << 14  # no real file has so many
+_APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15, without DHT, JPG, DAC
+_LS_FRAME = 0xF7
+_XMP = b"http://ns.adobe.com/"
+
+_MARKER = re.compile(rb"\xff+[^\x00\xff]")
+_MARKER_AFTER_SCAN = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
+_EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x(\w\w)")
+# What libjpeg warns of where pixels are lost; its other warnings are of no consequence.
+_DAMAGE = (
+    "premature end", "bad huffman", "bad arithmetic", "found marker", "unsupported marker",
+)  # fmt: skip
+
+
+class Part(typing.NamedTuple):
+    """A marker segment, from its 0xFF to its end; or, with the marker `SCAN`, compressed data."""
+
+    marker: int
+    start: int
+    end: int
+
+
+class Frame(typing.NamedTuple):
+    """What the frame header says; `marker` tells the process (0xC0 baseline ...)."""
+
+    marker: int
+    bits: int
+    height: int
+    width: int
+    components: int
+
+
+def parts(content):
+    """Yields the `Part`s of a JPEG up to its EOI, or as far as they are whole.
+
+    As libjpeg does, it passes over what is no marker between two segments. What follows the EOI
+    (other pictures of an MPO, junk) is not looked at, nor what follows `MOST_PARTS`.
+    """
+    yield Part(SOI, 0, 2)
+    place = 2
+    for _ in range(MOST_PARTS):
+        found = _MARKER.search(content, place)
+        if not found:
+            return
+        marker, start, place = content[found.end() - 1], found.end() - 2, found.end()
+        if marker == EOI:
+            yield Part(EOI, start, place)
+            return
+        if marker == 0x01 or 0xD0 <= marker <= 0xD8:  # these stand alone
+            continue
+        length = int.from_bytes(content[place : place + 2], "big")
+        if length < 2 or place + length > len(content):
+            return
+        place += length
+        yield Part(marker, start, place)
+        if marker == SOS:
+            found = _MARKER_AFTER_SCAN.search(content, place)
+            end = found.start() if found else len(content)
+            yield Part(SCAN, place, end)
+            place = end
+
+
+def frame_of(content, found):
+    """The first `Frame` among `Part`s; None if there is none."""
+    for marker, start, end in found:
+        if (marker in _FRAMES or marker == _LS_FRAME) and end - start >= 10:
+            body = content[start + 4 : end]
+            height, width = (int.from_bytes(body[k : k + 2], "big") for k in (1, 3))
+            return Frame(marker, body[0], height, width, body[5])
+    return None
+
+
+def unreadable(content, found):
+    """Why no ordinary decoder reads a JPEG, by its header, as a clause; "" if nothing is wrong."""
+    frame = frame_of(content, found)
+    if frame is None or not any(part.marker == SOS for part in found):
+        return "the JPEG is cut short in its header"
+    if frame.marker == _LS_FRAME:
+        return "a JPEG-LS, which is read in DICOM files alone: save it as PNG"
+    if frame.marker in (0xC3, 0xC7, 0xCB, 0xCF):
+        return "a lossless JPEG, which is read in DICOM files alone: save it as PNG"
+    if frame.bits != 8:
+        return f"a JPEG of {frame.bits} bits: save it with 8, or as PNG of 16"
+    if frame.marker not in (0xC0, 0xC1, 0xC2):
+        return "an arithmetic or hierarchical JPEG: save it as a baseline or progressive one"
+    return ""
+
+
+def is_damaged(content, found):
+    """Whether pixels of a JPEG are lost, though a lenient decoder shows a picture.
+
+    Decodes all of the compressed data with libjpeg-turbo, at an eighth of the size, and listens
+    to its warnings. It reports the last one only. So what may hide another one and is of no
+    consequence itself is taken away first: segments that no decoder needs, and bytes between
+    segments; then, where it complains of those, bytes before a marker.
+    """
+    if found[-1].marker != EOI:
+        return True
+    needed = [p for p in found if p.marker in (_APP14, SCAN) or not _is_aside(p.marker)]
+    pieces = [content[part.start : part.end] for part in needed]
+    for _ in range(8):
+        try:
+            simplejpeg.decode_jpeg(
+                b"".join(pieces), "GRAY", fastdct=True, fastupsample=True,
+                min_height=1, min_width=1, strict=True,
+            )  # fmt: skip
+            return False
+        except ValueError as error:
+            extraneous = _EXTRANEOUS.search(str(error))
+            if not extraneous:
+                return any(clue in str(error).lower() for clue in _DAMAGE)
+            count, before = int(extraneous[1]), int(extraneous[2], 16)
+            for k in reversed(range(len(needed) - 1)):
+                scan_ends_here = needed[k].marker == SCAN and needed[k + 1].marker == before
+                if scan_ends_here and len(pieces[k]) > count:
+                    pieces[k] = pieces[k][:-count]
+                    break
+            else:
+                return False
+    return False
+
+
+def _is_aside(marker):
+    return 0xE0 <= marker <= 0xEF or marker == COMMENT
+
+
+def exif_block(content, found):
+    """The first EXIF block, with `exif.PREFIX`; b"" if there is none."""
+    for marker, start, end in found:
+        if marker == SOS:
+            break
+        if marker == _APP1 and content[start + 4 : start + 10] == exif.PREFIX:
+            return content[start + 4 : end]
+    return b""
+
+
+def has_position(content, found):
+    """Whether EXIF or XMP says where the photo was taken."""
+    return exif.has_position(exif_block(content, found)) or any(
+        part.marker == _APP1 and b"GPSLatitude" in content[part.start : part.end] for part in found
+    )
+
+
+def stripped(content, found, turned):
+    """The file without anything but the picture and what its colours need.
+
+    Kept are the compressed data byte for byte with their tables, JFIF's header without its
+    thumbnail, Adobe's, and a colour profile; where `turned` is not 1, an EXIF block that states
+    the orientation alone is added.
+    """
+    kept = []
+    for part in found:
+        segment = content[part.start : part.end]
+        label = segment[4:]
+        if part.marker == _APP0:
+            if label[:5] != b"JFIF\0" or len(segment) < 18:
+                continue
+            segment = b"\xff\xe0\x00\x10" + label[:12] + b"\0\0"
+        elif _is_aside(part.marker) and not (
+            (part.marker == _APP14 and label[:5] == b"Adobe")
+            or (part.marker == _APP2 and label[:12] == b"ICC_PROFILE\0")
+        ):
+            continue
+        kept.append(segment)
+    if turned != 1:
+        block = exif.PREFIX + exif.block_of(turned)
+        kept.insert(1, b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block)
+    return b"".join(kept)

@@ -1,0 +1,71 @@
+"""The chunks of a PNG file, read without decoding it (PNG specification, third edition)."""
+
+import typing
+import zlib
+
+from data_builders import exif
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+HEADER_END = 33  # of the signature and IHDR
+# The picture, and what its colours need.
+_KEPT = (
+    b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"sBIT",
+    b"cICP", b"bKGD", b"pHYs",
+)  # fmt: skip
+
+
+class Chunk(typing.NamedTuple):
+    """A chunk, from its length to the end of its CRC."""
+
+    kind: bytes
+    start: int
+    end: int
+
+
+def chunks(content):
+    """Yields the `Chunk`s of a PNG up to IEND, or as far as they are whole."""
+    place = len(SIGNATURE)
+    while place + 12 <= len(content):
+        end = place + 12 + int.from_bytes(content[place : place + 4], "big")
+        if end > len(content):
+            return
+        kind = content[place + 4 : place + 8]
+        yield Chunk(kind, place, end)
+        if kind == b"IEND":
+            return
+        place = end
+
+
+def chunk(kind, data):
+    """The bytes of a chunk."""
+    body = kind + data
+    return len(data).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+
+
+def exif_block(content, found):
+    """The EXIF block before the pixels; b"" if there is none."""
+    for kind, start, end in found:
+        if kind == b"IDAT":
+            break
+        if kind == b"eXIf":
+            return content[start + 8 : end - 4]
+    return b""
+
+
+def has_position(content, found):
+    """Whether EXIF, or XMP in a text chunk, says where the photo was taken."""
+    return any(
+        exif.has_position(content[start + 8 : end - 4])
+        if kind == b"eXIf"
+        else kind == b"iTXt" and b"GPSLatitude" in content[start:end]
+        for kind, start, end in found
+    )
+
+
+def stripped(content, found, turned):
+    """The file without text, dates, EXIF but the orientation, and what programs added; the
+    compressed pixels byte for byte."""
+    kept = [content[part.start : part.end] for part in found if part.kind in _KEPT]
+    if turned != 1:
+        kept.insert(1, chunk(b"eXIf", exif.block_of(turned)))
+    return SIGNATURE + b"".join(kept)
