@@ -15,16 +15,15 @@ import io
 import logging
 import math
 import warnings
-import zlib
 
 import numpy as np
 import pydicom
-from pydicom import filereader, uid
+from pydicom import uid
 from pydicom.encaps import get_frame
 from pydicom.multival import MultiValue
 from pydicom.pixels import apply_color_lut, get_decoder
 
-from data_builders import jpeg
+from data_builders.dicom_limits import check_codestream, inflated
 from data_builders.images import DAMAGED, BadImage, check_pixels, percentile_window, to_8_bits
 
 try:
@@ -53,8 +52,6 @@ _ELEMENTS = [
 ]
 # Pixels that are worked on at once: 16 bytes each.
 _PIXELS_AT_ONCE = 1 << 20
-# What a deflated file may hold beside the largest picture that is accepted.
-_BESIDE_PIXELS = 1 << 24
 
 
 def dicom_pixels(content: bytes, max_pixels: int):
@@ -77,7 +74,7 @@ def dicom_pixels(content: bytes, max_pixels: int):
         that cannot be decoded.
     """
     try:
-        content = _inflated(content, max_pixels)
+        content = inflated(content, max_pixels)
         data = pydicom.dcmread(io.BytesIO(content), force=True, specific_tags=_ELEMENTS)
         # Where a file is cut in its pixels, pydicom may leave them out and not complain.
         if "Rows" not in data or "PixelData" not in data:
@@ -94,7 +91,7 @@ def dicom_pixels(content: bytes, max_pixels: int):
 def says_padding_or_lut(start: bytes):
     """Whether a file has padding or a modality LUT, by its first bytes, up to its pixels."""
     try:
-        body = _inflated(start, max_pixels=0, cut=True)
+        body = inflated(start, max_pixels=0, cut=True)
         data = pydicom.dcmread(
             io.BytesIO(body), force=True, stop_before_pixels=True,
             specific_tags=["PixelPaddingValue", "ModalityLUTSequence"],
@@ -104,34 +101,6 @@ def says_padding_or_lut(start: bytes):
         )
     except Exception:  # as in `dicom_pixels`, which will name it
         return False
-
-
-def _inflated(content, max_pixels, cut=False):
-    """The data set of a deflated file, unpacked no further than a picture can be long.
-
-    Any other file is returned as it is. With `cut`, what is too long is cut short.
-    """
-    if content[128:132] != b"DICM":
-        return content
-    file = io.BytesIO(content)
-    file.seek(132)
-    header = filereader.read_dataset(
-        file, False, True, stop_when=lambda tag, vr, length: tag.group != 2
-    )
-    if header.get("TransferSyntaxUID") != uid.DeflatedExplicitVRLittleEndian:
-        return content
-    limit = 6 * max_pixels + _BESIDE_PIXELS  # three channels of 16 bits
-    packed = content[file.tell() :]
-    if not cut:
-        size, inflater, chunk = 0, zlib.decompressobj(-zlib.MAX_WBITS), packed
-        while chunk:  # to count before so much is in memory
-            size += len(inflater.decompress(chunk, 1 << 20))
-            if size > limit:
-                raise BadImage(
-                    f"unpacks to more than {limit} bytes, more than --max_pixels={max_pixels} takes"
-                )
-            chunk = inflater.unconsumed_tail
-    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, limit)
 
 
 def _picture(data, max_pixels):
@@ -144,9 +113,7 @@ def _picture(data, max_pixels):
     decoder = _decoder(data)
     if decoder.is_encapsulated:
         frame = get_frame(data.PixelData, 0, number_of_frames=1)
-        if decoder.UID in uid.JPEG2000TransferSyntaxes:
-            _check_boxes(frame)
-        _check_codestream(frame, decoder.UID, data.Rows * data.Columns, samples, max_pixels)
+        check_codestream(frame, decoder.UID, data.Rows * data.Columns, samples, max_pixels)
     pixels, made = decoder.as_array(data, allow_excess_frames=False)
 
     kind = made["photometric_interpretation"]
@@ -315,70 +282,6 @@ def _decoder(data):
 def _name(syntax):
     """What the standard calls a transfer syntax; a number that it does not know is not quoted."""
     return "a private one" if syntax.is_private or syntax.name == str(syntax) else syntax.name
-
-
-def _check_boxes(frame):
-    """Refuses a JP2 file in place of a JPEG 2000 codestream where pydicom would never return.
-
-    It walks along the boxes to the one with the codestream, without moving at a length of 0.
-    """
-    place = 12
-    while frame[4:8] == b"jP  " and frame[place + 4 : place + 8] not in (b"jp2c", b""):
-        length = int.from_bytes(frame[place : place + 4], "big")
-        if length < 8:
-            raise BadImage(DAMAGED)
-        place += length
-
-
-def _check_codestream(frame, syntax, num_pixels, samples, max_pixels):
-    """Refuses a compressed picture that is larger than the file says, before it is unpacked.
-
-    Decoders go by the sizes in the compressed data, and not by Rows and Columns.
-    """
-    if syntax == uid.RLELossless:
-        ends = [int.from_bytes(frame[4 * k : 4 * k + 4], "little") for k in range(1, 16)]
-        ends = [end for end in ends[: int.from_bytes(frame[:4], "little")] if end] + [len(frame)]
-        for start, end in zip(ends, ends[1:]):
-            # A byte of a pixel each; a row may end with one byte more.
-            if 64 * (end - start) > num_pixels and _rle_length(frame, start, end) > 2 * num_pixels:
-                raise BadImage(DAMAGED)
-        return
-    if syntax in uid.JPEG2000TransferSyntaxes:
-        place = frame.find(b"\xff\x4f\xff\x51")  # SOC, SIZ
-        right, bottom, left, top = (
-            int.from_bytes(frame[k : k + 4], "big") for k in range(place + 8, place + 24, 4)
-        )
-        wide, high = (
-            int.from_bytes(frame[k : k + 4], "big") or 1 for k in (place + 24, place + 28)
-        )
-        height, width = bottom - top, right - left
-        components = int.from_bytes(frame[place + 40 : place + 42], "big")
-        tiles = -(-right // wide) * -(-bottom // high)
-        if place < 0 or tiles > _MOST_TILES:
-            raise BadImage(DAMAGED)
-    else:
-        sizes = jpeg.frame_of(frame, jpeg.parts(frame))
-        if sizes is None:
-            raise BadImage(DAMAGED)
-        height, width, components = sizes.height, sizes.width, sizes.components
-    check_pixels(height, width, max_pixels)
-    if components != samples:
-        raise BadImage(DAMAGED)
-
-
-_MOST_TILES = 4096  # a decoder takes kilobytes for each, whether it is there or not
-
-
-def _rle_length(frame, start, end):
-    """Bytes that an RLE segment unpacks to (PS3.5 G.3)."""
-    length, place = 0, start
-    while place < end:
-        count = frame[place]
-        if count < 128:
-            length, place = length + count + 1, place + count + 2
-        else:
-            length, place = length + (257 - count if count > 128 else 0), place + 2 - (count == 128)
-    return length
 
 
 # pydicom's own plug-ins leave three JPEG processes, among them lossless JPEG, the usual one of

@@ -22,8 +22,7 @@ from data_builders.images import ImageOptions
 from micle_tf import console, served_images
 from micle_tf.data import cases
 from micle_tf.data.decode import evaluation_view, resize
-from micle_tf.data.prepare import is_superseded
-from micle_tf.data.report import SEEN_OTHERWISE
+from micle_tf.data.report import SEEN_OTHERWISE, is_superseded
 from micle_tf.data.targets import choose_labelled, is_labelled
 from micle_tf.errors import BadInput, Stopped
 from micle_tf.files import reason_of, write_text

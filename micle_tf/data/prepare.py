@@ -5,10 +5,7 @@ import dataclasses
 import errno
 import gc
 import importlib
-import io
-import json
 import os
-import shlex
 import zipfile
 
 import numpy as np
@@ -31,6 +28,7 @@ from data_builders.seen_otherwise import seen_otherwise
 from data_builders.splits import SPLITS
 from micle_tf import console, files
 from micle_tf.data import places, report
+from micle_tf.data.on_beam import write_on_beam
 from micle_tf.data.names import takes_manual_dir
 from micle_tf.data.reader import CaseIndex, build_index, stored_images
 from micle_tf.data.records import ArrayRecords
@@ -138,20 +136,6 @@ def _named_after_its_pictures(config, name, plain):
             console.say(f"note: {first.data_dir} cannot be written: {report.SEEN_OTHERWISE}")
             return first, None, plain
     return second, first if first.info.splits else None, otherwise
-
-
-def is_superseded(data_dir, name):
-    """Whether data of a name, as in `Prepared`, is noted to show pictures as they are not seen now.
-
-    Several names may be joined by "+".
-    """
-    folders = (os.path.join(places.root(data_dir), one) for one in name.split("+"))
-    return any(
-        report.read(os.path.join(folder, version)).get(report.SUPERSEDED)
-        for folder in folders
-        if os.path.isdir(folder)
-        for version in os.listdir(folder)
-    )
 
 
 def _is_seen_otherwise(source):
@@ -431,36 +415,12 @@ def _write(builder, config, folder):
     # Up to a gigabyte otherwise; no public option of tfds says how much.
     shuffle.MAX_MEM_BUFFER_SIZE = _MEMORY
     if config.beam_options:
-        _write_on_beam(builder, _beam_config(config.beam_options), folder)
+        write_on_beam(builder, config.beam_options, folder)
         return
     with console.Progress("preparing", builder.source.num_cases, "case") as progress:
         builder.on_case = progress.update
         with contextlib.redirect_stdout(None):  # tfds speaks of downloads; there are none
             builder.download_and_prepare()
-
-
-def _write_on_beam(builder, download_config, folder):
-    builder.beam_folder = folder
-    console.say(f"preparing {console.count(builder.source.num_cases, 'case')} on Apache Beam")
-    failure = None
-    try:
-        with contextlib.redirect_stdout(None):
-            builder.download_and_prepare(download_config=download_config)
-    except ValueError as error:  # tfds's own on a split that is empty, all its images being bad
-        failure = error
-    for split, cases in builder.source.cases.items():
-        path = os.path.join(folder, f"found-{split}.json")
-        if os.path.exists(path):
-            with open(path, encoding="utf-8") as file:
-                found = json.load(file)
-            messages = found["bad_images"]
-            for message in messages:
-                builder.source.bad_images.add(message)
-            builder.source.counts.update(found["counts"])
-            left = sum(len(case.images) for case in cases) - len(messages)
-            check_some_left(left, split, builder.source.bad_images)
-    if failure:
-        raise failure
 
 
 def _move(folder, place):
@@ -470,28 +430,3 @@ def _move(folder, place):
         there = os.path.exists(os.path.join(place, "dataset_info.json"))
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not there:
             raise
-
-
-def _beam_config(options):
-    """tfds's `DownloadConfig` for --beam_options; raises BadInput where they cannot be used."""
-    try:
-        from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-        from apache_beam.runners.runner import create_runner
-    except ImportError:
-        raise BadInput(
-            f"--beam_options={options}: Apache Beam is not installed: pip install '.[beam]'"
-        ) from None
-    try:
-        with contextlib.redirect_stderr(io.StringIO()) as told:
-            parsed = PipelineOptions(shlex.split(options))
-            parsed.get_all_options()
-        runner = parsed.view_as(StandardOptions).runner
-        create_runner(runner or StandardOptions.DEFAULT_RUNNER)
-    except (ValueError, ImportError) as error:
-        reason = " ".join(str(error).split())
-        raise BadInput(f"--beam_options={options}: {reason}") from error
-    except SystemExit:  # of argparse, which has told more than a line
-        raise BadInput(
-            f"--beam_options={options}: {told.getvalue().split('error: ')[-1].strip()}"
-        ) from None
-    return tfds.download.DownloadConfig(beam_options=parsed)

@@ -8,6 +8,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from micle_tf.data import places
 from micle_tf.files import write_json
 
 FILE = "report.json"
@@ -95,3 +96,17 @@ def identical_images(indices):
         for i in np.flatnonzero(np.isin(index.pixel_hash, list(groups))):
             groups[int(index.pixel_hash[i])].append((split, str(index.image_id[i])))
     return list(groups.values())
+
+
+def is_superseded(data_dir, name):
+    """Whether data of a name, as in `Prepared`, is noted to show pictures as they are not seen now.
+
+    Several names may be joined by "+".
+    """
+    folders = (os.path.join(places.root(data_dir), one) for one in name.split("+"))
+    return any(
+        read(os.path.join(folder, version)).get(SUPERSEDED)
+        for folder in folders
+        if os.path.isdir(folder)
+        for version in os.listdir(folder)
+    )

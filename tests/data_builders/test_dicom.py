@@ -21,7 +21,7 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_windowing, convert_color_space, get_decoder
 
 from data_builders.dicom import dicom_pixels
-from data_builders.images import BadImage, ImageOptions, stored_image
+from data_builders.images import DAMAGED, BadImage, ImageOptions, stored_image
 from micle_tf.data.decode import decode
 
 # pytest puts its own filters before those of the module.
@@ -614,3 +614,90 @@ def test_quiet_and_imported_late():
     )
     assert (done.returncode, done.stdout) == (0, "True True\n"), done.stderr
     assert done.stderr.split("from here\n")[1] == ""
+
+
+# ---------------------------------------------------------------- PS3.3, where files are odd
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        dict(RescaleSlope=None, RescaleIntercept=None),
+        dict(RescaleSlope="1", RescaleIntercept=None),
+        dict(RescaleSlope=None, RescaleIntercept="0"),
+        dict(PixelPaddingValue=None),
+        dict(VOILUTFunction=None),
+        dict(VOILUTSequence=[]),
+        dict(ModalityLUTSequence=[]),
+        dict(NumberOfFrames=None),
+    ],
+)
+def test_an_empty_element_is_none(elements):
+    np.testing.assert_array_equal(
+        shown(dicom(RAMP, 12, **WINDOW, **elements)), shown(dicom(RAMP, 12, **WINDOW))
+    )
+
+
+def look_up_table(entries, first, bits, vr="US"):
+    item = Dataset()
+    item.add_new("LUTDescriptor", vr, [len(entries), first, bits])
+    packed = np.asarray(entries, np.uint8 if bits == 8 else np.uint16).tobytes()
+    item.add_new("LUTData", "OW", packed)
+    return [item]
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+@pytest.mark.parametrize("first", [0, 100])
+def test_modality_tables_of_8_to_16_bits(bits, first):
+    table = np.random.default_rng(bits).integers(0, 2**bits, 256)
+    values = np.arange(400, dtype=np.uint16).reshape(20, 20)
+    content = dicom(values, 12, ModalityLUTSequence=look_up_table(table, first, bits),
+                    WindowCenter=2 ** (bits - 1), WindowWidth=2**bits, VOILUTFunction="LINEAR_EXACT")  # fmt: skip
+    wanted = table[np.clip(values.astype(int) - first, 0, 255)] / 2**bits * 255
+    close(shown(content), wanted)
+
+
+@pytest.mark.parametrize("vr, first", [("SS", -50), ("US", 2**16 - 50)])
+def test_a_modality_table_that_begins_below_zero(vr, first):
+    table = np.arange(100) * 40
+    values = np.arange(-80, 80, dtype=np.int16).reshape(16, 10)
+    content = dicom(values, ModalityLUTSequence=look_up_table(table, first, 12, vr),
+                    WindowCenter=2048, WindowWidth=4096, VOILUTFunction="LINEAR_EXACT")  # fmt: skip
+    close(shown(content), table[np.clip(values.astype(int) + 50, 0, 99)] / 4096 * 255)
+
+
+@pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("window", [{}, dict(WindowCenter=50, WindowWidth=100)])
+def test_a_range_of_padding_is_black(kind, window):
+    values = np.array([[0, 10, 90, 100], [4000, 4090, 4095, 4050]], np.uint16)
+    padding = dict(PixelPaddingValue=4095, PixelPaddingRangeLimit=4000)
+    found = shown(dicom(values, 12, PhotometricInterpretation=kind, **padding, **window))
+    bare = shown(dicom(values[:1], 12, PhotometricInterpretation=kind, **window))
+    np.testing.assert_array_equal(found[1], 0)
+    np.testing.assert_array_equal(found[0], bare[0])
+
+
+def test_a_slope_of_zero_is_refused():
+    assert fault(dicom(RAMP, 12, RescaleSlope=0, RescaleIntercept=5)).startswith(
+        "its rescale slope"
+    )
+
+
+def test_wide_values_have_the_percentiles_of_numpy():
+    values = np.random.default_rng(0).integers(0, 2**31, (50, 40)).astype(np.uint32)
+    low, high = np.percentile(values, [0.5, 99.5])
+    close(shown(dicom(values, 32)), (values.astype(float) - low) * 255 / (high - low))
+
+
+def test_a_compressed_picture_larger_than_the_file_says():
+    """The size in the compressed data counts, before it is unpacked."""
+    hostile = pytest.importorskip("tests.hostile_files")
+    syntax = {"2000": uid.JPEG2000, "RLE": uid.RLELossless}
+    frame = hostile.jpeg_2000(5000, 5000, 5000)
+    content = hostile.encapsulated_dicom(frame, syntax["2000"])
+    assert fault(content) == "5000 x 5000 pixels are more than --max_pixels=1000000"
+    content = hostile.encapsulated_dicom(hostile.rle(3_000), syntax["RLE"])
+    assert fault(content) == DAMAGED
+    content = hostile.deflated_dicom(24, 16, 1 << 25)
+    assert fault(content).startswith("unpacks to more than ")
+    shown(hostile.deflated_dicom(24, 16))

@@ -1,6 +1,8 @@
 """Image files in one folder and nowhere else, and how many may be left out."""
 
 import os
+import pathlib
+import stat
 
 import pytest
 
@@ -127,3 +129,42 @@ def test_image_ids_are_no_local_paths(photos):
     assert folder.image_id(f"{photos}/deep/b.JPG") == "deep/b.JPG"
     (photos.parent / "alias").symlink_to(photos)
     assert folder.image_id(f"{photos.parent}/alias/a.png") == "a.png"
+
+
+# ---------------------------------------------------------------- swapped since
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "device", "folder", "longer", "gone"])
+def test_what_is_another_file_when_it_is_read(photos, kind):
+    """No hanging at a pipe, no endless device, no file from elsewhere."""
+    path = pathlib.Path("a.jpg")
+    path.write_bytes(b"12345")
+    pathlib.Path("other").write_bytes(b"54321")
+    file = ImageFolder("").find("a.jpg", "row 1")
+    assert file() == b"12345" and file.beginning(2) == b"12"
+    path.unlink()
+    if kind == "link":
+        path.symlink_to("other")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 5))  # /dev/zero
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "longer":
+        path.write_bytes(b"123456")
+    with pytest.raises(OSError) as caught:
+        file()
+    assert caught.value.strerror
+
+
+def test_a_folder_that_became_a_link():
+    pathlib.Path("in").mkdir()
+    pathlib.Path("in/a.jpg").write_bytes(b"12345")
+    pathlib.Path("away").mkdir()
+    pathlib.Path("away/a.jpg").write_bytes(b"54321")
+    file = ImageFolder("").find("in/a.jpg", "row 1")
+    os.rename("in", "before")
+    os.symlink("away", "in")
+    with pytest.raises(OSError, match="is not the file any more that was found"):
+        file()
