@@ -213,7 +213,9 @@ def test_moving_statistics_are_updated_once_per_microbatch(replicas):
     [
         ("float32", 0, resnet, 1e-4),
         ("float32", 4, conv, 1e-4),
-        ("mixed_bfloat16", 0, conv, 0.05),
+        # Three digits, and processors with bfloat16 units of their own round elsewhere: one was
+        # seen to differ by 0.055.
+        ("mixed_bfloat16", 0, conv, 0.075),
         ("mixed_bfloat16", 4, resnet, 0.05),
     ],
 )
