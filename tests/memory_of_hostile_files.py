@@ -1,12 +1,13 @@
-"""What hostile files take of a process: `python -m tests.memory_of_hostile_files PIXELS [EXPORT]`.
+"""What hostile files of under 5 MB take of a process.
 
-Prints a JSON object {name: [MB above the start, what came of it]}, of preparing, or of the
-signature serving_default of an export.
+    python -m tests.memory_of_hostile_files SIDE          # prepared, with --max_pixels of SIDE x SIDE
+    python -m tests.memory_of_hostile_files SIDE EXPORT   # sent to serving_default of an export
+
+Prints a JSON object {name: [MB above the start, what came of it]}. Linux.
 """
 
 import json
 import os
-import resource
 import sys
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -30,21 +31,22 @@ def _measure(work, content):
         work(content)
         outcome = "accepted"
     except (BadImage, tf.errors.InvalidArgumentError) as error:
-        outcome = str(error).strip()[:200]
+        outcome = str(error).strip()[:400]
     return round(_memory("VmHWM") - before), outcome
 
 
-def main(max_pixels, export=None):
+def main(side, export=None):
     """Measures all files, one after the other."""
     if export:
         answer = tf.saved_model.load(export).signatures["serving_default"]
         work = lambda content: answer(image_bytes=tf.constant([content]))
     else:
-        work = lambda content: stored_image(content, ImageOptions(max_pixels, max_image_side=512))
-    files = hostile_files.all_of_them()
+        # As it is stored, and shrunk, which takes more.
+        options = ImageOptions(side * side), ImageOptions(side * side, max_image_side=512)
+        work = lambda content: [stored_image(content, each) for each in options]
     work(hostile_files.flat_png(8, 8, 2, 3))  # what is made once
+    files = hostile_files.all_of_them(side)
     print(json.dumps({name: _measure(work, content) for name, content in files.items()}))
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, "MB", file=sys.stderr)
 
 
 if __name__ == "__main__":

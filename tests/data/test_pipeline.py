@@ -126,7 +126,9 @@ def test_what_a_pair_decodes(reader, monkeypatch, method, once, twice):
     if once:
         monkeypatch.setattr(decode, "decode", whole)  # else it is also called by decode_stored_crop
     assert len(list(dataset(reader, method, (0, 3)))) == 3
-    assert counts == collections.Counter(decode=3 * BATCH * once, decode_stored_crop=6 * BATCH * twice)
+    assert counts == collections.Counter(
+        decode=3 * BATCH * once, decode_stored_crop=6 * BATCH * twice
+    )
 
 
 def test_another_seed_gives_other_pairs(reader):
