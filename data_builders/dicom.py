@@ -89,16 +89,18 @@ def dicom_pixels(content: bytes, max_pixels: int):
 
 
 def says_padding_or_lut(start: bytes):
-    """Whether a file has padding or a modality LUT, by its first bytes, up to its pixels."""
+    """Whether a file has padding, a modality LUT, or a VOI LUT that may begin below zero, by its
+    first bytes, up to its pixels."""
     try:
         body = inflated(start, max_pixels=0, cut=True)
         data = pydicom.dcmread(
             io.BytesIO(body), force=True, stop_before_pixels=True,
-            specific_tags=["PixelPaddingValue", "ModalityLUTSequence"],
+            specific_tags=["PixelPaddingValue", "ModalityLUTSequence", "VOILUTSequence"],
         )  # fmt: skip
-        return _first(data.get("PixelPaddingValue")) is not None or bool(
-            data.get("ModalityLUTSequence")
-        )
+        padding = _first(data.get("PixelPaddingValue"))
+        table = _table(data, "VOILUTSequence")
+        below_zero = table is not None and not 0 <= table[1] < 2**15
+        return padding is not None or bool(data.get("ModalityLUTSequence")) or below_zero
     except Exception:  # as in `dicom_pixels`, which will name it
         return False
 
@@ -148,8 +150,8 @@ def _grey(stored, data, inverted):
         slice(start, start + _PIXELS_AT_ONCE) for start in range(0, flat.size, _PIXELS_AT_ONCE)
     ]
     padding = _is_padding(levels, data, stored.dtype)
-    values = _modality(levels, data)
-    shown = _voi_lut(values, data)
+    values, signed = _modality(levels, data)
+    shown = _voi_lut(values, data, signed)
     if shown is None:
         shown = _window(values, data)
     if shown is None:
@@ -173,33 +175,41 @@ def _is_padding(levels, data, dtype):
     if stated[0] is None:
         return np.zeros(len(levels), bool)
     # Some files state a signed value as an unsigned one, or the other way round.
-    bits = 8 * dtype.itemsize
-    ends = [int(value) % 2**bits for value in stated if value is not None]
+    bits = data.BitsAllocated
+    ends = [int(value) for value in stated if value is not None]
+    if not all(-(2 ** (bits - 1)) <= end < 2**bits for end in ends):  # of other pixels than these
+        return np.zeros(len(levels), bool)
+    ends = [end % 2**bits for end in ends]
     if dtype.kind == "i":
-        ends = [value - 2**bits if value >= 2 ** (bits - 1) else value for value in ends]
+        ends = [end - 2**bits if end >= 2 ** (bits - 1) else end for end in ends]
     return (levels >= min(ends)) & (levels <= max(ends))
 
 
 def _modality(levels, data):
-    """Stored values to what the device measured (PS3.3 C.11.1), float64 or as they are."""
+    """Stored values to what the device measured (PS3.3 C.11.1).
+
+    Returns:
+      ([n] numbers, whether they may be negative, by the file and not by what occurs in it).
+    """
+    signed = bool(data.get("PixelRepresentation"))
     table = _table(data, "ModalityLUTSequence")
     if table:
-        signed = bool(data.get("PixelRepresentation"))
-        return _looked_up(levels, table, signed).astype(np.float64)
+        return _looked_up(levels, table, signed).astype(np.float64), False
     slope, intercept = (_first(data.get(f"Rescale{name}")) for name in ("Slope", "Intercept"))
     if slope == 0:
         raise BadImage("its rescale slope is 0, which leaves no picture")
     if slope is None and intercept is None:
-        return levels
-    return levels * (1.0 if slope is None else slope) + (intercept or 0.0)
+        return levels, signed
+    slope, intercept = (1.0 if slope is None else slope), intercept or 0.0
+    return levels * slope + intercept, signed or slope < 0 or intercept < 0
 
 
-def _voi_lut(values, data):
+def _voi_lut(values, data, signed):
     """Values through the first VOI LUT, uint8; None if there is none."""
     table = _table(data, "VOILUTSequence")
     if not table:
         return None
-    return to_8_bits(_looked_up(values, table, bool((values < 0).any())), 0, 2 ** table[2] - 1)
+    return to_8_bits(_looked_up(values, table, signed), 0, 2 ** table[2] - 1)
 
 
 def _table(data, name):

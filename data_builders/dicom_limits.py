@@ -67,8 +67,9 @@ def check_codestream(frame, syntax, num_pixels, samples, max_pixels):
                 raise BadImage(DAMAGED)
         return
     if syntax in uid.JPEG2000TransferSyntaxes:
-        _check_boxes(frame)
-        place = frame.find(b"\xff\x4f\xff\x51")  # SOC, SIZ
+        place = _codestream(frame)
+        if frame[place : place + 4] != b"\xff\x4f\xff\x51":  # SOC, SIZ
+            raise BadImage(DAMAGED)
         right, bottom, left, top = (
             int.from_bytes(frame[k : k + 4], "big") for k in range(place + 8, place + 24, 4)
         )
@@ -78,7 +79,7 @@ def check_codestream(frame, syntax, num_pixels, samples, max_pixels):
         height, width = bottom - top, right - left
         components = int.from_bytes(frame[place + 40 : place + 42], "big")
         tiles = -(-right // wide) * -(-bottom // high)
-        if place < 0 or tiles > _MOST_TILES:
+        if tiles > _MOST_TILES:
             raise BadImage(DAMAGED)
     else:
         sizes = jpeg.frame_of(frame, jpeg.parts(frame))
@@ -102,14 +103,17 @@ def _rle_length(frame, start, end):
     return length
 
 
-def _check_boxes(frame):
-    """Refuses a JP2 file in place of a JPEG 2000 codestream where pydicom would never return.
+def _codestream(frame):
+    """Where the JPEG 2000 codestream begins: at once, or in a box of a JP2 file.
 
-    It walks along the boxes to the one with the codestream, without moving at a length of 0.
+    Refuses boxes along which pydicom, which walks from one to the next, would never arrive.
     """
+    if frame[4:8] != b"jP  ":
+        return 0
     place = 12
-    while frame[4:8] == b"jP  " and frame[place + 4 : place + 8] not in (b"jp2c", b""):
+    while frame[place + 4 : place + 8] not in (b"jp2c", b""):
         length = int.from_bytes(frame[place : place + 4], "big")
         if length < 8:
             raise BadImage(DAMAGED)
         place += length
+    return place + (16 if frame[place : place + 4] == b"\0\0\0\1" else 8)  # a long length

@@ -12,16 +12,17 @@ SCAN = 0  # no marker: the compressed data after an SOS
 MOST_PARTS = 1 << 14  # no real file has so many
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15, without DHT, JPG, DAC
-_LS_FRAME = 0xF7
-_XMP = b"http://ns.adobe.com/"
+_LS_FRAME, _PROGRESSIVE = 0xF7, 0xC2
 
 _MARKER = re.compile(rb"\xff+[^\x00\xff]")
 _MARKER_AFTER_SCAN = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x(\w\w)")
 # What libjpeg warns of where pixels are lost; its other warnings are of no consequence.
 _DAMAGE = (
-    "premature end", "bad huffman", "bad arithmetic", "found marker", "unsupported marker",
+    "premature end", "bad huffman", "bad arithmetic", "found marker", "inconsistent progression",
 )  # fmt: skip
+# Beside bytes that belong to nothing: what preallocated files hold where they were not written.
+_UNWRITTEN = bytes(48)
 
 
 class Part(typing.NamedTuple):
@@ -101,35 +102,61 @@ def unreadable(content, found):
 def is_damaged(content, found):
     """Whether pixels of a JPEG are lost, though a lenient decoder shows a picture.
 
-    Decodes all of the compressed data with libjpeg-turbo, at an eighth of the size, and listens
-    to its warnings. It reports the last one only. So what may hide another one and is of no
-    consequence itself is taken away first: segments that no decoder needs, and bytes between
-    segments; then, where it complains of those, bytes before a marker.
+    Decodes all of the compressed data with libjpeg-turbo, at an eighth of the size, up to its
+    first warning. So what may hide another one, and is of no consequence itself, is taken away:
+    segments that no decoder needs and bytes between segments at once, bytes too many at the end
+    of a scan where it complains of them.
     """
-    if found[-1].marker != EOI:
+    if found[-1].marker != EOI or not _is_complete(content, found):
         return True
-    needed = [p for p in found if p.marker in (_APP14, SCAN) or not _is_aside(p.marker)]
+    needed = [p for p in found if not _is_aside(p.marker) or p.marker == _APP14]
     pieces = [content[part.start : part.end] for part in needed]
-    for _ in range(8):
-        try:
-            simplejpeg.decode_jpeg(
-                b"".join(pieces), "GRAY", fastdct=True, fastupsample=True,
-                min_height=1, min_width=1, strict=True,
-            )  # fmt: skip
+    scans = [k for k, part in enumerate(needed) if part.marker == SCAN]
+    warning = _warning(pieces)
+    for k in scans if "extraneous" in warning else ():
+        extraneous = _EXTRANEOUS.search(_warning([*pieces[: k + 1], b"\xff\xd9"]))
+        if not extraneous or int(extraneous[2], 16) != EOI:  # inside, an encoder leaves none
+            continue
+        pieces[k] = pieces[k][: -int(extraneous[1])]
+        if _UNWRITTEN in pieces[k]:
+            return True
+        warning = _warning(pieces)
+    return "extraneous" in warning or any(clue in warning for clue in _DAMAGE)
+
+
+def _warning(pieces):
+    """libjpeg's first warning, in small letters; "" if it has none."""
+    try:
+        simplejpeg.decode_jpeg(
+            b"".join(pieces), "GRAY", fastdct=True, fastupsample=True,
+            min_height=1, min_width=1, strict=True,
+        )  # fmt: skip
+    except ValueError as error:
+        return str(error).lower()
+    return ""
+
+
+def _is_complete(content, found):
+    """Whether the scans bring every coefficient of every component to its last bit.
+
+    A progressive JPEG that ends between two scans is a whole file of half a picture.
+    """
+    frame = frame_of(content, found)
+    left = {}  # component: lowest bit that each coefficient has so far
+    for marker, start, _ in found:
+        if marker != SOS:
+            continue
+        number = content[start + 4]
+        spectrum = content[start + 5 + 2 * number : start + 8 + 2 * number]
+        if len(spectrum) < 3:
             return False
-        except ValueError as error:
-            extraneous = _EXTRANEOUS.search(str(error))
-            if not extraneous:
-                return any(clue in str(error).lower() for clue in _DAMAGE)
-            count, before = int(extraneous[1]), int(extraneous[2], 16)
-            for k in reversed(range(len(needed) - 1)):
-                scan_ends_here = needed[k].marker == SCAN and needed[k + 1].marker == before
-                if scan_ends_here and len(pieces[k]) > count:
-                    pieces[k] = pieces[k][:-count]
-                    break
-            else:
-                return False
-    return False
+        first, last, bits = spectrum
+        if frame.marker != _PROGRESSIVE:
+            first, last, bits = 0, 63, 0
+        for k in range(number):
+            component = left.setdefault(content[start + 5 + 2 * k], [16] * 64)
+            component[first : last + 1] = [bits & 15] * (min(last, 63) + 1 - first)
+    return len(left) >= frame.components and not any(map(any, left.values()))
 
 
 def _is_aside(marker):

@@ -11,16 +11,18 @@ from concurrent import futures
 
 from data_builders.images import DICOM_GROUPS, header_is_whole, orientation
 
-_BEGINNING = 1 << 16  # bytes; most headers are shorter
+# Bytes: most headers of photos, and all that DICOM says of the pixels before them.
+_BEGINNING, _BEGINNING_OF_DICOM = 1 << 16, 1 << 20
 _FILES_AT_ONCE = 256
 
 
-def seen_otherwise(source, progress=None):
+def seen_otherwise(source, max_image_bytes, progress=None):
     """Whether one image file at least is turned by its EXIF, or is DICOM with padding or a
     modality LUT.
 
     Args:
       source: `CaseSource`.
+      max_image_bytes: larger files are refused anyway.
       progress: called with the number of files that were looked at since.
     """
     files = (
@@ -28,7 +30,7 @@ def seen_otherwise(source, progress=None):
         for members in source.cases.values()
         for case in members
         for image in case.images
-        if hasattr(image.read, "beginning")
+        if hasattr(image.read, "beginning") and image.read.size <= max_image_bytes
     )
     with futures.ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
         while some := list(itertools.islice(files, _FILES_AT_ONCE)):
@@ -44,7 +46,7 @@ def file_is_seen_otherwise(file):
     try:
         content = file.beginning(_BEGINNING)
         if content[128:132] == b"DICM" or content[:2] in DICOM_GROUPS:
-            return _dicom_is_seen_otherwise(content if len(content) < _BEGINNING else file())
+            return _dicom_is_seen_otherwise(file.beginning(_BEGINNING_OF_DICOM))
         return orientation(content if header_is_whole(content) else file()) != 1
     except OSError:
         return False

@@ -64,7 +64,9 @@ def export(config):
     classifier = open_classifier(config.checkpoint)
     console.say(f"weights: {classifier.weights}")
     facts = {"lineage": lineage(classifier.config)} | data_facts(config, classifier)
-    as_stored = is_superseded(config.data_dir, classifier.data)
+    as_stored = facts.pop("as_stored", None)
+    if as_stored is None:
+        as_stored = is_superseded(config.data_dir, classifier.data)
     if as_stored:
         console.say(
             f"note: the export shows the model photos as it was trained, whatever their EXIF says, "
@@ -327,8 +329,9 @@ def data_facts(config, classifier):
 
     Returns:
       {"splits": {split: {"patients" (None if not known), "cases", "images", "labelled"}},
-      "labels": {name: count}}: the training images of each class, or with each finding,
-      that the head learnt from; without a head there are no "labels".
+      "labels": {name: count}, "as_stored": whether its photos are not turned upright}: the
+      training images of each class, or with each finding, that the head learnt from; without a
+      head there are no "labels".
     """
     folder = os.path.expanduser(config.data_dir) or tfds.core.constants.DATA_DIR
     if not os.path.isdir(os.path.join(folder, classifier.data)):
@@ -338,6 +341,7 @@ def data_facts(config, classifier):
         if data.name != classifier.data:
             return {}
         facts = {"splits": {split: _counts(index) for split, index in data.index.items()}}
+        facts["as_stored"] = data.seen_otherwise
         if classifier.head is not None:
             facts["labels"] = _label_counts(classifier, data)
         return facts

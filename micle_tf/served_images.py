@@ -16,6 +16,8 @@ _TO_SEND = (
 )
 _ORDINARY = "send a baseline or progressive JPEG of 8 bits"
 _PNG, _IDAT, _EXIF_CHUNK = (0x89504E47, 0x0D0A1A0A), 0x49444154, 0x65584966
+_LONGEST = 2**31 - 1  # pixels of a side; libpng reads no more
+_COUNTED = 2**40  # pixels of an image at most, so that their sum stays a number
 _PNG_HEADER = 33  # bytes of the signature and IHDR
 _EXIF, _LITTLE, _BIG = 0x457869660000, 0x49492A00, 0x4D4D002A  # "Exif\0\0", "II*\0", "MM\0*"
 _ORIENTATION = 0x0112
@@ -26,7 +28,7 @@ class Header(typing.NamedTuple):
 
     Attributes:
       fault: string, why an image is not answered, "" if nothing is wrong.
-      pixels: int64, height x width.
+      pixels: int64, height x width, and 2**40 at most.
       orientation: int32, 1 to 8, as EXIF numbers it.
     """
 
@@ -94,7 +96,7 @@ def header_of(content):
 def _header(fault, pixels=0, orientation=1):
     return Header(
         tf.constant(fault) if isinstance(fault, str) else fault,
-        tf.cast(pixels, tf.int64),
+        tf.minimum(tf.cast(pixels, tf.int64), _COUNTED),
         tf.cast(orientation, tf.int32),
     )
 
@@ -176,7 +178,7 @@ def _jpeg_header(data):
         maximum_iterations=MOST_PARTS,
     )
     kind, bits = data.byte(frame + 1), data.byte(frame + 4)
-    pixels = data.number(frame + 5, 2) * data.number(frame + 7, 2)
+    height, width = data.number(frame + 5, 2), data.number(frame + 7, 2)
     rest = data.data[tf.minimum(scan, data.size) :]
     ends = tf.reduce_any(tf.equal(rest[:-1], 0xFF) & tf.equal(rest[1:], 0xD9))
     fault = tf.case(
@@ -194,10 +196,11 @@ def _jpeg_header(data):
                 lambda: tf.constant(f"a lossless or otherwise unusual JPEG; {_ORDINARY}"),
             ),
             (~ends, lambda: tf.constant("a JPEG that is cut short")),
+            (tf.equal(height * width, 0), lambda: tf.constant("a JPEG without a size")),
         ],
         default=lambda: tf.constant(""),
     )
-    return _header(fault, pixels, _orientation(data, exif, exif_end))
+    return _header(fault, height * width, _orientation(data, exif, exif_end))
 
 
 # ---------------------------------------------------------------- PNG
@@ -222,6 +225,7 @@ def _png_header(data):
         (tf.constant(8, tf.int64), zero, zero, tf.constant(True)),
         maximum_iterations=MOST_PARTS,
     )
+    width, height = data.number(16, 4), data.number(20, 4)
     rest = data.data[tf.minimum(place, data.size) :]
     ends = tf.reduce_any(
         tf.reduce_all(
@@ -236,11 +240,14 @@ def _png_header(data):
                 lambda: tf.constant(f"a PNG of 16 bits; {_TO_SEND}"),
             ),
             (~ends, lambda: tf.constant("a PNG that is cut short")),
+            (
+                tf.equal(width, 0) | tf.equal(height, 0) | (tf.maximum(width, height) > _LONGEST),
+                lambda: tf.constant("a PNG without a size"),
+            ),
         ],
         default=lambda: tf.constant(""),
     )
-    pixels = data.number(16, 4) * data.number(20, 4)
-    return _header(fault, pixels, _orientation(data, exif, exif_end))
+    return _header(fault, height * width, _orientation(data, exif, exif_end))
 
 
 # ---------------------------------------------------------------- EXIF

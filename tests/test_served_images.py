@@ -115,6 +115,16 @@ def test_pixels_of_a_request_are_bounded(exported):
     assert "more than 9,000 pixels in all" in exported.card
 
 
+def test_no_size_is_too_large_to_count(exported):
+    """Numbers that run over must not make room for others."""
+    huge = png(1, 1)
+    for size in (b"\xff" * 8, b"\x7f\xff\xff\xff" * 2, bytes(8)):
+        with pytest.raises(
+            tf.errors.InvalidArgumentError, match="a PNG without a size|pixels in all"
+        ):
+            ask(exported, "serving_default", *[huge[:16] + size + huge[24:]] * 3)
+
+
 def test_as_stored_for_a_model_that_learned_from_such(tmp_path):
     classifier = classifier_of()
     path = exports.write_export(classifier, str(tmp_path), "m", 1, {}, as_stored=True).saved_model

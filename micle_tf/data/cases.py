@@ -32,6 +32,7 @@ class CaseData:
       readers: {split: CaseReader}.
       superseded: name of the data that was made of the same files by an earlier version, which
         saw some pictures otherwise; "" where there is none.
+      seen_otherwise: this is such data.
     """
 
     name: str
@@ -44,6 +45,7 @@ class CaseData:
     default_findings: tuple = ()
     synonyms: Mapping = dataclasses.field(default_factory=dict)
     superseded: str = ""
+    seen_otherwise: bool = False
 
     def open(self, split, flag="--train_split"):
         """The reader of a split, or of several joined by "+"; raises BadInput naming `flag`."""
@@ -132,6 +134,7 @@ def _case_data(prepared):
         notes=(*metadata["notes"], *_report_lines(prepared)),
         index=prepared.index,
         superseded=prepared.superseded,
+        seen_otherwise=bool(prepared.report.get(report.SUPERSEDED)),
         readers={
             split: CaseReader(records, prepared.index[split], turned=prepared.turned)
             for split, records in prepared.records.items()
@@ -192,6 +195,7 @@ def _joined(parts):
         superseded="+".join(part.superseded or part.name for part in parts)
         if any(part.superseded for part in parts)
         else "",
+        seen_otherwise=any(part.seen_otherwise for part in parts),
     )
 
 

@@ -97,12 +97,20 @@ def open_prepared(config, name, trained_on=""):
         builder, old, configuration = _named_after_its_pictures(config, name, configuration)
     if old and trained_on and _name_of(old) == trained_on:
         console.say(f"note: {trained_on} is used as it was trained on: {report.SEEN_OTHERWISE}")
-        return _open(old.data_dir)
+        return _opened_as_stored(old.data_dir)
     if not builder.info.splits or _is_outdated(builder):
         _prepare(builder, name, configuration, config)
     if takes_manual_dir(name):
         places.remember(config, name, builder.data_dir)
+    if old is builder:
+        return _opened_as_stored(builder.data_dir)
     return dataclasses.replace(_open(builder.data_dir), superseded=_name_of(old) if old else "")
+
+
+def _opened_as_stored(folder):
+    """Data that shows pictures otherwise than they are seen now, also where that was not noted."""
+    prepared = _open(folder)
+    return dataclasses.replace(prepared, report=prepared.report | {report.SUPERSEDED: True})
 
 
 def _name_of(builder):
@@ -116,7 +124,8 @@ def _named_after_its_pictures(config, name, plain):
     a look at the beginning of every file, once: the name is there, or a word in the report.
 
     Returns:
-      (builder, builder of superseded data or None, configuration).
+      (builder, builder of superseded data or None, configuration); twice the same builder where
+      superseded data is all that can be had.
     """
     otherwise = plain.seen_otherwise()
     first, second = (_found(config.data_dir, name, c) for c in (plain, otherwise))
@@ -126,7 +135,7 @@ def _named_after_its_pictures(config, name, plain):
         return second, first if superseded else None, otherwise
     if first.info.splits and not _is_outdated(first) and "turned" in found and not superseded:
         return first, None, plain
-    if not _is_seen_otherwise(plain.source):
+    if not _is_seen_otherwise(plain):
         if first.info.splits and not _is_outdated(first):
             report.add(first.data_dir, {"turned": 0, report.SUPERSEDED: False})
         return first, None, plain
@@ -134,14 +143,15 @@ def _named_after_its_pictures(config, name, plain):
         report.add(first.data_dir, {report.SUPERSEDED: True})
         if not os.access(first.data_dir, os.W_OK):
             console.say(f"note: {first.data_dir} cannot be written: {report.SEEN_OTHERWISE}")
-            return first, None, plain
+            return first, first, plain
     return second, first if first.info.splits else None, otherwise
 
 
-def _is_seen_otherwise(source):
+def _is_seen_otherwise(configuration):
+    source, options = configuration.source, configuration.images
     images = sum(len(case.images) for cases in source.cases.values() for case in cases)
     with console.Progress("looking how photos are turned", images, "image") as progress:
-        return seen_otherwise(source, progress.update)
+        return seen_otherwise(source, options.max_image_bytes, progress.update)
 
 
 def _as_it_was(folder):
@@ -204,7 +214,7 @@ def check(config, name):
         if isinstance(configuration, str):
             raise BadInput(f"--dry_run: {name} is rendered; there are no files to check")
         source = configuration.source
-        if _is_seen_otherwise(source):
+        if _is_seen_otherwise(configuration):
             configuration = configuration.seen_otherwise()
         check_cases(source.cases)
         index, stored = {}, 0

@@ -701,3 +701,28 @@ def test_a_compressed_picture_larger_than_the_file_says():
     content = hostile.deflated_dicom(24, 16, 1 << 25)
     assert fault(content).startswith("unpacks to more than ")
     shown(hostile.deflated_dicom(24, 16))
+
+
+def test_the_sign_of_a_voi_table_does_not_hang_on_the_picture():
+    """64,536 is -1,000 where values may be negative (PS3.3 C.11.2.1.1), whichever occur."""
+    table = np.arange(1500) * 255 // 1499
+    for low in (900, 1030):
+        values = np.arange(low, low + 300, dtype=np.uint16).reshape(15, 20)
+        voi = look_up_table(table, 64_536, 8)
+        content = dicom(values, 12, RescaleSlope=1, RescaleIntercept=-1024, VOILUTSequence=voi)
+        close(shown(content), table[values.astype(int) - 1024 + 1000])
+
+
+def test_a_padding_value_that_no_pixel_can_have():
+    values = np.array([[0, 100], [200, 255]], np.uint8)
+    content = dicom(values, 8, PixelPaddingValue=0xFF00, PhotometricInterpretation="MONOCHROME1")
+    assert shown(content)[0, 0] == 255
+
+
+def test_a_decoy_before_the_codestream():
+    hostile = pytest.importorskip("tests.hostile_files")
+    decoy, large = hostile.jpeg_2000(16, 16, 16), hostile.jpeg_2000(5000, 5000, 5000)
+    box = lambda kind, data: (len(data) + 8).to_bytes(4, "big") + kind + data
+    frame = box(b"jP  ", b"\r\n\x87\n") + box(b"free", decoy) + box(b"jp2c", large)
+    content = hostile.encapsulated_dicom(frame, uid.JPEG2000)
+    assert fault(content) == "5000 x 5000 pixels are more than --max_pixels=1000000"

@@ -90,3 +90,60 @@ def test_twelve_bits_and_no_header():
     assert refused(deep) == "a JPEG of 12 bits: save it with 8, or as PNG of 16"
     for length in (3, 20, place + 6, scan(PHOTO)[0] - 3):
         assert refused(PHOTO[:length]) == "the JPEG is cut short in its header"
+
+
+# ---------------------------------------------------------------- one complaint must not hide another
+
+
+def pieces(content):
+    return [(part.marker, content[part.start : part.end]) for part in jpeg.parts(content)]
+
+
+def joined(parts):
+    return b"".join(piece for _, piece in parts)
+
+
+@pytest.mark.parametrize("later", [2, 5, 8])
+def test_bytes_too_many_after_the_first_scan_hide_no_later_damage(later):
+    parts = pieces(KINDS["progressive"])
+    scans = [k for k, (marker, _) in enumerate(parts) if marker == jpeg.SCAN]
+    assert len(scans) > 8
+    parts[scans[0]] = (jpeg.SCAN, parts[scans[0]][1] + bytes(24))
+    assert refused(joined(parts)) == ""
+    cut = parts[scans[later]][1]
+    parts[scans[later]] = (jpeg.SCAN, cut[: len(cut) // 2])
+    assert refused(joined(parts)) == DAMAGED
+
+
+def test_bytes_too_many_after_every_scan():
+    parts = [
+        (marker, piece + bytes(20) if marker == jpeg.SCAN else piece)
+        for marker, piece in pieces(KINDS["progressive"])
+    ]
+    assert refused(joined(parts)) == ""
+    k = max(k for k, (marker, _) in enumerate(parts) if marker == jpeg.SCAN)
+    parts[k] = (jpeg.SCAN, parts[k][1][: len(parts[k][1]) // 2])
+    assert refused(joined(parts)) == DAMAGED
+
+
+def test_a_progressive_photo_that_ends_between_two_scans():
+    parts = pieces(KINDS["progressive"])
+    scans = [k for k, (marker, _) in enumerate(parts) if marker == jpeg.SCAN]
+    for k in (0, 3, len(scans) - 2):
+        assert refused(joined(parts[: scans[k] + 1]) + b"\xff\xd9") == DAMAGED
+    for k in (0, 2, len(scans) - 1):  # or lacks one in between
+        assert refused(joined(parts[: scans[k] - 1] + parts[scans[k] + 1 :])) == DAMAGED
+
+
+@pytest.mark.parametrize("kind", ["baseline", "grey", "restarts"])
+def test_a_half_that_was_never_written(kind):
+    start, end = scan(KINDS[kind])
+    middle = (start + end) // 2
+    content = KINDS[kind]
+    assert refused(content[:middle] + bytes(end - middle) + content[end:]) == DAMAGED
+
+
+def test_bytes_too_many_before_a_restart_are_damage():
+    content = KINDS["restarts"]
+    place = content.index(b"\xff\xd2", scan(content)[0])
+    assert refused(content[:place] + bytes(24) + content[place:]) == DAMAGED
