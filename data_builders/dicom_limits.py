@@ -13,7 +13,8 @@ from data_builders.images import DAMAGED, BadImage, check_pixels
 
 # What a deflated file may hold beside the largest picture that is accepted.
 _BESIDE_PIXELS = 1 << 24
-_MOST_TILES = 4096  # of JPEG 2000: a decoder takes kilobytes for each, whether it is there or not
+# Of JPEG 2000: a decoder takes kilobytes for a tile, whether it is there or not.
+_MOST_TILES, _PIXELS_OF_TILE = 4096, 4096
 
 
 def inflated(content, max_pixels, cut=False):
@@ -79,8 +80,8 @@ def check_codestream(frame, syntax, num_pixels, samples, max_pixels):
         height, width = bottom - top, right - left
         components = int.from_bytes(frame[place + 40 : place + 42], "big")
         tiles = -(-right // wide) * -(-bottom // high)
-        if tiles > _MOST_TILES:
-            raise BadImage(DAMAGED)
+        if tiles > max(_MOST_TILES, max_pixels // _PIXELS_OF_TILE):
+            raise BadImage(f"its JPEG 2000 picture is cut into {tiles} tiles")
     else:
         sizes = jpeg.frame_of(frame, jpeg.parts(frame))
         if sizes is None:

@@ -35,7 +35,7 @@ class ImageFile:
 
         Raises:
           OSError: it cannot be read, or is another than the one that was found: a link, a pipe or
-            a device in its place, or a file of another size.
+            a device in its place, or a file of another size or date.
         """
         # Opening a pipe would wait for somebody who writes to it.
         descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -45,6 +45,7 @@ class ImageFile:
             if (
                 not stat.S_ISREG(status.st_mode)
                 or status.st_size != self.size
+                or (self.written and status.st_mtime_ns != self.written)
                 or os.path.realpath(folder) != folder
             ):
                 raise OSError(errno.ESTALE, "is not the file any more that was found")

@@ -12,7 +12,7 @@ SCAN = 0  # no marker: the compressed data after an SOS
 MOST_PARTS = 1 << 14  # no real file has so many
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15, without DHT, JPG, DAC
-_LS_FRAME, _PROGRESSIVE = 0xF7, 0xC2
+_LS_FRAME, _PROGRESSIVE, _TABLES = 0xF7, 0xC2, 0xC4
 
 _MARKER = re.compile(rb"\xff+[^\x00\xff]")
 _MARKER_AFTER_SCAN = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
@@ -22,7 +22,7 @@ _DAMAGE = (
     "premature end", "bad huffman", "bad arithmetic", "found marker", "inconsistent progression",
 )  # fmt: skip
 # Beside bytes that belong to nothing: what preallocated files hold where they were not written.
-_UNWRITTEN = bytes(48)
+_UNWRITTEN, _HOLE = bytes(48), bytes(128)
 
 
 class Part(typing.NamedTuple):
@@ -107,7 +107,7 @@ def is_damaged(content, found):
     segments that no decoder needs and bytes between segments at once, bytes too many at the end
     of a scan where it complains of them.
     """
-    if found[-1].marker != EOI or not _is_complete(content, found):
+    if found[-1].marker != EOI or not _is_complete(content, found) or _has_hole(content, found):
         return True
     needed = [p for p in found if not _is_aside(p.marker) or p.marker == _APP14]
     pieces = [content[part.start : part.end] for part in needed]
@@ -134,6 +134,33 @@ def _warning(pieces):
     except ValueError as error:
         return str(error).lower()
     return ""
+
+
+def _has_hole(content, found):
+    """Whether a sequential scan holds zeros where no encoder writes them: a block of a disk that
+    was never written. libjpeg may take them for coefficients.
+
+    With usual tables the code of zeros alone is a coefficient, and hundreds in a row are no
+    picture. Where it ends a block, as tables made for a flat picture have it, they may be.
+    """
+    if frame_of(content, found).marker == _PROGRESSIVE:
+        return False
+    ends_block = {}  # AC table: whether its code of zeros alone is the end of a block
+    for k, (marker, start, end) in enumerate(found):
+        if marker == _TABLES:
+            place = start + 4
+            while place + 17 < end:
+                if content[place] & 0xF0:
+                    ends_block[content[place] & 15] = content[place + 17] == 0
+                place += 17 + sum(content[place + 1 : place + 17])
+        elif marker == SOS:
+            tables = [content[start + 6 + 2 * i] & 15 for i in range(content[start + 4])]
+            scan = found[k + 1]
+            if not all(ends_block.get(table, True) for table in tables) and (
+                content.find(_HOLE, scan.start, scan.end) >= 0
+            ):
+                return True
+    return False
 
 
 def _is_complete(content, found):

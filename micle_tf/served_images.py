@@ -123,11 +123,12 @@ class _Bytes:
         down = sum(value * 256**k for k, value in enumerate(reversed(first)))
         return tf.where(little, up, down)
 
-    def first(self, wanted, place):
-        """The first place from `place` on where `wanted`, of the bytes, is true; or the end."""
-        there = wanted(self.data[place:])
-        found = tf.argmax(tf.concat([there, [True]], 0))
-        return place + found
+    def markers(self):
+        """[m] int64: where a JPEG marker may begin, 0xFF before a byte that is neither 0 nor 0xFF;
+        with an end that is none."""
+        first, second = self.data[:-1], self.data[1:]
+        there = tf.equal(first, 0xFF) & tf.not_equal(second, 0) & tf.not_equal(second, 0xFF)
+        return tf.concat([tf.where(there)[:, 0], [self.size]], axis=0)
 
 
 # ---------------------------------------------------------------- JPEG
@@ -135,41 +136,25 @@ class _Bytes:
 
 def _jpeg_header(data):
     """As `data_builders.jpeg.parts` walks through the segments."""
-    zero = tf.constant(0, tf.int64)
+    zero, markers = tf.constant(0, tf.int64), data.markers()
 
     def step(place, frame, exif, exif_end, scan, going):
         del going
-        mark = data.byte(place + 1)
-        next_place = tf.case(
-            [
-                (
-                    tf.not_equal(data.byte(place), 0xFF),
-                    lambda: data.first(lambda b: tf.equal(b, 0xFF), place),
-                ),
-                (
-                    tf.equal(mark, 0xFF),
-                    lambda: data.first(lambda b: tf.not_equal(b, 0xFF), place) - 1,
-                ),
-            ],
-            default=lambda: place,
-        )
-        moved = next_place > place
-        alone = ~moved & ((mark <= 1) | ((mark >= 0xD0) & (mark <= 0xD8)))
-        segment_end = place + 2 + data.number(place + 2, 2)
-        whole = (segment_end >= place + 4) & (segment_end <= data.size)
-        segment = ~moved & ~alone & whole & tf.not_equal(mark, 0xD9)
+        place = tf.gather(markers, tf.searchsorted(markers, [place])[0])
+        mark, end = data.byte(place + 1), place + 2 + data.number(place + 2, 2)
+        alone = (place < data.size) & (tf.equal(mark, 1) | ((mark >= 0xD0) & (mark <= 0xD8)))
+        segment = (end >= place + 4) & (end <= data.size) & ~alone & tf.not_equal(mark, 0xD9)
         is_frame = segment & ((mark >= 0xC0) & (mark <= 0xCF) | tf.equal(mark, 0xF7))
-        is_frame &= ~tf.reduce_any(tf.equal(mark, [0xC4, 0xC8, 0xCC])) & (segment_end >= place + 10)
+        is_frame &= ~tf.reduce_any(tf.equal(mark, [0xC4, 0xC8, 0xCC])) & (end >= place + 10)
         is_exif = segment & tf.equal(mark, 0xE1) & tf.equal(data.number(place + 4, 6), _EXIF)
-        is_exif &= segment_end >= place + 10
+        is_exif &= end >= place + 10
         is_scan = segment & tf.equal(mark, 0xDA)
         frame = tf.where(is_frame & tf.equal(frame, 0), place, frame)
-        exif_end = tf.where(is_exif & tf.equal(exif, 0), segment_end, exif_end)
+        exif_end = tf.where(is_exif & tf.equal(exif, 0), end, exif_end)
         exif = tf.where(is_exif & tf.equal(exif, 0), place + 4, exif)
-        scan = tf.where(is_scan, segment_end, scan)
-        going = (moved | alone | (segment & ~is_scan)) & (next_place < data.size)
-        place = tf.where(segment, segment_end, tf.where(alone, place + 2, next_place))
-        return place, frame, exif, exif_end, scan, going
+        scan = tf.where(is_scan, end, scan)
+        going = alone | (segment & ~is_scan)
+        return tf.where(alone, place + 2, end), frame, exif, exif_end, scan, going
 
     _, frame, exif, exif_end, scan, _ = tf.while_loop(
         lambda *state: state[-1],

@@ -181,7 +181,7 @@ def test_both_readers_agree_where_a_file_is_cut():
 def test_long_runs_in_a_header_are_passed_over_at_once():
     photo = kinds_of_images.saved(kinds_of_images.picture(), "JPEG", turned=6)
     place = photo.index(b"\xff\xdb")
-    for run in (bytes(10**6), b"\xff" * 10**6):
+    for run in (bytes(10**6), b"\xff" * 10**6, b"x\xff\x01" * 4_000 + bytes(10**6)):
         header = found(photo[:place] + run + photo[place:])
         assert header.fault == b"" and header.orientation == 6 and header.pixels == 47 * 61
 

@@ -95,8 +95,8 @@ def open_prepared(config, name, trained_on=""):
             report.add(builder.data_dir, {"turned": 0})
     else:
         builder, old, configuration = _named_after_its_pictures(config, name, configuration)
-    if old and trained_on and _name_of(old) == trained_on:
-        console.say(f"note: {trained_on} is used as it was trained on: {report.SEEN_OTHERWISE}")
+    if old and trained_on and _name_of(old) in trained_on.split("+"):
+        console.say(f"note: {_name_of(old)} is used as it was trained on: {report.SEEN_OTHERWISE}")
         return _opened_as_stored(old.data_dir)
     if not builder.info.splits or _is_outdated(builder):
         _prepare(builder, name, configuration, config)

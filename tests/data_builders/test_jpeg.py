@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 
 from data_builders import jpeg
@@ -147,3 +148,22 @@ def test_bytes_too_many_before_a_restart_are_damage():
     content = KINDS["restarts"]
     place = content.index(b"\xff\xd2", scan(content)[0])
     assert refused(content[:place] + bytes(24) + content[place:]) == DAMAGED
+
+
+@pytest.mark.parametrize("kind", ["baseline", "grey", "CMYK"])
+@pytest.mark.parametrize("place", range(10, 90, 10))
+def test_a_block_of_zeros_anywhere(kind, place):
+    content = KINDS[kind]
+    start, end = scan(content)
+    first = start + (end - start) * place // 100
+    hole = min(256, end - first - 8)
+    assert refused(content[:first] + bytes(hole) + content[first + hole :]) == DAMAGED
+
+
+def test_zeros_of_a_flat_picture_are_none():
+    """With tables made for it, a flat picture is compressed to zeros."""
+    flat = np.full((512, 512, 3), 90, np.uint8)
+    flat[:8, :8] = picture(8, 8)
+    content = saved(flat, "JPEG", optimize=True)
+    assert bytes(128) in content
+    assert refused(content) == ""
