@@ -24,7 +24,15 @@ from pydicom.multival import MultiValue
 from pydicom.pixels import apply_color_lut, get_decoder
 
 from data_builders.dicom_limits import check_codestream, inflated
-from data_builders.images import DAMAGED, BadImage, check_pixels, percentile_window, to_8_bits
+from data_builders.images import (
+    DAMAGED,
+    PIXELS_AT_ONCE,
+    BadImage,
+    check_pixels,
+    counts_of,
+    percentile_window,
+    to_8_bits,
+)
 
 try:
     import imagecodecs
@@ -50,8 +58,6 @@ _ELEMENTS = [
     *("VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction"),
     *_PALETTE,
 ]
-# Pixels that are worked on at once: 16 bytes each.
-_PIXELS_AT_ONCE = 1 << 20
 
 
 def dicom_pixels(content: bytes, max_pixels: int):
@@ -145,28 +151,23 @@ def _grey(stored, data, inverted):
     else:
         levels = np.unique(stored)
         place = lambda part: np.searchsorted(levels, part)
-    flat = stored.reshape(-1)
-    parts = [
-        slice(start, start + _PIXELS_AT_ONCE) for start in range(0, flat.size, _PIXELS_AT_ONCE)
-    ]
     padding = _is_padding(levels, data, stored.dtype)
     values, signed = _modality(levels, data)
     shown = _voi_lut(values, data, signed)
     if shown is None:
         shown = _window(values, data)
     if shown is None:
-        counts = np.zeros(len(levels), np.int64)
-        for part in parts:
-            counts += np.bincount(place(flat[part]), minlength=len(levels))
+        counts = counts_of(stored, len(levels), place)
         if counts[~padding].any():
             counts[padding] = 0
         order = np.argsort(values, kind="stable")  # a slope or a LUT may fall
         shown = to_8_bits(values, *percentile_window(values[order], counts[order]))
     shown = np.where(padding, 0, 255 - shown if inverted else shown).astype(np.uint8)
-    picture = np.empty(stored.shape, np.uint8)
-    for part in parts:
-        picture.reshape(-1)[part] = shown[place(flat[part])]
-    return picture
+    picture, flat = np.empty(stored.size, np.uint8), stored.reshape(-1)
+    for start in range(0, flat.size, PIXELS_AT_ONCE):
+        part = slice(start, start + PIXELS_AT_ONCE)
+        picture[part] = shown[place(flat[part])]
+    return picture.reshape(stored.shape)
 
 
 def _is_padding(levels, data, dtype):

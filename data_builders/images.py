@@ -36,8 +36,8 @@ WINDOW_PERCENTILES = (0.5, 99.5)
 # fast, and reading costs the same.
 PNG_COMPRESSION = 3
 
-# Values of 16 bits that are counted at once: 16 MB, and not eight bytes for each.
-_COUNTED_AT_ONCE = 1 << 21
+# Pixels of more than 8 bits that are worked on at once, for each of which that takes 16 bytes.
+PIXELS_AT_ONCE = 1 << 20
 
 DAMAGED = "the image is damaged or cut short"
 _JPEG = b"\xff\xd8\xff"
@@ -123,10 +123,7 @@ def header_is_whole(content: bytes):
     if content[:3] == _JPEG:
         return any(part.marker == jpeg.SOS for part in jpeg.parts(content))
     if content[:8] == png.SIGNATURE:
-        *_, place = png.HEADER_END, *(chunk.end for chunk in png.chunks(content))
-        return b"IDAT" in content[place + 4 : place + 8] or any(
-            chunk.kind == b"IDAT" for chunk in png.chunks(content)
-        )
+        return png.reaches_pixels(content)
     return True
 
 
@@ -215,11 +212,14 @@ def _percentile(levels, end, q):
     return upper - (upper - lower) * (1 - share)
 
 
-def counts_of(values, size):
-    """How often each of 0 ... size - 1 occurs, as `numpy.bincount`, in little memory."""
+def counts_of(values, size, place=lambda values: values):
+    """How often each of 0 ... size - 1 occurs, as `numpy.bincount`, in little memory.
+
+    `place` makes these numbers of some of the values at a time.
+    """
     counts, values = np.zeros(size, np.int64), values.reshape(-1)
-    for start in range(0, len(values), _COUNTED_AT_ONCE):
-        counts += np.bincount(values[start : start + _COUNTED_AT_ONCE], minlength=size)
+    for start in range(0, len(values), PIXELS_AT_ONCE):
+        counts += np.bincount(place(values[start : start + PIXELS_AT_ONCE]), minlength=size)
     return counts
 
 

@@ -36,6 +36,15 @@ def chunks(content):
         place = end
 
 
+def reaches_pixels(content):
+    """Whether the first bytes of a PNG hold all that stands before its pixels."""
+    last = HEADER_END
+    for kind, _, last in chunks(content):
+        if kind == b"IDAT":
+            return True
+    return content[last + 4 : last + 8] == b"IDAT"
+
+
 def chunk(kind, data):
     """The bytes of a chunk."""
     body = kind + data

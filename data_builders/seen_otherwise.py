@@ -17,8 +17,8 @@ _FILES_AT_ONCE = 256
 
 
 def seen_otherwise(source, max_image_bytes, progress=None):
-    """Whether one image file at least is turned by its EXIF, or is DICOM with padding or a
-    modality LUT.
+    """Whether one image file at least is turned by its EXIF, or is DICOM with padding, a modality
+    LUT, or a VOI LUT that may begin below zero.
 
     Args:
       source: `CaseSource`.

@@ -16,28 +16,30 @@ import numpy as np
 from data_builders import png
 
 JPEG_PLACE, PNG_PLACE = 2, png.HEADER_END  # where the mark begins, in bytes
+_JPEG_START, _PNG_KIND = b"\xff\xef\x00\x0bupright\0", b"upRt"
 
 
 def jpeg_mark(turned):
     """The segment in a JPEG; 2 <= turned <= 8."""
-    return b"\xff\xef\x00\x0bupright\0" + bytes([turned])
+    return _JPEG_START + bytes([turned])
 
 
 def png_mark(turned):
     """The chunk in a PNG; 2 <= turned <= 8."""
-    return png.chunk(b"upRt", bytes([turned]))
+    return png.chunk(_PNG_KIND, bytes([turned]))
 
 
 def marked(content, turned):
     """A JPEG or PNG with the mark of its orientation, and with no other; without one for 1."""
-    place, mark_of = (
-        (PNG_PLACE, png_mark) if content.startswith(png.SIGNATURE) else (JPEG_PLACE, jpeg_mark)
-    )
-    for other in range(1, 256):  # of a file that was stored before, and changed since
-        if content.startswith(mark_of(other), place):
-            content = content[:place] + content[place + len(mark_of(other)) :]
-            break
-    return content if turned == 1 else content[:place] + mark_of(turned) + content[place:]
+    if content.startswith(png.SIGNATURE):
+        place, mark = PNG_PLACE, png_mark(turned)
+        has_mark = content.startswith(mark[:4] + _PNG_KIND, place)
+    else:
+        place, mark = JPEG_PLACE, jpeg_mark(turned)
+        has_mark = content.startswith(_JPEG_START, place)
+    if has_mark:  # a file that was stored before, and changed since
+        content = content[:place] + content[place + len(mark) :]
+    return content if turned == 1 else content[:place] + mark + content[place:]
 
 
 def swaps_sides(turned):
