@@ -6,6 +6,8 @@ separated by "|" in one column (ChestX-ray14, Wang et al., 2017).
 """
 
 from data_builders.case_builder import NOT_MENTIONED, BadData
+from data_builders.ids import as_text
+from data_builders.missing import Missing
 from data_builders.tables import one_of
 
 
@@ -31,6 +33,7 @@ class FindingColumns:
         in which order.
       findings_column: the column of names; default: none.
       taken: {column: what else it is, such as "image"}.
+      missing: `Missing`; None for the usual one.
 
     Raises:
       BadData: a name is empty or there twice, or there is no such column, or it is taken.
@@ -39,9 +42,11 @@ class FindingColumns:
       places: {column: position}.
     """
 
-    def __init__(self, manifest, header, findings="", findings_column="", taken=None):
+    def __init__(self, manifest, header, findings="", findings_column="", taken=None, missing=None):
+        self._missing = missing or Missing()
         self._manifest, self._column = manifest, findings_column.strip()
         self._names = parse_findings(findings)
+        self._spelling = {as_text(name): name for name in self._names}
         self._flag = self._column_flag = f"--findings={findings}"
         wanted = self._names
         if findings_column:
@@ -63,7 +68,7 @@ class FindingColumns:
             return self._read_names(where, fields[self.places[self._column]])
         values = {}
         for name, place in self.places.items():
-            values[name] = _value(fields[place])
+            values[name] = _value(self._missing.read(where, name, fields[place]))
             if values[name] is None:
                 raise BadData(
                     f"{where}: column {name} holds {fields[place]}, expected 1, 0, -1 or blank"
@@ -72,7 +77,11 @@ class FindingColumns:
 
     def _read_names(self, where, cell):
         """({name: 1}, value of all other findings)."""
-        named = {" ".join(name.split()) for name in cell.split("|")} - {""}
+        named = set()
+        for name in (" ".join(name.split()) for name in cell.split("|")):
+            name = self._missing.read(where, self._column, name, "findings_column")
+            if as_text(name):  # the first spelling, for Unicode composes a text or does not
+                named.add(self._spelling.setdefault(as_text(name), name))
         present = {name for name in named if name.lower() != "no finding"}
         if present and present != named:
             raise BadData(

@@ -14,9 +14,22 @@ from data_builders.case_builder import (
     CaseImage,
     CaseSource,
 )
+from data_builders.ids import LITERAL, Spellings, alike, as_text, refuse_alike, refuse_long, repr_of
 from data_builders.image_files import ImageFile
-from data_builders.splits import SPLITS, TEST_SHARE, VALIDATION_SHARE, complete_splits, patient_key
+from data_builders.splits import (
+    SPLITS,
+    STAND_INS,
+    TEST_SHARE,
+    VALIDATION_SHARE,
+    complete_splits,
+    key_of_spellings,
+    patient_key,
+)
+from data_builders.studies import Studies
 from data_builders.tables import one_of
+
+# A patient of more cases than both of these may be none: "unknown", "0".
+_MANY_CASES, _LARGE_SHARE = 20, 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,11 +42,14 @@ class ReadOptions:
       labels_shared_by_case: False: the images of a case have labels of their own, also where
         the dataset's own answer is that they share them.
       bad_images: those that are left out, and how many may be.
+      ids: "alike": spellings of one id are one, see `ids`, and what studies say of patients that
+        are not known counts, see `studies`; "literal": ids are what is written, and no more.
     """
 
     group_by: str = "case"
     labels_shared_by_case: bool = True
     bad_images: BadImages = dataclasses.field(default_factory=BadImages)
+    ids: str = "alike"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -94,12 +110,20 @@ def group_rows(
     """
     options = options or ReadOptions()
     shared = labels_shared_by_case and options.labels_shared_by_case
+    refuse_long(rows, ("case_id", "patient_id", "study_id"))
     _refuse_repeated_files(rows)
+    known_classes = _class_names(rows) if class_names is None else class_names
+    choices = [options.group_by, shared, shares, known_classes, finding_names]
+    fingerprint = _fingerprint(rows, choices)  # of what is written
+    spelled = _Spelled(rows, class_names is None, options.ids)
     if class_names is None:
-        class_names = tuple(sorted({row.label for row in rows if row.label}))
+        class_names = _class_names(rows)
     stated = _CaseLabels(rows, class_names, finding_names, shared)
-    key_of, note = _grouping_key(rows, options.group_by)
-    fingerprint = _fingerprint(rows, [options.group_by, shared, shares, class_names, finding_names])
+    studies = Studies(rows, options)
+    key_of, note = _grouping_key(rows, options.group_by, studies)
+    decisions = [*spelled.decisions, *studies.decisions]
+    if decisions:  # else the name stays what it was before there were any
+        fingerprint.update(json.dumps(decisions).encode())
     stamp = hashlib.sha256(
         b"".join(row.file.written.to_bytes(8, "big") for row in rows)
     ).hexdigest()
@@ -114,10 +138,10 @@ def group_rows(
         members = by_case.pop(case_id)
         shared = shared and all(row.case_id == members[0].case_id for row in members)
         patient_id = _agreed(members, [row.patient_id for row in members], "is of patient")
-        owner = members[0].case_id if options.group_by == "image" else case_id
-        patients[case_id] = key = patient_key(patient_id, owner)
-        if options.group_by == "image" and not patient_id:
-            patient_id = key  # the images of a case stay together, and in the split it has
+        key, patient_id = _who(
+            case_id, patient_id, members[0], options.group_by, spelled, studies, shares
+        )
+        patients[case_id] = key
         images = tuple(
             CaseImage(row.image, row.file, row.view, *stated.of(row), where=row.where)
             for row in members
@@ -131,6 +155,7 @@ def group_rows(
                     raise BadData(
                         f"{row.where}: {key} is in {_split_of(row)}, but in {_split_of(first)} in "
                         f"{first.where}; a patient must stay in one split"
+                        + spelled.advice(patient_id, bool(studies.owners(members[0])))
                     )
     split_of, made = complete_splits(
         {key: row.split if row else "" for key, row in first_stated.items()}, shares
@@ -145,10 +170,110 @@ def group_rows(
         default_findings=tuple(default_findings),
         synonyms=synonyms or {},
         labels_shared_by_case=shared,
-        notes=tuple(line for line in (*notes, note, made) if line),
+        notes=tuple(
+            line
+            for line in (*notes, *spelled.notes, *studies.notes, note, made, _note_on_many(cases))
+            if line
+        ),
         bad_images=options.bad_images,
-        fingerprint=fingerprint,
+        fingerprint=fingerprint.hexdigest(),
         stamp=stamp,
+    )
+
+
+def _class_names(rows):
+    return tuple(sorted({row.label for row in rows if row.label}))
+
+
+class _Spelled:
+    """Makes one id of its spellings: of patients, cases and labels; see `ids`.
+
+    Args:
+      rows: list of `ImageRow`, in which every id gets its first spelling.
+      labels: whether labels are texts of the table, and not names that are known.
+      ids: as in `ReadOptions`.
+
+    Raises:
+      BadData: cases or labels that differ only by case or the form of a number.
+
+    Attributes:
+      notes, decisions: as in `studies.Studies`.
+    """
+
+    def __init__(self, rows, labels, ids):
+        texts = {"patient_id": alike, "case_id": as_text} | ({"label": as_text} if labels else {})
+        if ids == LITERAL:
+            texts = {}
+        for name in texts.keys() - {"patient_id"}:
+            refuse_alike(rows, name, "case" if name == "case_id" else "label")
+        self._of = {
+            name: Spellings((getattr(row, name) for row in rows), same)
+            for name, same in texts.items()
+        }
+        several = {name: found for name, found in self._of.items() if found.groups}
+        nouns = {"patient_id": "patients", "case_id": "cases", "label": "classes"}
+        self.decisions = [f"{name} alike" for name in several]
+        self.notes = [found.note(nouns[name]) for name, found in several.items()]
+        for k, row in enumerate(rows) if several else ():
+            first = {name: found.first.get(getattr(row, name)) for name, found in several.items()}
+            if changes := {name: text for name, text in first.items() if text}:
+                rows[k] = dataclasses.replace(row, **changes)
+
+    def spellings(self, name, text):
+        """All spellings of an id."""
+        return self._of[name].of(text) if name in self._of else [text]
+
+    def advice(self, patient_id, is_study):
+        """What to add to an error about a patient who is written in several ways, or is a study."""
+        spellings = self.spellings("patient_id", patient_id)
+        if len(spellings) > 1:
+            shown = ", ".join(map(repr_of, spellings))
+            return f"; {shown} are taken for one, unless --ids={LITERAL}"
+        return f"; studies do not count with --ids={LITERAL}" if is_study else ""
+
+
+def _who(case_id, patient_id, row, group_by, spelled, studies, shares):
+    """Who must stay in one split with a case: (key that decides the split, patient_id to store).
+
+    Args:
+      case_id, patient_id: of the case as it is made.
+      row: its first one.
+      group_by: as in `ReadOptions`.
+      spelled: `_Spelled`.
+      studies: `Studies`.
+      shares: see `choose_split`.
+    """
+    stands_in = False
+    if patient_id:
+        keys = [patient_key(text, "") for text in spelled.spellings("patient_id", patient_id)]
+    elif studies.owners(row):
+        keys, stands_in = studies.owners(row), True
+    elif group_by == "image" or studies.keeps_case(row):
+        keys, stands_in = _case_keys(spelled, row.case_id), True
+    elif group_by == "study":
+        keys = [patient_key("", text) for text in studies.spellings(row)]
+    else:
+        keys = _case_keys(spelled, case_id)
+    key = key_of_spellings(keys, shares) if len(keys) > 1 else keys[0]
+    return key, key if stands_in else patient_id
+
+
+def _case_keys(spelled, case_id):
+    return [patient_key("", text) for text in spelled.spellings("case_id", case_id)]
+
+
+def _note_on_many(cases):
+    """A line on a patient who has so many cases that he may stand for nobody; "" for none."""
+    count = collections.Counter(case.patient_id for case in cases)
+    del count[""]
+    if not count:
+        return ""
+    (patient, number), *_ = count.most_common(1)
+    if number <= max(_MANY_CASES, _LARGE_SHARE * len(cases)) or patient.startswith(STAND_INS):
+        return ""
+    return (
+        f"patient {patient} has {number:,} of {len(cases):,} cases, all in one split: if that stands "
+        "for patients who are not known, leave patient_id blank there, or name it in --missing"
     )
 
 
@@ -166,7 +291,7 @@ def _refuse_repeated_files(rows):
             raise BadData(f"{row.where}: image {row.image} {again} ({first.where})")
 
 
-def _grouping_key(rows, group_by):
+def _grouping_key(rows, group_by, studies):
     """(function from a row to the id of its case, a note)."""
     if group_by == "case":
         return (lambda row: row.case_id), ""
@@ -184,7 +309,7 @@ def _grouping_key(rows, group_by):
     for row in rows:
         if not getattr(row, name):
             raise BadData(f"--group_by={group_by}: {row.where} names no {group_by}")
-    return (lambda row: getattr(row, name)), ""
+    return (studies.id_of if group_by == "study" else lambda row: row.patient_id), ""
 
 
 class _CaseLabels:
@@ -248,10 +373,10 @@ def _case_attributes(members):
 
 
 def _fingerprint(rows, choices):
-    """Hash of what the rows say, of the sizes of the images, and of how they are grouped."""
+    """SHA-256 of what the rows say, of the sizes of the images, and of how they are grouped."""
     digest = hashlib.sha256(json.dumps(choices).encode())
     for row in rows:
         stated = [row.image, row.case_id, row.patient_id, row.study_id, row.label, row.view]
         stated += [row.split, row.attributes, row.file.size, *row.findings]
         digest.update(json.dumps(stated, sort_keys=True).encode())
-    return digest.hexdigest()
+    return digest

@@ -9,12 +9,18 @@ SPLITS = ("train", "validation", "test")
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.1
 
 
-STAND_IN = "case "  # how the name of a case begins that stands for its patient
+# How a name begins that stands for a patient who is not known: that of a case, or of a study.
+STAND_INS = ("case ", "study ")
 
 
 def patient_key(patient_id: str, case_id: str) -> str:
     """Who must stay on one side of a split: the patient, or the case where no patient is known."""
-    return f"patient {patient_id}" if patient_id else f"{STAND_IN}{case_id}"
+    return f"patient {patient_id}" if patient_id else f"{STAND_INS[0]}{case_id}"
+
+
+def study_key(study_id: str) -> str:
+    """Who must stay on one side of a split where a study is known, and no patient."""
+    return f"{STAND_INS[1]}{study_id}"
 
 
 def _share(key):
@@ -34,6 +40,16 @@ def choose_split(key: str, shares=(VALIDATION_SHARE, TEST_SHARE)) -> str:
     if share < test:
         return "test"
     return "validation" if share < test + validation else "train"
+
+
+def key_of_spellings(keys, shares=(VALIDATION_SHARE, TEST_SHARE)) -> str:
+    """The one of several keys of one patient whose hash decides.
+
+    One that is in train if there is any, since what a model may have learned from must not be
+    judged; else the first in sorted order. So it is a function of the set of keys alone.
+    """
+    in_train = [key for key in keys if choose_split(key, shares) == "train"]
+    return min(in_train or keys)
 
 
 def complete_splits(stated: Mapping[str, str], shares=(VALIDATION_SHARE, TEST_SHARE)):
@@ -67,13 +83,16 @@ def complete_splits(stated: Mapping[str, str], shares=(VALIDATION_SHARE, TEST_SH
     free = sum(not split for split in stated.values())
     moved = {chosen[key] for key, split in stated.items() if split == "train"} - {"train"}
     made = [split for split in SPLITS if split in moved]
-    unit = "case" if all(key.startswith(STAND_IN) for key in stated) else "patient"
+    unit = "patient"
+    if all(key.startswith(STAND_INS) for key in stated):
+        unit = "study" if any(key.startswith(STAND_INS[1]) for key in stated) else "case"
     if free == len(stated):
         present = [split for split in SPLITS if split in chosen.values()]
         return chosen, f"no split was given: made by {unit}: {', '.join(present)}"
     notes = []
     if free:
-        units = f"{unit} was" if free == 1 else f"{unit}s were"
+        several = "studies" if unit == "study" else f"{unit}s"
+        units = f"{unit} was" if free == 1 else f"{several} were"
         notes.append(f"{free:,} {units} given a split, having none")
     if made:
         notes.append(f"there was no {' and no '.join(made)} split: taken out of train by {unit}")

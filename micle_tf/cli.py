@@ -24,8 +24,8 @@ from micle_tf.run_names import POLICY, default_model_dir
 
 RECIPES = pathlib.Path(__file__).resolve().parent.parent / "flags"
 _DATA = (
-    "dataset", "manual_dir", "manifest", "image_dir", "columns", "findings", "findings_column",
-    "labels_shared_by_case", "group_by", "max_pixels", "max_image_bytes", "max_bad_images",
+    "dataset", "manual_dir", "manifest", "image_dir", "columns", "ids", "missing", "findings",
+    "findings_column", "labels_shared_by_case", "group_by", "max_pixels", "max_image_bytes", "max_bad_images",
     "max_image_side", "jpeg_quality", "strip_metadata",
 )  # fmt: skip
 _DEFINE = {
@@ -291,10 +291,7 @@ def _run_mode(config):
     elif config.mode == "pretrain":
         from micle_tf.training.pretrain import pretrain
 
-        pretrain(config)
-        arguments = [f"--checkpoint={config.model_dir}", *_labelled_data(config)]
-        _next("linear_eval", *arguments)
-        _next("finetune", *arguments)
+        _after_pretraining(config, pretrain(config) or {})
     elif config.mode == "linear_eval":
         from micle_tf.evaluation.linear_eval import linear_eval
 
@@ -321,12 +318,23 @@ def _run_mode(config):
         console.say(f"next: {shlex.join(['saved_model_cli', 'show', '--dir', saved, '--all'])}")
 
 
-def _labelled_data(config):
-    """Flags that name one dataset, after a pretraining on several."""
-    if "+" not in config.dataset:
-        return []
-    first = config.dataset.partition("+")[0]
-    return _flags(config.replace(dataset=first), _DATA if "manifest" in first else ("dataset",))
+def _after_pretraining(config, result):
+    """Says what to type next: on one dataset with labels, if there is any."""
+    names = config.dataset.split("+")
+    labelled = result.get("labelled_images", [1] * len(names))  # a worker has none
+    name = next((name for name, images in zip(names, labelled) if images), None)
+    if name is None:
+        console.say(
+            "no labels in this data: linear_eval and finetune take other data, by --manifest or --dataset"
+        )
+        _next("export", f"--checkpoint={config.model_dir}")
+        return
+    arguments = [f"--checkpoint={config.model_dir}"]
+    if len(names) > 1:
+        own = _DATA if "manifest" in name else ("dataset",)
+        arguments += _flags(config.replace(dataset=name), own)
+    _next("linear_eval", *arguments)
+    _next("finetune", *arguments)
 
 
 def _say_all(lines):

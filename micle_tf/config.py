@@ -302,6 +302,12 @@ class Config(DataConfig):
         volatile=True,
         only=_JUDGE,
     )
+    allow_seen: bool = setting(
+        False,
+        "Judge on images that the model learned from, labels and all, in a run before or in other data.",
+        volatile=True,
+        only=_JUDGE,
+    )
     bootstrap_samples: int = setting(
         1000, "Resamples of patients behind each 95 % interval.", low=10, high=10**7, only=_JUDGE
     )

@@ -42,7 +42,20 @@ class DataConfig:
     )
     columns: str = setting(
         "",
-        "Other names of the manifest's columns: image=isic_id,case_id=lesion_id.",
+        "Other names of the manifest's columns: image=isic_id,case_id=lesion_id; split= for none.",
+        volatile=True,
+    )
+    ids: str = setting(
+        "alike",
+        "Whether ids of patients that differ in case, blanks, Unicode or form of a number (7, 007) are "
+        "one, and cases and labels that do are refused; literal: as they are written.",
+        choices=("alike", "literal"),
+        volatile=True,
+    )
+    missing: str = setting(
+        "usual",
+        "What stands for nothing in a manifest, TEXT,TEXT; empty: blanks alone; usual: nan, NaN, <NA>, "
+        "#N/A, None, NA and the others of pandas.",
         volatile=True,
     )
     findings: str = setting(

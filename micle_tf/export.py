@@ -21,6 +21,7 @@ import tensorflow_datasets as tfds
 from data_builders.images import ImageOptions
 from micle_tf import console, served_images
 from micle_tf.data import cases
+from micle_tf.data.earlier import flags_of_before, what_changed
 from micle_tf.data.decode import evaluation_view, resize
 from micle_tf.data.report import SEEN_OTHERWISE, is_superseded
 from micle_tf.data.targets import choose_labelled, is_labelled
@@ -73,6 +74,11 @@ def export(config):
             f"for of {classifier.data} holds: {SEEN_OTHERWISE}"
         )
     if "splits" not in facts:
+        if flags := flags_of_before(config, classifier.data):
+            raise BadInput(
+                f"--checkpoint={config.checkpoint}: was trained on {classifier.data}, of whose files "
+                f"other data is made now: {what_changed(flags)}"
+            )
         console.say(f"note: {classifier.data} is not at hand; the model card goes without counts")
     exported = write_export(
         classifier, config.model_dir, config.export_name, config.export_version, facts,
@@ -337,7 +343,11 @@ def data_facts(config, classifier):
     if not os.path.isdir(os.path.join(folder, classifier.data)):
         return {}
     try:
-        data = cases.open_cases(config, classifier.data)
+        data = cases.open_cases(
+            config.replace(mode=classifier.config.mode),
+            classifier.data,
+            state.splits_were_made_before(config.checkpoint),
+        )
         if data.name != classifier.data:
             return {}
         facts = {"splits": {split: _counts(index) for split, index in data.index.items()}}

@@ -177,7 +177,29 @@ def _metrics(classifier):
         (name, _number(value), _interval(intervals.get(name)))
         for name, value in result["metrics"].items()
     ]
-    return f"{text}\n\n{_table(('metric', 'value', '95 % interval'), rows)}"
+    table = _table(("metric", "value", "95 % interval"), rows)
+    return "\n\n".join(filter(None, (text, table, _seen(result.get("seen")))))
+
+
+def _seen(seen):
+    """What the model had seen of the images that it was judged on."""
+    if not seen:  # a pretraining, or a run of an earlier version
+        return ""
+    ways = {
+        "learned": "learned from, labels and all",
+        "chosen_on": "used to choose the model",
+        "unlabelled": "seen in pretraining, without labels",
+        "same_ids": "of patients or cases with ids that were seen in other data",
+    }
+    total = seen["judged"]["images"]
+    found = [
+        f"{seen[way]['images']:,} were {text}" for way, text in ways.items() if seen[way]["images"]
+    ]
+    if not found:
+        found = ["none were seen before, by picture or by patient"]
+    text = f"Of the {total:,} images behind these values {', '.join(found)}."
+    unchecked = " Not all could be checked." if "cannot_be_checked" in seen else ""
+    return text + unchecked
 
 
 def _number(value):

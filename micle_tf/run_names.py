@@ -27,11 +27,11 @@ def default_model_dir(config, source):
     mode = f"{config.mode}-{config.method}" if config.mode == "pretrain" else config.mode
     if config.manifest:
         name += "-" + os.path.splitext(os.path.basename(os.path.normpath(config.manifest)))[0]
-    same_data = source and _same_data(source, config)
+    is_same = source and same_data(source, config)
     folder = config.checkpoint or os.path.join("runs", datasets)
     if not source and config.mode not in ("pretrain", "evaluate", "export"):
         mode += "-random"
-    elif source and not same_data and config.mode != "export":
+    elif source and not is_same and config.mode != "export":
         mode += f"-{name}"
     if config.mode in ("linear_eval", "finetune") and config.label_fraction < 1:
         mode += f"-{config.label_fraction:g}"
@@ -44,6 +44,7 @@ def default_model_dir(config, source):
     return os.path.join(folder, mode)
 
 
-def _same_data(source, config):
+def same_data(source, config):
+    """Whether two configurations name the same cases."""
     same_name = dataset_names(source) == dataset_names(config)
     return same_name and all(getattr(source, name) == getattr(config, name) for name in _CASES)

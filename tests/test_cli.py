@@ -293,3 +293,26 @@ def test_evaluations_on_several_manifests_have_directories_of_their_own(tmp_path
         name("--precision=float64")
     with pytest.raises(BadInput, match="--precision=mixed_bfloat16: --checkpoint=.* was trained "):
         name("--precision=mixed_bfloat16")
+
+
+@pytest.mark.parametrize(
+    "flags, labelled, following",
+    [
+        ([], [842], ["linear_eval --checkpoint=run", "finetune --checkpoint=run"]),
+        ([], None, ["linear_eval --checkpoint=run", "finetune --checkpoint=run"]),
+        ([], [0], ["export --checkpoint=run"]),
+        (["--dataset=derm_cases/synthetic+cifar10"], [0, 5],
+         ["linear_eval --checkpoint=run --dataset=cifar10",
+          "finetune --checkpoint=run --dataset=cifar10"]),
+    ],
+)  # fmt: skip
+def test_what_to_type_after_a_pretraining(flags, labelled, following, capsys):
+    """Nothing that ends with exit 2: not every dataset has labels."""
+    config, _ = cli.configure(["--model_dir=run", *flags])
+    capsys.readouterr()
+    cli._after_pretraining(config, {} if labelled is None else {"labelled_images": labelled})
+    lines = capsys.readouterr().out.splitlines()
+    said = [line for line in lines if not line.startswith("next: ")]
+    assert lines[len(said) :] == [f"next: python run.py --mode={text}" for text in following]
+    expected = "no labels in this data: linear_eval and finetune take other data, by --manifest or --dataset"
+    assert said == ([expected] if labelled == [0] else [])

@@ -4,13 +4,15 @@ import dataclasses
 import os
 
 from data_builders.case_builder import BadData
+from data_builders.columns import column_places, parse_columns, unused_note
 from data_builders.findings import FindingColumns
 from data_builders.grouping import ImageRow, ReadOptions, group_rows
+from data_builders.ids import LITERAL, as_text, is_shortened
 from data_builders.image_files import IMAGE_ENDINGS, ImageFolder
+from data_builders.missing import USUAL, Missing
 from data_builders.splits import SPLITS
 from data_builders.tables import Table
 
-KNOWN_COLUMNS = ("image", "case_id", "patient_id", "study_id", "label", "view", "split")
 _SPLIT_NAMES = {split: split for split in SPLITS} | {
     "training": "train",
     "val": "validation",
@@ -29,6 +31,7 @@ def read_manifest(
     findings="",
     findings_column="",
     options=None,
+    missing=USUAL,
 ):
     """Reads a manifest and groups its images by case. No image is opened.
 
@@ -37,7 +40,7 @@ def read_manifest(
         folder with a sub-folder per case.
       image_dir: folder that the column `image` is relative to; default: the CSV's own.
         The ending .jpg, .jpeg or .png may be missing in the column.
-      columns: other column names, as "image=isic_id,case_id=lesion_id".
+      columns: other column names, as "image=isic_id,case_id=lesion_id"; see `columns`.
       labels_shared_by_case: the labels, or findings, of a case must agree, and an image
         of the case without one has the case's.
       findings: columns of findings, "Edema,Pleural Effusion", that hold 1, 0, -1
@@ -46,6 +49,7 @@ def read_manifest(
         "No Finding" says that there is none, and blank that nothing is known. `findings`
         then says which names to keep, in which order; default: all, sorted.
       options: `ReadOptions`; None for the default ones.
+      missing: what stands for nothing, see `missing.Missing`.
 
     Returns:
       A `CaseSource`.
@@ -62,6 +66,7 @@ def read_manifest(
         notes = []
         if os.path.isdir(path):
             of_csv = {"image_dir": image_dir, "columns": columns, "findings": findings}
+            of_csv["missing"] = "" if missing == USUAL else missing
             for flag, value in (of_csv | {"findings_column": findings_column}).items():
                 if value:
                     raise BadData(f"--{flag}={value}: --manifest={manifest} is a folder, not a CSV")
@@ -75,12 +80,13 @@ def read_manifest(
             root = os.path.expanduser(image_dir) or os.path.dirname(path)
             if not os.path.isdir(root or "."):
                 raise BadData(f"--image_dir={image_dir}: no such folder")
-            rows, finding_names = _csv_rows(
+            rows, finding_names, notes = _csv_rows(
                 path,
                 ImageFolder(root, options.bad_images),
                 parse_columns(columns),
-                findings,
-                findings_column,
+                (findings, findings_column),
+                Missing(missing),
+                options,
             )
     except OSError as error:
         raise BadData(f"--manifest={manifest}: cannot be read: {error.strerror}") from error
@@ -90,23 +96,6 @@ def read_manifest(
         rows, options, finding_names=finding_names,
         labels_shared_by_case=labels_shared_by_case, notes=notes,
     )  # fmt: skip
-
-
-def parse_columns(text):
-    """Reads --columns into {our name: the manifest's name}; raises BadData."""
-    names = {}
-    for item in filter(None, (part.strip() for part in text.split(","))):
-        ours, _, theirs = (part.strip() for part in item.partition("="))
-        ours = "view" if ours == "view_position" else ours
-        if not theirs or ours not in KNOWN_COLUMNS:
-            raise BadData(
-                f"--columns={text}: {item!r} is not OURS=YOURS with OURS one of "
-                f"{', '.join(KNOWN_COLUMNS)}"
-            )
-        if ours in names:
-            raise BadData(f"--columns={text}: {ours} is named twice")
-        names[ours] = theirs
-    return names
 
 
 # ---------------------------------------------------------------- rows
@@ -135,57 +124,48 @@ def _visible(folder):
         return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
 
 
-def _csv_rows(path, folder, renamed, findings, findings_column):
-    """([ImageRow], names of the findings)."""
+def _csv_rows(path, folder, renamed, findings, missing, options):
+    """([ImageRow], names of the findings, notes)."""
     table = Table(path)
-    place = _column_places(table, renamed)
-    finding_columns = None
-    if findings or findings_column:
+    place = column_places(table, renamed)
+    finding_columns, taken = None, ()
+    if any(findings):
         place.pop("label", None)  # beside findings a column like any other
-        taken = {table.header[i]: name for name, i in place.items()}
-        finding_columns = FindingColumns(path, table.header, findings, findings_column, taken)
-    rows = [_csv_row(*row, table.header, place, folder, finding_columns) for row in table]
+        renamed = {"label": "", **renamed}
+        names = {table.header[i]: name for name, i in place.items()}
+        finding_columns = FindingColumns(path, table.header, *findings, names, missing)
+        taken = finding_columns.places.values()
+    rows = [_csv_row(*row, table.header, place, folder, finding_columns, missing) for row in table]
     rows = [row for row in rows if row]
+    notes = [unused_note(table, place, renamed, taken), missing.note()]
+    notes.append(_shortened(rows, table.header, place, options))
+    notes = [note for note in notes if note]
     if not finding_columns or not rows:
-        return rows, ()
+        return rows, (), notes
     names, values = finding_columns.complete([row.findings for row in rows])
-    return [dataclasses.replace(row, findings=v) for row, v in zip(rows, values)], names
+    rows = [dataclasses.replace(row, findings=v) for row, v in zip(rows, values)]
+    return rows, names, notes
 
 
-def _column_places(table, renamed):
-    """{our name: position} of the columns there are."""
-    place = {}
-    for ours in KNOWN_COLUMNS:
-        theirs = renamed.get(ours, ours)
-        if ours == "view" and ours not in renamed and "view" not in table.header:
-            theirs = "view_position"
-        if theirs in table.header:
-            place[ours] = table.header.index(theirs)
-        elif ours in renamed:
-            raise BadData(
-                f"--columns={ours}={theirs}: {table.path} has no column {theirs}; "
-                f"it has {table.listed()}"
-            )
-        elif ours in ("image", "case_id"):
-            raise BadData(
-                f"{table.path} row 1: no column {ours}; it has {table.listed()}; "
-                f"name yours with --columns={ours}=..."
-            )
-    return place
-
-
-def _csv_row(where, fields, header, place, folder, finding_columns):
+def _csv_row(where, fields, header, place, folder, finding_columns, missing):
     """The `ImageRow`, or None if its image is left out."""
     value = {name: fields[i] for name, i in place.items()}
+    if missing.may_be_in(value.values()):
+        for name, text in value.items():
+            if name != "image":
+                value[name] = missing.read(where, header[place[name]], text, name)
+            if not as_text(text):  # of what nobody sees
+                value[name] = ""
     for name in ("image", "case_id"):
         if not value[name]:
             raise BadData(f"{where}: column {header[place[name]]} is blank")
     # tfds keeps one class name per line.
     value["label"] = " ".join(value.get("label", "").split())
     if value.get("split"):
-        if value["split"].lower() not in _SPLIT_NAMES:
+        split = as_text(value["split"]).lower()
+        if split not in _SPLIT_NAMES:
             raise BadData(f"{where}: split {value['split']} is not one of {', '.join(SPLITS)}")
-        value["split"] = _SPLIT_NAMES[value["split"].lower()]
+        value["split"] = _SPLIT_NAMES[split]
     file = folder.find(value["image"], where)
     value["image"] = folder.image_id(value["image"])
     ours = set(place.values())
@@ -196,3 +176,29 @@ def _csv_row(where, fields, header, place, folder, finding_columns):
         header[i]: field for i, field in enumerate(fields) if i not in ours and header[i] and field
     }
     return file and ImageRow(where=where, file=file, attributes=attributes, **value)
+
+
+def _shortened(rows, header, place, options):
+    """A note on patients whose numbers a spreadsheet shortened; "" if there are none.
+
+    Raises:
+      BadData: the number of a case was shortened, so that several cases would be one.
+    """
+    mixed_up = ["case_id"] + ["study_id"] * (options.group_by == "study")
+    for name in mixed_up if options.ids != LITERAL else ():
+        for row in rows:
+            text = getattr(row, name)
+            if is_shortened(text):
+                raise BadData(
+                    f"{row.where}: column {header[place[name]]} holds {text}, a number that a "
+                    "spreadsheet shortened: others may be shortened to the same; export ids as text, "
+                    f"or say --ids={LITERAL} if they are called so"
+                )
+    number = sum(is_shortened(row.patient_id) for row in rows)
+    if not number:
+        return ""
+    images = "image" if number == 1 else "images"
+    return (
+        f"{header[place['patient_id']]} was shortened by a spreadsheet, as 8.05E+37, so that several "
+        f"patients may pass for one: {number:,} {images}"
+    )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from data_builders.ids import alike, repr_of
 from micle_tf import console
 from micle_tf.data import prepare, report
 from micle_tf.data.image_sets import open_image_set
@@ -13,6 +14,7 @@ from micle_tf.data.reader import CaseIndex, CaseReader
 from micle_tf.data.targets import column_of, is_labelled
 from micle_tf.errors import BadInput
 
+VALIDATION_IS_TEST = "validation is the test split"  # how splits were made, in config.json
 _LISTED = 5  # of what was left out, and of what is there twice
 
 
@@ -33,6 +35,8 @@ class CaseData:
       superseded: name of the data that was made of the same files by an earlier version, which
         saw some pictures otherwise; "" where there is none.
       seen_otherwise: this is such data.
+      judged: {name of a split: the one that --eval_split means by it}, see `ImageSet`.
+      parts: the several joined; () for one.
     """
 
     name: str
@@ -46,10 +50,22 @@ class CaseData:
     synonyms: Mapping = dataclasses.field(default_factory=dict)
     superseded: str = ""
     seen_otherwise: bool = False
+    judged: Mapping = dataclasses.field(default_factory=dict)
+    parts: tuple = ()
+
+    @property
+    def facts(self):
+        """What must be the same when a run is resumed: {"data": name}, and how splits were made."""
+        otherwise = any(part.judged for part in self.parts or (self,))
+        return {"data": self.name} | ({"splits": VALIDATION_IS_TEST} if otherwise else {})
+
+    def judged_splits(self, eval_split):
+        """The names of the splits that --eval_split means."""
+        return [self.judged.get(name, name) for name in eval_split.split("+")]
 
     def open(self, split, flag="--train_split"):
         """The reader of a split, or of several joined by "+"; raises BadInput naming `flag`."""
-        names = split.split("+")
+        names = self.judged_splits(split) if flag == "--eval_split" else split.split("+")
         for name in names:
             if name not in self.index:
                 raise BadInput(f"{flag}={split}: {self.name} has {', '.join(self.index)}")
@@ -58,12 +74,13 @@ class CaseData:
         return _joined_reader([self.readers[name] for name in names])
 
 
-def open_cases(config, trained_on=""):
+def open_cases(config, trained_on="", splits_as_before=False):
     """Opens the dataset of a config, or the several ones; prepares them when needed.
 
     Args:
       config: `Config`; its fields from `dataset` to `max_pixels` say what and where.
       trained_on: see `prepare.open_prepared`.
+      splits_as_before: see `open_image_set`.
 
     Returns:
       `CaseData`.
@@ -74,7 +91,8 @@ def open_cases(config, trained_on=""):
       Stopped: the disk is full.
     """
     _check_data_dir(config)
-    parts = [_open_one(config, name, trained_on) for name in dataset_names(config)]
+    names = dataset_names(config)
+    parts = [_open_one(config, name, trained_on, splits_as_before) for name in names]
     return parts[0] if len(parts) == 1 else _joined(parts)
 
 
@@ -92,7 +110,7 @@ def check_cases(config):
     for name in names:
         if not is_own(name):
             raise BadInput(f"--dry_run: {name} is tensorflow_datasets' own: no files to check")
-    return [_case_data(prepare.check(config, name)) for name in names]
+    return [_case_data(prepare.check(config, name), config.ids) for name in names]
 
 
 def _check_data_dir(config):
@@ -100,12 +118,15 @@ def _check_data_dir(config):
         raise BadInput(f"--data_dir={config.data_dir}: prepared data lies on a local disk")
 
 
-def _open_one(config, name, trained_on):
+def _open_one(config, name, trained_on, splits_as_before):
     if is_own(name):
-        return _case_data(prepare.open_prepared(config, name, trained_on))
+        return _case_data(prepare.open_prepared(config, name, trained_on), config.ids)
     if config.group_by not in ("case", "image"):
         raise BadInput(f"--group_by={config.group_by}: every case of {name} is one image")
-    found = open_image_set(name, config.data_dir, config.manual_dir, ours=tuple(DATASETS))
+    found = open_image_set(
+        name, config.data_dir, config.manual_dir, tuple(DATASETS), config.mode == "pretrain",
+        splits_as_before,
+    )  # fmt: skip
     readers = {
         split: CaseReader(records, index, (found.image_feature,), numbers, turned=False)
         for split, (records, index, numbers) in found.splits.items()
@@ -118,11 +139,12 @@ def _open_one(config, name, trained_on):
         notes=tuple(found.notes),
         index={split: reader.index for split, reader in readers.items()},
         readers=readers,
+        judged=found.judged,
     )
 
 
-def _case_data(prepared):
-    check_patients(prepared.index, prepared.name)
+def _case_data(prepared, ids):
+    check_patients(prepared.index, prepared.name, ids)
     metadata = prepared.metadata
     return CaseData(
         name=prepared.name,
@@ -142,23 +164,35 @@ def _case_data(prepared):
     )
 
 
-def check_patients(index, name):
-    """Raises BadInput if a patient of a dataset is in two splits; takes milliseconds."""
+def check_patients(index, name, ids="alike"):
+    """Raises BadInput if a patient of a dataset is in two splits; takes milliseconds.
+
+    Args:
+      index: {split: CaseIndex}.
+      name: of the dataset.
+      ids: "alike", or "literal": spellings of a patient are as many patients.
+    """
+    same = alike if ids == "alike" else str
     first = {}
     for split, part in index.items():
         patients, places = np.unique(part.patient_id, return_index=True)
-        first[split] = dict(zip(patients[patients != ""].tolist(), places[patients != ""].tolist()))
+        known = zip(patients.tolist(), places.tolist())
+        first[split] = {same(patient): (patient, place) for patient, place in known if patient}
     splits = list(index)
     for i, one in enumerate(splits):
         for other in splits[:i]:
-            for patient in first[one].keys() & first[other].keys():
-                where = []
+            for key in first[one].keys() & first[other].keys():
+                where, spellings = [], []
                 for split in (other, one):
-                    image = index[split].first_image[first[split][patient]]
+                    patient, case = first[split][key]
+                    image = index[split].first_image[case]
                     where.append(f"{split} ({index[split].image_id[image]})")
+                    spellings.append(patient)
+                shown = " or ".join(dict.fromkeys(map(repr_of, spellings)))
+                advice = "; if they are two, say --ids=literal" if len(set(spellings)) > 1 else ""
                 raise BadInput(
-                    f"--dataset: patient {patient} of {name} is in {' and in '.join(where)}; "
-                    "a patient must stay in one split"
+                    f"--dataset: patient {shown} of {name} is in {' and in '.join(where)}; "
+                    f"a patient must stay in one split{advice}"
                 )
 
 
@@ -179,8 +213,14 @@ def _joined(parts):
         readers[split] = _joined_reader(made)
         index[split] = readers[split].index
     twice = report.identical_images(indices)
+    shared = report.identical_images(
+        [(part.name, index) for part in parts for index in part.index.values()]
+    )
     notes = ["several datasets are joined without their labels"]
     notes += [f"{part.name}: {note}" for part in parts for note in part.notes]
+    if shared:
+        pictures = console.count(len(shared), "picture")
+        notes.append(f"{pictures} in several of the joined datasets, as {_identical(shared[0])}")
     if twice:
         pictures = console.count(len(twice), "picture")
         notes.append(f"{pictures} in several splits of the joined data, as {_identical(twice[0])}")
@@ -196,6 +236,7 @@ def _joined(parts):
         if any(part.superseded for part in parts)
         else "",
         seen_otherwise=any(part.seen_otherwise for part in parts),
+        parts=tuple(parts),
     )
 
 
@@ -219,6 +260,17 @@ def _joined_reader(readers):
     if len(readers) == 1:
         return readers[0]
     return CaseReader.join(readers, CaseIndex.join([reader.index for reader in readers]))
+
+
+def labelled_images(data, split):
+    """[how many images of a split are labelled], of each of the datasets that are joined."""
+    found = []
+    for part in data.parts or (data,):
+        names = [name for name in split.split("+") if name in part.index]
+        indices = [part.index[name] for name in names]
+        labels = [index.findings if index.findings.size else index.class_label for index in indices]
+        found.append(sum(int(is_labelled(values).sum()) for values in labels))
+    return found
 
 
 # ---------------------------------------------------------------- for a person

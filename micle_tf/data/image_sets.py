@@ -47,6 +47,8 @@ class ImageSet:
       splits: {split: `ImageSplit`}: train, validation, test, then others by their own names.
       image_feature: name of the feature of a record that holds the encoded image.
       notes: one line each on what was decided for the user.
+      judged: {a name of the set's own: the split that it is here}, where a name means another
+        split to those who judge than to those who train.
     """
 
     name: str
@@ -54,9 +56,12 @@ class ImageSet:
     splits: dict
     image_feature: str
     notes: tuple
+    judged: dict
 
 
-def open_image_set(name, data_dir, manual_dir="", ours=()):
+def open_image_set(
+    name, data_dir, manual_dir="", ours=(), whole_train=False, splits_as_before=False
+):
     """Opens a set that tfds knows, or that lies prepared in data_dir; prepares it when needed.
 
     What is prepared, by whomever, is used as it is, TFRecord or array_record. Labels, and
@@ -66,13 +71,18 @@ def open_image_set(name, data_dir, manual_dir="", ours=()):
 
     A record is a case of one image, and case_id and image_id are its split and place there
     ("train-0000017"). A validation or test split that the set has not got is taken out of train
-    by the hash of the case_id, as for any other dataset here.
+    by the hash of the case_id, as for any other dataset here. But where a set has a validation
+    split and no test split, as ImageNet, its validation is the test split, and a tenth of train
+    is taken for validation, unless train is to be whole.
 
     Args:
       name: as tfds writes it: "cifar10", "imagenet2012_subset/1pct", "cifar10:3.0.2".
       data_dir: where prepared sets lie; "" for the default of tfds.
       manual_dir: files that must be fetched by hand lie here; "" for the default of tfds.
       ours: other names that --dataset takes, for the message.
+      whole_train: of a set with train and validation but no test, nothing is taken out of train.
+      splits_as_before: such a set's validation is validation, and test is taken out of train, as
+        for runs of versions before.
 
     Returns:
       `ImageSet`.
@@ -88,7 +98,12 @@ def open_image_set(name, data_dir, manual_dir="", ours=()):
     if not builder.info.splits:
         _prepare(name, builder, manual_dir)
         builder = _builder(name, data_dir, ours)
-    splits, notes = _our_splits(name, _splits(name, builder, image, label))
+    whole = _splits(name, builder, image, label)
+    if splits_as_before or not _judges_on_validation(whole):
+        (splits, notes), judged = _our_splits(name, whole), {}
+    else:
+        splits, notes = _with_validation_for_test(name, whole, whole_train)
+        judged = dict.fromkeys(_VALIDATION, "test")
     config = builder.builder_config
     return ImageSet(
         name=f"{builder.name}/{config.name}" if config else builder.name,
@@ -96,6 +111,7 @@ def open_image_set(name, data_dir, manual_dir="", ours=()):
         splits=splits,
         image_feature=image,
         notes=notes,
+        judged=judged,
     )
 
 
@@ -318,6 +334,24 @@ def _part(split, numbers):
         class_label=split.index.class_label[numbers],
     )
     return ImageSplit(split.records, index, numbers)
+
+
+def _judges_on_validation(whole):
+    """Whether a set has train and validation, but no test."""
+    return "train" in whole and "test" not in whole and bool(set(_VALIDATION) & whole.keys())
+
+
+def _with_validation_for_test(name, whole, whole_train):
+    """The splits of such a set, and notes."""
+    own = next(split for split in _VALIDATION if split in whole)
+    renamed = {"test" if split == own else split: part for split, part in whole.items()}
+    note = f"{name} has no test split: its {own} is the test split"
+    if whole_train:
+        order = ("train", "test")
+        others = {split: part for split, part in renamed.items() if split not in order}
+        return {split: renamed[split] for split in order} | others, (note,)
+    splits, _ = _our_splits(name, renamed)
+    return splits, (f"{note}, and a tenth of train the validation split",)
 
 
 def _our_splits(name, whole):

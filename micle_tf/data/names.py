@@ -47,6 +47,10 @@ def dataset_names(config):
     for flag in ("image_dir", "columns", "findings_column"):
         if getattr(config, flag) and not config.manifest:
             raise BadInput(f"--{flag}={getattr(config, flag)}: goes with --manifest=cases.csv")
+    if config.missing != "usual" and not config.manifest:
+        raise BadInput(f"--missing={config.missing}: goes with --manifest=cases.csv")
+    if config.ids != "alike" and not any(_has_ids(name) for name in names):
+        raise BadInput(f"--ids={config.ids}: {config.dataset} has no ids that somebody wrote")
     if config.findings and all(name.startswith("derm_cases/") for name in names):
         if not config.manifest:
             raise BadInput(
@@ -72,6 +76,10 @@ def is_own(name):
 def takes_manual_dir(name):
     """Whether a dataset is made from files that the user has in --manual_dir."""
     return name.partition("/")[2] not in _NO_FILES
+
+
+def _has_ids(name):
+    return is_own(name) and (takes_manual_dir(name) or name.endswith("/manifest"))
 
 
 def file_name(names):

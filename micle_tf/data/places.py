@@ -113,7 +113,8 @@ def remember(config, name, folder):
 
 def _made(config):
     """What cases were made of: several ways may lie prepared side by side."""
-    return config.group_by + ("" if config.labels_shared_by_case else ", labels apart")
+    apart = "" if config.labels_shared_by_case else ", labels apart"
+    return config.group_by + apart + ("" if config.ids == "alike" else f", ids {config.ids}")
 
 
 def _different(config, note):

@@ -88,7 +88,7 @@ def open_prepared(config, name, trained_on=""):
     config, known = places.recalled(config, name)
     if known:  # and its files are gone
         return _as_it_was(known)
-    configuration = _configuration(config, name)
+    configuration = configuration_of(config, name)
     if isinstance(configuration, str):  # rendered upright
         builder, old = _found(config.data_dir, name, configuration), None
         if builder.info.splits and "turned" not in report.read(builder.data_dir):
@@ -210,7 +210,7 @@ def check(config, name):
     if known:
         raise BadInput(f"--dry_run: the files of {name} are gone; say where with --manual_dir")
     with _bad_data_is_bad_input():
-        configuration = _configuration(config, name)
+        configuration = configuration_of(config, name)
         if isinstance(configuration, str):
             raise BadInput(f"--dry_run: {name} is rendered; there are no files to check")
         source = configuration.source
@@ -261,7 +261,7 @@ def _index_of(examples, num_findings):
 # ---------------------------------------------------------------- sources
 
 
-def _configuration(config, name):
+def configuration_of(config, name):
     """What tfds calls the configuration of the builder: a name, or an object with the source."""
     _, _, variant = name.partition("/")
     if not takes_manual_dir(name) and variant != "manifest":
@@ -269,14 +269,14 @@ def _configuration(config, name):
             raise BadInput(f"--group_by={config.group_by}: {name} is grouped by case")
         return variant
     options = ReadOptions(
-        config.group_by, config.labels_shared_by_case, BadImages(config.max_bad_images)
+        config.group_by, config.labels_shared_by_case, BadImages(config.max_bad_images), config.ids
     )
     images = ImageOptions(*(getattr(config, f.name) for f in dataclasses.fields(ImageOptions)))
     with _bad_data_is_bad_input(), _no_garbage_collection():
         if variant == "manifest":
             source = read_manifest(
                 config.manifest, config.image_dir, config.columns, findings=config.findings,
-                findings_column=config.findings_column, options=options,
+                findings_column=config.findings_column, options=options, missing=config.missing,
             )  # fmt: skip
         else:
             folder = os.path.expanduser(config.manual_dir) or places.default_manual_dir(

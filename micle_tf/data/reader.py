@@ -7,7 +7,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from data_builders.splits import STAND_IN
+from data_builders.splits import STAND_INS
 from micle_tf import console
 from micle_tf.data.records import JoinedRecords
 
@@ -60,9 +60,10 @@ class CaseIndex:
 
     @property
     def num_patients(self):
-        """How many patients are known by name; a case that stands for one is none."""
+        """How many patients are known by name; a case or study that stands for one is none."""
         known = np.unique(self.patient_id[self.patient_id != ""])
-        return len(known) - int(np.char.startswith(known, STAND_IN).sum())
+        stand_ins = sum(int(np.char.startswith(known, text).sum()) for text in STAND_INS)
+        return len(known) - stand_ins
 
     @property
     def patient_number(self):

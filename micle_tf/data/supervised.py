@@ -4,12 +4,14 @@ import dataclasses
 
 import numpy as np
 
+from data_builders.splits import SPLITS
 from micle_tf import console
-from micle_tf.data.reader import CaseReader
+from micle_tf.data.reader import CaseIndex, CaseReader
 from micle_tf.data.targets import choose_labelled, is_labelled
 from micle_tf.errors import BadInput
 
 SELECTION_SPLIT = "validation"
+_LISTED = 5  # names of classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +46,7 @@ def labelled_splits(config, data, targets):
     Raises:
       BadInput: splits that overlap, or one without labels to work on.
     """
-    train, judged = config.train_split.split("+"), config.eval_split.split("+")
+    train, judged = config.train_split.split("+"), data.judged_splits(config.eval_split)
     if SELECTION_SPLIT in train:
         raise BadInput(f"--train_split={config.train_split}: {SELECTION_SPLIT} chooses the model")
     if set(judged) & set(train):
@@ -63,6 +65,7 @@ def labelled_splits(config, data, targets):
                 f"--mode={config.mode}: {SELECTION_SPLIT} and {config.train_split} of {data.name} "
                 "have no class in common"
             )
+        _say_what_is_not_learned(config, data, targets, splits)
     train = splits["train"]
     cases = len(np.unique(train.reader.index.case_of_image[train.images]))
     console.say(
@@ -73,9 +76,57 @@ def labelled_splits(config, data, targets):
 
 
 def _open(config, data, targets, name, fraction=1.0, flag="--train_split"):
+    _refuse_few_patients(config, data, name, flag)
     reader = data.open(name, flag)
     labels = targets.labels(data, reader.index)
     if not is_labelled(labels).any():
         raise BadInput(f"--mode={config.mode}: no image of {name} in {data.name} is labelled")
     images = choose_labelled(labels, reader.index, fraction, config.seed)
     return LabelledSplit(name, reader, labels, images)
+
+
+def _refuse_few_patients(config, data, name, flag):
+    """Raises BadInput if a split is not there since there are too few patients to make it."""
+    known = {split for split in SPLITS if split in data.index}
+    if (
+        set(data.judged_splits(name) if flag == "--eval_split" else name.split("+")) - known
+        == set()
+    ):
+        return
+    index = CaseIndex.join(list(data.index.values()))
+    units = index.num_patients or len(np.unique(index.patient_number))
+    if name in SPLITS and units < len(SPLITS):
+        noun = "patient" if index.num_patients else "case"
+        raise BadInput(
+            f"--mode={config.mode}: {data.name} has no {name} split: it is of "
+            f"{console.count(units, noun)}, whose images stay in one split; train, validation and "
+            "test want three at least"
+        )
+    if name == SELECTION_SPLIT:  # which nobody typed
+        raise BadInput(
+            f"--mode={config.mode}: {data.name} has no {name} split to choose the model on; it has "
+            f"{', '.join(data.index)}"
+        )
+
+
+def _say_what_is_not_learned(config, data, targets, splits):
+    """Names classes that a split has no labelled image of; raises BadInput if train has but one."""
+    there = {
+        split.name: set(split.labels[split.images].tolist()) for split in dict(splits).values()
+    }
+    train = splits["train"].name
+    if len(there[train]) == 1:
+        (only,) = there[train]
+        raise BadInput(
+            f"--mode={config.mode}: all labelled images of {train} in {data.name} are of one class, "
+            f"{targets.names[only]}: there is nothing to tell apart"
+        )
+    for split, classes in there.items():
+        lacking = [name for k, name in enumerate(targets.names) if k not in classes]
+        if lacking:
+            more = f" and {len(lacking) - _LISTED} more" if len(lacking) > _LISTED else ""
+            what = "cannot be learned" if split == train else "does not count there"
+            console.say(
+                f"note: no labelled image in {split} of {', '.join(lacking[:_LISTED])}{more}, which "
+                f"{what}"
+            )

@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 
 from data_builders.case_builder import NOT_MENTIONED, UNCERTAIN
+from data_builders.ids import as_text
 from data_builders.tables import one_of
 from micle_tf.errors import BadInput
 
@@ -132,14 +133,17 @@ class Targets:
                 if column is not None:
                     stated[:, k] = self._judged(index.findings, column)
             return stated
-        unknown = [name for name in data.class_names if name not in self.names]
+        number = {as_text(name): k for k, name in enumerate(self.names)}
+        number |= {name: k for k, name in enumerate(self.names)}
+        places = {name: number.get(name, number.get(as_text(name))) for name in data.class_names}
+        unknown = [name for name, place in places.items() if place is None]
         if unknown and not self.has_rest:
             raise BadInput(
                 f"{flag}: {data.name} has the class {unknown[0]}, which the classifier does not "
                 f"know; it knows {_listed(self.names)}"
             )
-        number = {name: k for k, name in enumerate(self.names)}
-        new = [number.get(name, len(self.names) - 1) for name in data.class_names] + [-1]
+        rest = len(self.names) - 1
+        new = [rest if place is None else place for place in places.values()] + [-1]
         return np.array(new, np.int64)[index.class_label]
 
     def _judged(self, findings, column):
@@ -160,7 +164,8 @@ def column_of(data, name):
     for known in (name, data.synonyms.get(name)):
         if known in data.finding_names:
             return data.finding_names.index(known)
-    alike = [k for k, there in enumerate(data.finding_names) if there.lower() == name.lower()]
+    same = lambda text: as_text(text).casefold()
+    alike = [k for k, there in enumerate(data.finding_names) if same(there) == same(name)]
     return alike[0] if alike else None
 
 

@@ -2,14 +2,16 @@
 
     python -m micle_tf.evaluation.compare RUN_A RUN_B
 
-Both runs hold a predictions.csv of the same images. Each resample draws patients once and
+Both runs hold a predictions.csv of the same images, or --common takes those that they share. Each resample draws patients once and
 judges both runs on them, so that what is easy or hard about a patient cancels out: the
 interval of the difference is narrower than those of the two runs suggest.
 """
 
 import argparse
+import collections
 import csv
 import io
+import json
 import math
 import os
 import sys
@@ -26,33 +28,31 @@ _IDS = ("level", "case_id", "patient_id", "image_id")
 _FINDING = {"1": 1, "0": 0, "-1": -1, "-2": -2}
 
 
-def compare(run_a, run_b, samples=1000, seed=0):
+def compare(run_a, run_b, samples=1000, seed=0, common=False, allow_seen=False):
     """Differences B - A of all metrics, with 95 % intervals.
 
     Args:
       run_a, run_b: run directories, local or paths of `tf.io.gfile`, with a predictions.csv of the
-        same rows and names.
+        same names and, in any order, the same rows.
       samples: resamples of patients (of cases, where no patient is known).
       seed: of the resampling.
+      common: compare on the rows that both have, with the same label, and leave out the others.
+      allow_seen: compare also where one of the two learned from what it was judged on.
 
     Returns:
       {"case/top1": (difference, low, high), ...}, names as in result.json.
 
     Raises:
       BadInput: a file is missing or damaged, or the two are not of the same rows, labels and
-        names.
+        names, or share none; or one learned from images that it was judged on, labels and all.
     """
     rows_a, names, multilabel = read_predictions(run_a)
     rows_b, names_b, multilabel_b = read_predictions(run_b)
     if (names, multilabel) != (names_b, multilabel_b):
         raise BadInput(f"{run_b}: predicts other classes or findings than {run_a}")
-    same = all(
-        rows_a.keys() == rows_b.keys() and np.array_equal(rows_a[level][part], rows_b[level][part])
-        for level in rows_a
-        for part in ("ids", "label")
-    )
-    if not same:
-        raise BadInput(f"{run_b}: its predictions.csv is of other images or labels than {run_a}'s")
+    for run in dict.fromkeys((run_a, run_b)):
+        _refuse_seen(run, allow_seen)
+    rows_a, rows_b = _matched(run_a, rows_a, run_b, rows_b, common)
     metrics_of = findings_metrics if multilabel else classification_metrics
     found = {}
     for level, rows in rows_a.items():
@@ -74,6 +74,75 @@ def compare(run_a, run_b, samples=1000, seed=0):
             )
         found |= {name: (value, *ends[name]) for name, value in difference(*arguments).items()}
     return found
+
+
+def _refuse_seen(run, allowed):
+    """Raises BadInput if a run's result.json says that it learned from what it was judged on."""
+    try:
+        result = json.loads(_read_bytes(os.path.join(run, "result.json")))
+        if "seen" not in result:  # of an earlier version
+            console.say(f"note: what {run} had seen before it was judged cannot be checked")
+            return
+        learned, judged = (result["seen"][name]["images"] for name in ("learned", "judged"))
+    except (BadInput, ValueError, KeyError, TypeError):  # predictions alone
+        return
+    if learned:
+        what = f"{learned:,} of the {judged:,} images that it was judged on"
+        if not allowed:
+            raise BadInput(
+                f"{run}: learned from {what}, labels and all, which is no comparison; judge it on "
+                "others, or go on with --allow_seen"
+            )
+        console.say(f"warning: {run} learned from {what}")
+
+
+def _matched(run_a, rows_a, run_b, rows_b, common):
+    """The rows of both runs in the same order, those of B brought into that of A.
+
+    Cases are the same if their images are.
+    """
+    parts, counts = {}, []
+    images = [_images_of_cases(rows) for rows in (rows_a, rows_b)]
+    different = rows_a.keys() != rows_b.keys()
+    for level in [level for level in rows_a if level in rows_b]:
+        a, b = rows_a[level], rows_b[level]
+        place = {tuple(ids): k for k, ids in enumerate(b["ids"][:, [1, 3]].tolist())}
+        found = np.array([place.get(tuple(ids), -1) for ids in a["ids"][:, [1, 3]].tolist()])
+        for k, case in enumerate(a["ids"][:, 1].tolist() if level == "case" else ()):
+            if images[0].get(case) != images[1].get(case):
+                found[k] = -1
+        there = found >= 0
+        same = a["label"] == b["label"][found]
+        alike = there & (same if same.ndim == 1 else same.all(axis=1))
+        relabelled = int((there & ~alike).sum())
+        counts.append(
+            f"of {len(found):,} {level}s in A and {len(place):,} in B {int(alike.sum()):,} are the same"
+            + (f", {relabelled:,} have another label" if relabelled else "")
+        )
+        different = different or not alike.all() or len(place) != len(found)
+        parts[level] = (
+            {name: values[alike] for name, values in a.items()},
+            {name: values[found[alike]] for name, values in b.items()},
+        )
+    if different and not common:
+        raise BadInput(
+            f"{run_b}: its predictions.csv is of other images or labels than {run_a}'s: "
+            f"{'; '.join(counts) or 'no level in common'}; --common compares these"
+        )
+    if common:
+        parts = {level: pair for level, pair in parts.items() if len(pair[0]["label"])}
+        if not parts:
+            raise BadInput(f"--common: {run_a} and {run_b} share no image with the same label")
+        console.say(f"on what both have: {'; '.join(counts)}")
+    return tuple({level: pair[k] for level, pair in parts.items()} for k in (0, 1))
+
+
+def _images_of_cases(rows):
+    """{case_id: [image_id], sorted} of a run's rows; {} where there are no images."""
+    found = collections.defaultdict(list)
+    for ids in rows["image"]["ids"].tolist() if "image" in rows else ():
+        found[ids[1]].append(ids[3])
+    return {case: sorted(images) for case, images in found.items()}
 
 
 def read_predictions(run):
@@ -116,9 +185,13 @@ def read_predictions(run):
     return levels, names, multilabel
 
 
+def _read_bytes(path):
+    return _read_remote(path) if "://" in path else _read_local(path)
+
+
 def _read_text(path):
     try:
-        return (_read_remote(path) if "://" in path else _read_local(path)).decode()
+        return _read_bytes(path).decode()
     except UnicodeDecodeError as error:
         line = 1 + error.object[: error.start].count(b"\n")
         raise BadInput(f"{path} row {line}: damaged (not UTF-8 text)") from None
@@ -184,6 +257,10 @@ def main(argv):
         parser.add_argument("run_b")
         parser.add_argument("--samples", type=int, default=1000, help="resamples of patients")
         parser.add_argument("--seed", type=int, default=0, help="of the resampling")
+        parser.add_argument("--common", action="store_true", help="only the rows that both have")
+        parser.add_argument(
+            "--allow_seen", action="store_true", help="also where one learned from what is judged"
+        )
         arguments = parser.parse_args(argv)
         if arguments.samples < 1 or arguments.seed < 0:
             raise BadInput("--samples: at least 1; --seed: at least 0")

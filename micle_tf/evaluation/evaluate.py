@@ -3,13 +3,20 @@
 import dataclasses
 import time
 
+import numpy as np
+
 from micle_tf import console
 from micle_tf.data import cases
+from micle_tf.data.earlier import flags_of_before, what_changed
+from micle_tf.data.names import dataset_names
+from micle_tf.data.seen import Seen
 from micle_tf.data.supervised import SELECTION_SPLIT
-from micle_tf.data.targets import column_of
+from micle_tf.data.targets import column_of, is_labelled
 from micle_tf.errors import BadInput
 from micle_tf.evaluation import predictions
 from micle_tf.evaluation.classifier import open_classifier
+from micle_tf.evaluation.overlap import check, overlap_of
+from micle_tf.run_names import same_data
 from micle_tf.training import state
 from micle_tf.training.inference import predict_images, traced
 
@@ -42,7 +49,8 @@ def evaluate(config):
                 f"--findings={config.findings}: the classifier predicts "
                 f"{', '.join(classifier.names)}; leave the flag out"
             )
-    data = cases.open_cases(config, classifier.data)
+    data = cases.open_cases(config, classifier.data, _splits_as_before(config, classifier))
+    _refuse_other_reading(config, classifier, data)
     for line in cases.describe(data):
         console.say(line)
     reader = data.open(config.eval_split, "--eval_split")
@@ -53,19 +61,24 @@ def evaluate(config):
     labels = targets.labels(data, reader.index, flag)
     if data.finding_names:
         _say_which_findings(data, targets)
-    learned = set(classifier.config.train_split.split("+")) & set(config.eval_split.split("+"))
+    judged = data.judged_splits(config.eval_split)
+    learned = set(classifier.config.train_split.split("+")) & set(judged)
     if data.name == classifier.data:
         if learned:
             console.say(f"warning: the classifier was trained on {'+'.join(sorted(learned))}")
-        if SELECTION_SPLIT in config.eval_split.split("+"):
+        if SELECTION_SPLIT in judged:
             console.say(f"warning: {SELECTION_SPLIT} chose the model, which flatters it")
     console.say(f"weights: {classifier.weights}")
-    facts = {
-        "data": data.name,
+    facts = data.facts | {
         "targets": targets.to_json(),
         "weights": state.identify_weights(classifier.checkpoint),
     }
     run = state.RunDirectory(config.model_dir, config, facts, data.superseded)
+    overlap = None
+    if run.status() != state.FINISHED:
+        images = np.flatnonzero(is_labelled(labels))
+        overlap = overlap_of(Seen.read(config.checkpoint), data, config.eval_split, images)
+        check(overlap, config.checkpoint, config.allow_seen)
     with run.claimed() as status:
         if status == state.FINISHED:
             return predictions.finished_before(run)
@@ -83,7 +96,28 @@ def evaluate(config):
         return predictions.finish(
             run, config, data, targets, levels,
             method=trained["method"], steps=trained["steps"], seconds=time.monotonic() - started,
+            seen=overlap.to_json(),
         )  # fmt: skip
+
+
+def _refuse_other_reading(config, classifier, data):
+    """Raises BadInput if an earlier run was trained on these files, which are read otherwise now."""
+    if data.name == classifier.data or not same_data(classifier.config, config):
+        return
+    flags = flags_of_before(config, classifier.data)
+    if flags:
+        raise BadInput(
+            f"--checkpoint={config.checkpoint}: was trained on {classifier.data}, and the same "
+            f"files are {data.name} now: {what_changed(flags)}"
+        )
+
+
+def _splits_as_before(config, classifier):
+    """Whether the data is to be split as versions before did, as when the classifier was trained."""
+    if state.splits_were_made_before(config.model_dir):
+        return True
+    same = dataset_names(config) == dataset_names(classifier.config)
+    return same and state.splits_were_made_before(classifier.run)
 
 
 def _say_which_findings(data, targets):

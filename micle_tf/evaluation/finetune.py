@@ -10,11 +10,13 @@ from micle_tf import console
 from micle_tf.class_weights import balanced_class_weights, balanced_finding_weights
 from micle_tf.data import cases, pipeline, sampling
 from micle_tf.data.augment import Augmentation
+from micle_tf.data.seen import keep
 from micle_tf.data.supervised import SELECTION_SPLIT, labelled_splits
 from micle_tf.data.targets import Targets, is_labelled
 from micle_tf.errors import BadInput
 from micle_tf.evaluation import predictions
 from micle_tf.evaluation.classifier import activation, build_models, logits_of
+from micle_tf.evaluation.overlap import seen_before
 from micle_tf.losses import masked_sigmoid_cross_entropy, softmax_cross_entropy
 from micle_tf.models.resnet import freeze_through
 from micle_tf.training import loop, state
@@ -60,7 +62,8 @@ def finetune(config):
     strategy = strategies.make_strategy(config)
     workers = Workers(strategy, Cluster.of(config))
     replicas = strategy.num_replicas_in_sync
-    data = workers.chief_first(lambda: cases.open_cases(config))
+    as_before = state.splits_were_made_before(config.model_dir)
+    data = workers.chief_first(lambda: cases.open_cases(config, splits_as_before=as_before))
     for line in cases.describe(data):
         console.say(line)
     targets = Targets.of_config(config, data)
@@ -72,9 +75,12 @@ def finetune(config):
     check_profile(config, schedule.total_steps)
     console.say(f"devices: {strategies.describe(strategy)}, {config.precision}")
     console.say(f"model: {describe_models(config, models)}")
-    facts = {"replicas": replicas, "data": data.name, "targets": targets.to_json()}
+    facts = {"replicas": replicas, **data.facts, "targets": targets.to_json()}
     run = state.RunDirectory(config.model_dir, config, facts, data.superseded)
-    unstarted = run.status() != state.FINISHED and not run.has_checkpoint()
+    finished, seen, overlap = run.status() == state.FINISHED, None, None
+    if not finished:
+        seen, overlap = seen_before(config, data, splits)
+    unstarted = not finished and not run.has_checkpoint()
     if config.checkpoint and unstarted:
         weights = _restore(config, models, strategy)
         console.say(f"weights: {state.describe_weights(config.checkpoint, weights)}")
@@ -93,6 +99,8 @@ def finetune(config):
             f"images; best {training.validation.metric} on {SELECTION_SPLIT}, every "
             f"{training.validation.every_steps:,} steps"
         )
+        if workers.is_chief:
+            keep(run, seen)
         values = loop.train(training, config, strategy, run, workers)
         if workers.is_chief:
             console.say(f"best: step {values['best_step']:,} of {values['steps']:,}")
@@ -108,7 +116,7 @@ def finetune(config):
                 run, config, data, targets, levels,
                 method="finetune" if config.checkpoint else "supervised",
                 steps=values["steps"], seconds=values["seconds"],
-                metrics={name: values["best_value"]},
+                metrics={name: values["best_value"]}, seen=overlap.to_json(),
             )  # fmt: skip
         workers.part()
     return state.read_result(run.path, "--model_dir") if workers.is_chief else None

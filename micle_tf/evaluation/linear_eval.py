@@ -9,9 +9,11 @@ import tensorflow as tf
 
 from micle_tf import console
 from micle_tf.data import cases
+from micle_tf.data.seen import keep
 from micle_tf.data.supervised import SELECTION_SPLIT, labelled_splits
 from micle_tf.data.targets import Targets
 from micle_tf.evaluation import predictions
+from micle_tf.evaluation.overlap import seen_before
 from micle_tf.evaluation.linear_probe import train_linear_head
 from micle_tf.files import renamed_when_whole
 from micle_tf.training import state
@@ -40,14 +42,16 @@ def linear_eval(config):
     """
     # ------------------------------------------------------------ data, encoder, run directory
     strategies.set_precision(config.precision)
-    data = cases.open_cases(config)
+    data = cases.open_cases(
+        config, splits_as_before=state.splits_were_made_before(config.model_dir)
+    )
     for line in cases.describe(data):
         console.say(line)
     targets = Targets.of_config(config, data)
     splits = labelled_splits(config, data, targets)
     keras.utils.set_random_seed(config.seed)
     encoder = build_encoder(config, batch_norm(1, config.precision))
-    facts = {"data": data.name, "targets": targets.to_json()}
+    facts = data.facts | {"targets": targets.to_json()}
     if config.checkpoint:
         weights = state.restore_models(config.checkpoint, encoder=encoder)
         facts["weights"] = state.identify_weights(weights)
@@ -57,10 +61,14 @@ def linear_eval(config):
     else:
         console.say(f"weights: random, seed {config.seed}")
     run = state.RunDirectory(config.model_dir, config, facts, data.superseded)
+    seen, overlap = None, None
+    if run.status() != state.FINISHED:
+        seen, overlap = seen_before(config, data, splits)
     with run.claimed() as status:
         if status == state.FINISHED:
             return predictions.finished_before(run)
         console.say(f"run: {run.path}")
+        keep(run, seen)
 
         # ------------------------------------------------------------ features
         started = time.monotonic()
@@ -94,7 +102,7 @@ def linear_eval(config):
             run, config, data, targets, levels,
             method="linear" if config.checkpoint else "random",
             steps=chosen["steps"], seconds=time.monotonic() - started,
-            metrics={"validation/loss": chosen["validation_loss"]},
+            metrics={"validation/loss": chosen["validation_loss"]}, seen=overlap.to_json(),
         )  # fmt: skip
 
 

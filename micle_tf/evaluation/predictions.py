@@ -130,7 +130,7 @@ def finish(run, config, data, targets, levels, **result):
       data: `CaseData` that the levels are of.
       targets: `Targets`.
       levels: of `prediction_levels`.
-      **result: method, steps, seconds, and `metrics` to put before the others.
+      **result: method, steps, seconds, seen, and `metrics` to put before the others.
 
     Returns:
       The content of result.json.

@@ -9,6 +9,7 @@ import tensorflow as tf
 from micle_tf import console, monitors
 from micle_tf.data import cases, pipeline, sampling
 from micle_tf.data.augment import Augmentation
+from micle_tf.data.seen import UNLABELLED, Seen, keep
 from micle_tf.data.targets import is_labelled
 from micle_tf.errors import BadInput
 from micle_tf.files import renamed_when_whole
@@ -37,7 +38,8 @@ def pretrain(config):
       config: `Config` with every field decided, `model_dir` too.
 
     Returns:
-      The content of result.json; None on a worker that is not the chief.
+      The content of result.json and, of each dataset, `labelled_images`: the number in
+      `train_split`; None on a worker that is not the chief.
 
     Raises:
       BadInput: the data, the batch, the devices or the run directory do not fit.
@@ -46,7 +48,8 @@ def pretrain(config):
     strategies.set_precision(config.precision)
     strategy = strategies.make_strategy(config)
     workers = Workers(strategy, Cluster.of(config))
-    data = workers.chief_first(lambda: cases.open_cases(config))
+    as_before = state.splits_were_made_before(config.model_dir)
+    data = workers.chief_first(lambda: cases.open_cases(config, splits_as_before=as_before))
     reader = data.open(config.train_split)
     for line in cases.describe(data):
         console.say(line)
@@ -77,7 +80,7 @@ def pretrain(config):
     )
     run = state.RunDirectory(
         config.model_dir, config,
-        {"replicas": strategy.num_replicas_in_sync, "data": data.name}, data.superseded,
+        {"replicas": strategy.num_replicas_in_sync, **data.facts}, data.superseded,
     )  # fmt: skip
     if config.checkpoint and run.status() != state.FINISHED and not run.has_checkpoint():
         weights = state.restore_models(config.checkpoint, **models)
@@ -87,8 +90,11 @@ def pretrain(config):
     with workers.claimed(run) as status:
         if status == state.FINISHED:
             console.say(f"finished before: {run.path}")
-            return state.read_result(run.path, "--model_dir")
+            return _result(run, config, data)
         console.say(f"run: {run.path}, {total_steps:,} steps of {config.train_batch_size} pairs")
+        if workers.is_chief:
+            seen = Seen.before(config.checkpoint)
+            keep(run, seen.add(UNLABELLED, data, config.train_split))
         console.say("shown: loss/chance's, accuracy/chance's, images per second, wait for input")
         if workers.is_chief and not tf.io.gfile.exists(run.file("positive_pairs.png")):
             show_pairs(run, dataset)
@@ -105,7 +111,12 @@ def pretrain(config):
                 intervals={},
             )
         workers.part()
-    return state.read_result(run.path, "--model_dir") if workers.is_chief else None
+    return _result(run, config, data) if workers.is_chief else None
+
+
+def _result(run, config, data):
+    labelled = cases.labelled_images(data, config.train_split)
+    return state.read_result(run.path, "--model_dir") | {"labelled_images": labelled}
 
 
 def check_batch(config, index, replicas):

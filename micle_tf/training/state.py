@@ -10,6 +10,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from micle_tf.config import Config
+from micle_tf.data.earlier import flags_of_before, what_changed
 from micle_tf.data.report import SEEN_OTHERWISE
 from micle_tf.errors import BadInput
 from micle_tf.files import finite, reason_of, write_json, write_text
@@ -124,6 +125,13 @@ class RunDirectory:
                     f"the data is {self._facts['data']} now: choose another directory, or finish "
                     "the run with the version that began it"
                 )
+        if different == ["data"] and not changed and old_facts.get("data"):
+            flags = flags_of_before(self._config, old_facts["data"])
+            if flags:
+                raise BadInput(
+                    f"--model_dir={self.path}: holds a run on {old_facts['data']}, and the data is "
+                    f"{self._facts['data']} now: {what_changed(flags)}; or choose another directory"
+                )
         changed += [
             f"{name} ({old_facts.get(name)} there, {self._facts[name]} now)" for name in different
         ]
@@ -171,11 +179,14 @@ class RunDirectory:
         if kept != lines:
             write_text(path, "".join(kept))
 
-    def finish(self, *, mode, dataset, method, steps, seconds, metrics, intervals):
-        """Writes result.json, whose presence says that the run is finished."""
+    def finish(self, *, mode, dataset, method, steps, seconds, metrics, intervals, **more):
+        """Writes result.json, whose presence says that the run is finished.
+
+        `more` is what only some modes have to say: seen.
+        """
         result = dict(
             mode=mode, dataset=dataset, method=method, steps=steps, seconds=round(seconds, 1),
-            metrics=metrics, intervals=intervals,
+            metrics=metrics, intervals=intervals, **more,
         )  # fmt: skip
         write_json(self.file("result.json"), result)
         return result
@@ -231,6 +242,16 @@ def describe_weights(run, path):
     """ "runs/a, step 500" of one of a run's checkpoints and, if that is not finished, a word on it."""
     step = step_of(path)
     return f"{run}, step {step:,}" + ("" if is_finished(run) else " (of an unfinished run)")
+
+
+def splits_were_made_before(run):
+    """Whether a run began when tensorflow_datasets' sets were split otherwise.
+
+    See `image_sets.open_image_set`.
+    """
+    if not tf.io.gfile.exists(os.path.join(run, "config.json")):
+        return False
+    return "splits" not in read_config(run, "--model_dir")[1]
 
 
 def is_finished(run):

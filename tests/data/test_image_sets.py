@@ -1,5 +1,6 @@
 import errno
 import io
+import json
 import os
 import pathlib
 
@@ -10,12 +11,14 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import downloader
 
 from data_builders.splits import choose_split
+from micle_tf import cli
 from micle_tf.config import Config
 from micle_tf.data import cases, decode, pipeline
 from micle_tf.data.augment import Augmentation
 from micle_tf.data.image_sets import open_image_set
 from micle_tf.data.reader import CaseIndex, CaseReader
 from micle_tf.errors import BadInput, Stopped
+from tests.generated_cases import TINY
 
 FORMATS = ("tfrecord", "array_record")
 COLOURS = ["azure", "brown", "cyan"]
@@ -196,6 +199,115 @@ def test_a_set_without_its_code(tmp_path, file_format):
             for example, image, label in zip(examples, images, labels, strict=True):
                 np.testing.assert_array_equal(image, np.repeat(example["scan"], 3, axis=2))
                 assert label == example["kind"]
+
+
+class NoTest(TinyTiles, skip_registration=True):
+    """As ImageNet: train and validation, and no test."""
+
+    def _split_generators(self, dl_manager):
+        return {
+            "train": self._generate_examples(0, 60),
+            "validation": self._generate_examples(60, 80),
+        }
+
+
+@pytest.fixture(scope="module")
+def no_test(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("no_test")
+    prepared(NoTest, folder)
+    return folder
+
+
+def numbers_of(found):
+    """{split: (split of the set, numbers there)}."""
+    ids = {split: part.index.case_id.tolist() for split, part in found.splits.items()}
+    return {
+        split: (
+            {name.partition("-")[0] for name in names},
+            [int(n.partition("-")[2]) for n in names],
+        )
+        for split, names in ids.items()
+    }
+
+
+def test_validation_is_the_test_split_where_there_is_none(no_test):
+    """To choose, a tenth of train is taken by the hash; pretraining takes all of it."""
+    validation = [n for n in range(60) if choose_split(f"case train-{n:07d}") == "validation"]
+    found = open_image_set("no_test", str(no_test))
+    assert numbers_of(found) == {
+        "train": ({"train"}, [n for n in range(60) if n not in validation]),
+        "validation": ({"train"}, validation),
+        "test": ({"validation"}, list(range(20))),
+    }
+    assert validation and len(validation) < 15
+    assert found.judged["validation"] == "test"
+    note = "no_test has no test split: its validation is the test split"
+    assert found.notes == (f"{note}, and a tenth of train the validation split",)
+    whole = open_image_set("no_test", str(no_test), whole_train=True)
+    assert numbers_of(whole) == {
+        "train": ({"train"}, list(range(60))),
+        "test": ({"validation"}, list(range(20))),
+    }
+    assert whole.notes == (note,)
+    before = open_image_set("no_test", str(no_test), splits_as_before=True)
+    test = [n for n in range(60) if choose_split(f"case train-{n:07d}") == "test"]
+    assert numbers_of(before)["test"] == ({"train"}, test)
+    assert numbers_of(before)["validation"] == ({"validation"}, list(range(20)))
+    assert before.judged == {}
+
+
+def test_sets_with_a_test_split_are_split_as_they_were(tiles):
+    for options in ({}, {"whole_train": True}, {"splits_as_before": True}):
+        found = open_image_set("tiny_tiles", str(tiles["tfrecord"]), **options)
+        assert {split: part.index.num_cases for split, part in found.splits.items()} == {
+            "train": 51, "validation": 9, "test": 20,
+        }  # fmt: skip
+        assert found.judged == {}
+
+
+def test_the_whole_chain_on_a_set_without_test(no_test, tmp_path, monkeypatch, capsys):
+    """Which split was read is told by what result.json and predictions.csv say."""
+    monkeypatch.chdir(tmp_path)
+    data = ["--dataset=no_test", f"--data_dir={no_test}", "--image_size=16"]
+    pretrain = [
+        "--mode=pretrain",
+        *data,
+        *TINY,
+        "--method=simclr",
+        "--train_steps=1",
+        "--model_dir=run",
+    ]
+    few = ["--bootstrap_samples=10"]
+    assert cli.main([*pretrain, "--knn_every=1steps"]) == 0
+    judged = {}
+    for split in ("test", "validation"):
+        flags = ["--mode=linear_eval", "--checkpoint=run", f"--eval_split={split}", *few]
+        assert cli.main([*flags, f"--model_dir={split}"]) == 0
+        shown = capsys.readouterr().out
+        assert "note: no_test has no test split: its validation is the test split" in shown
+        assert "which flatters it" not in shown
+        judged[split] = (tmp_path / split / "predictions.csv").read_text()
+    assert judged["test"] == judged["validation"] and judged["test"].count("validation-0000") == 60
+    flags = ["--mode=evaluate", "--checkpoint=test", "--eval_split=validation", *few]
+    assert cli.main([*flags, "--model_dir=again"]) == 0
+    assert "which flatters it" not in capsys.readouterr().out
+    assert (tmp_path / "again/predictions.csv").read_text() == judged["test"]
+    for run in ("run", "test", "again"):
+        facts = json.loads((tmp_path / run / "config.json").read_text())
+        assert facts["splits"] == "validation is the test split"
+
+    # A run that began before keeps the splits that it had: 42 images in train, not 60.
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    del config["splits"]
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/config.json").write_text(json.dumps(config | {"model_dir": "old"}))
+    assert cli.main([*pretrain[:-1], "--model_dir=old"]) == 0
+    assert "train: patients not known, 4" in capsys.readouterr().out
+    assert "splits" not in json.loads((tmp_path / "old/config.json").read_text())
+    # And who is judged after it began with the new ones.
+    flags = ["--mode=linear_eval", "--checkpoint=old", *few, "--model_dir=new"]
+    assert cli.main(flags) == 0
+    assert (tmp_path / "new/predictions.csv").read_text().count("validation-0000") == 60
 
 
 def test_a_set_that_is_not_prepared_is_prepared_in_silence(tmp_path, capfd):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from micle_tf.config import Config
+from micle_tf.data.cases import CaseData
 from micle_tf.data.supervised import labelled_splits
 from micle_tf.data.targets import Targets
 from micle_tf.errors import BadInput
@@ -26,10 +27,8 @@ def make_data(labels, class_names=("a", "b"), finding_names=()):
         split: types.SimpleNamespace(index=index(np.array(found)))
         for split, found in labels.items()
     }
-    return types.SimpleNamespace(
-        name="set", class_names=class_names, finding_names=finding_names, synonyms={},
-        open=lambda split, flag="--train_split": readers[split],
-    )  # fmt: skip
+    index = {split: reader.index for split, reader in readers.items()}
+    return CaseData("set", class_names, finding_names, True, (), index, readers)
 
 
 TRAIN = [0, 1, -1] * 20
@@ -102,3 +101,37 @@ def test_judging_on_validation_is_warned_of(capsys):
     splits = splits_of(eval_split="validation")
     assert splits["evaluation"].images.tolist() == splits["selection"].images.tolist()
     assert "warning: validation chooses the model, which flatters it" in capsys.readouterr().out
+
+
+def test_all_training_labels_are_of_one_class():
+    with pytest.raises(BadInput) as error:
+        splits_of(GOOD | {"train": [0, 0, -1], "validation": [0, 1]})
+    assert str(error.value) == (
+        "--mode=finetune: all labelled images of train in set are of one class, a: there is nothing to "
+        "tell apart"
+    )
+
+
+def test_classes_that_a_split_lacks_are_named(capsys):
+    targets = Targets(tuple("abc"), False)
+    data = make_data(GOOD | {"test": [0, 0], "validation": [0, 1, 2]}, tuple("abc"))
+    splits_of(targets=targets, data=data)
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "note: no labelled image in train of c, which cannot be learned",
+        "note: no labelled image in test of b, c, which does not count there",
+    ]
+
+
+@pytest.mark.parametrize("mode", ["finetune", "linear_eval"])
+def test_too_few_patients_for_three_splits(mode):
+    for labels, units in (({"train": [0, 1]}, "2 patients"), ({"train": [0]}, "1 patient")):
+        config = Config.of_mode(mode)
+        with pytest.raises(BadInput) as error:
+            labelled_splits(config, make_data(labels), Targets(("a", "b"), False))
+        assert str(error.value) == (
+            f"--mode={mode}: set has no validation split: it is of {units}, whose images stay in one "
+            "split; train, validation and test want three at least"
+        )
+    message = f"^--mode={mode}: set has no validation split to choose the model on; it has train$"
+    with pytest.raises(BadInput, match=message):
+        labelled_splits(config, make_data({"train": TRAIN}), Targets(("a", "b"), False))

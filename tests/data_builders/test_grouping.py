@@ -145,7 +145,7 @@ def test_findings_of_a_case_before_it_is_regrouped():
         ),
         (
             "study",
-            LESIONS.replace("c3 p2 s3", "c3 p2 s1"),
+            LESIONS.replace("c2 p1 s2", "c2 p1 s1").replace("c3 p2 s3", "c3 p2 s1"),
             "t.csv row 6: case c3 is of patient p2, but p1 in t.csv row 2",
         ),
     ],

@@ -1,7 +1,7 @@
 import pytest
 
 from data_builders.case_builder import UNLABELLED
-from data_builders.derm_cases.manifest import parse_columns
+from data_builders.columns import parse_columns
 from tests.data_builders.manifests import cases_of, expect_fault, read, split_of
 
 pytestmark = pytest.mark.usefixtures("image_folder")
@@ -131,8 +131,8 @@ def test_parse_columns():
         ("image,case_id,age,age", "cases.csv row 1: 2 columns are named age"),
         ("image,case_id,image", "cases.csv row 1: 2 columns are named image"),
         (
-            "Image,case_id",
-            "cases.csv row 1: no column image; it has Image, case_id; "
+            "Images,case_id",
+            "cases.csv row 1: no column image; it has Images, case_id; "
             "name yours with --columns=image=...",
         ),
     ],

@@ -1,6 +1,7 @@
 """Paired differences of two runs against a recomputation by hand."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -155,3 +156,111 @@ def test_the_command_line_prints_a_table(tmp_path, capsys):
     assert compare.main([str(tmp_path / "a"), str(tmp_path / "b"), "--samples=20"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split()[0] == "image/top1" and len(lines) == 4
+
+
+# ---------------------------------------------------------------- rows that differ
+
+
+def rewrite(folder, change):
+    """Applies a function to the rows of a run's predictions.csv."""
+    with open(folder / "predictions.csv", encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    with open(folder / "predictions.csv", "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header, *change(rows)])
+
+
+def test_other_rows_are_counted_and_left_out_with_common(tmp_path, capsys):
+    """On the rows that both have, the figures are those of tables that hold these alone."""
+    for name, seed in (("a", 1), ("b", 2), ("c", 1), ("d", 2)):
+        write_classes(tmp_path / name, seed)
+    a, b, c, d = (str(tmp_path / name) for name in "abcd")
+
+    def relabelled(rows):
+        rows[4][4] = "star" if rows[4][4] != "star" else "oval"
+        return rows[3:][::-1] + [["image", "new", "p99", "new", "oval", "0.2", "0.3", "0.5"]]
+
+    rewrite(tmp_path / "b", relabelled)
+    counts = "of 40 images in A and 38 in B 36 are the same, 1 have another label"
+    assert compare.main([a, b, "--samples=10"]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {b}: its predictions.csv is of other images or labels than {a}'s: {counts}; --common "
+        "compares these\n"
+    )
+    kept = lambda rows: [row for k, row in enumerate(rows) if k >= 3 and k != 4]
+    rewrite(tmp_path / "c", kept)
+    rewrite(tmp_path / "d", kept)
+    expected = compare.compare(c, d, samples=20)
+    capsys.readouterr()
+    assert compare.compare(a, b, samples=20, common=True) == expected
+    assert capsys.readouterr().out.startswith(f"on what both have: {counts}\n")
+
+
+def test_the_order_of_rows_does_not_count(tmp_path):
+    write_classes(tmp_path / "a", 1)
+    write_classes(tmp_path / "b", 2)
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    expected = compare.compare(a, b, samples=20)
+    rewrite(tmp_path / "b", lambda rows: rows[::-1])
+    assert compare.compare(a, b, samples=20) == expected
+
+
+def with_cases(folder, dropped=()):
+    """Adds a row per case, as evaluate does, of cases of two images each."""
+
+    def change(rows):
+        rows = [[r[0], f"c{int(r[1][1:]) // 2}", "", *r[3:]] for r in rows]
+        label = {row[1]: row[4] for row in rows if row[4]}
+        rows = [[*r[:4], label[r[1]], *r[5:]] for r in rows]
+        of_case = [["case", row[1], "", "", *row[4:]] for row in rows[::2]]
+        return [row for row in rows if row[3] not in dropped] + of_case
+
+    rewrite(folder, change)  # fmt: skip
+
+
+def test_a_case_is_the_same_if_its_images_are(tmp_path, capsys):
+    for name, seed in (("a", 1), ("b", 2)):
+        write_classes(tmp_path / name, seed)
+    with_cases(tmp_path / "a")
+    with_cases(tmp_path / "b", dropped=("i7",))
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    found = compare.compare(a, b, samples=20, common=True)
+    assert capsys.readouterr().out.splitlines()[0] == (
+        "on what both have: of 40 images in A and 39 in B 39 are the same; of 20 cases in A and 20 in B 19 "
+        "are the same"
+    )
+    assert "case/top1" in found and "image/top1" in found
+
+
+def test_runs_that_share_nothing(tmp_path, capsys):
+    write_classes(tmp_path / "a", 1)
+    write_classes(tmp_path / "b", 1)
+    rewrite(tmp_path / "b", lambda rows: [[r[0], f"x{r[1]}", *r[2:]] for r in rows])
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    assert compare.main([a, b, "--common"]) == 2
+    assert capsys.readouterr().err == (
+        f"error: --common: {a} and {b} share no image with the same label\n"
+    )
+
+
+def test_runs_that_were_judged_on_what_they_learned(tmp_path, capsys):
+    for name, seen in (
+        ("a", {"learned": {"images": 0}, "judged": {"images": 40}}),
+        ("b", {"learned": {"images": 12}, "judged": {"images": 40}}),
+        ("old", None),
+    ):
+        write_classes(tmp_path / name, 1)
+        content = {"mode": "evaluate"} | ({"seen": seen} if seen else {})
+        (tmp_path / name / "result.json").write_text(json.dumps(content))
+    a, b, old = (str(tmp_path / name) for name in ("a", "b", "old"))
+    assert compare.main([a, b, "--samples=10"]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {b}: learned from 12 of the 40 images that it was judged on, labels and all, which is no "
+        "comparison; judge it on others, or go on with --allow_seen\n"
+    )
+    assert compare.main([a, b, "--samples=10", "--allow_seen"]) == 0
+    assert f"warning: {b} learned from 12 of the 40 images" in capsys.readouterr().out
+    assert compare.main([a, old, "--samples=10"]) == 0
+    assert (
+        f"note: what {old} had seen before it was judged cannot be checked"
+        in capsys.readouterr().out
+    )
