@@ -54,10 +54,10 @@ def column_places(table, renamed):
     Raises:
       BadData: a column that is needed is not there, or two have the name as well as each other.
     """
-    place = {}
-    for ours in KNOWN_COLUMNS:
+    place, taken = {}, {_loose(theirs) for theirs in renamed.values()}
+    for ours in sorted(KNOWN_COLUMNS, key=lambda name: name not in renamed):
         names = (renamed[ours],) if ours in renamed else (ours, _SECOND_NAME.get(ours))
-        found = _find(table, ours, [name for name in names if name])
+        found = _find(table, ours, [name for name in names if name], ours in renamed, taken)
         if found is not None:
             place[ours] = found
         elif renamed.get(ours):
@@ -70,15 +70,18 @@ def column_places(table, renamed):
                 f"{table.path} row 1: no column {ours}; it has {table.listed()}; "
                 f"name yours with --columns={ours}=..."
             )
-    return place
+    return {ours: place[ours] for ours in KNOWN_COLUMNS if ours in place}
 
 
-def _find(table, ours, names):
-    """The position of the column of one of these names; None if there is none."""
+def _find(table, ours, names, renamed, taken):
+    """The position of the column of one of these names; None if there is none.
+
+    What --columns names for another of ours (`taken`) is ours only by an exact name.
+    """
     for name in names:
         if name in table.header:
             return table.header.index(name)
-    wanted = {_loose(name) for name in names}
+    wanted = {_loose(name) for name in names} - (set() if renamed else taken)
     fitting = [place for place, name in enumerate(table.header) if name and _loose(name) in wanted]
     if len(fitting) > 1:
         shown = " and ".join(table.header[place] for place in fitting)
@@ -91,6 +94,11 @@ def _find(table, ours, names):
 
 def _loose(name):
     return re.sub("[ _-]", "", as_text(name)).casefold()
+
+
+def is_exact(ours, name):
+    """Whether a column has our name, or the second one, to the letter."""
+    return name in (ours, _SECOND_NAME.get(ours))
 
 
 def exact_only(table, columns):

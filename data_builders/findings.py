@@ -6,20 +6,24 @@ separated by "|" in one column (ChestX-ray14, Wang et al., 2017).
 """
 
 from data_builders.case_builder import NOT_MENTIONED, BadData
-from data_builders.ids import as_text
+from data_builders.ids import alike, as_text
 from data_builders.missing import Missing
 from data_builders.tables import one_of
 
 
-def parse_findings(text):
-    """Reads --findings into names, () if it is empty; raises BadData."""
+def parse_findings(text, literal=False):
+    """Reads --findings into names, () if it is empty; raises BadData.
+
+    `literal`: as of --ids, names that differ in spelling are several.
+    """
     names = tuple(name.strip() for name in text.split(",")) if text else ()
     for name in names:
         if not name:
             raise BadData(f"--findings={text}: an empty name")
         if names.count(name) > 1:
             raise BadData(f"--findings={text}: {name} is named twice")
-        _refuse_twins(name, names, f"--findings={text}: it")
+        if not literal:
+            _refuse_twins(name, names, f"--findings={text}: it")
     return names
 
 
@@ -34,6 +38,7 @@ class FindingColumns:
       findings_column: the column of names; default: none.
       taken: {column: what else it is, such as "image"}.
       missing: `Missing`; None for the usual one.
+      literal: as of --ids, names that differ in spelling are several.
 
     Raises:
       BadData: a name is empty or there twice, or there is no such column, or it is taken.
@@ -42,10 +47,19 @@ class FindingColumns:
       places: {column: position}.
     """
 
-    def __init__(self, manifest, header, findings="", findings_column="", taken=None, missing=None):
-        self._missing = missing or Missing()
+    def __init__(
+        self,
+        manifest,
+        header,
+        findings="",
+        findings_column="",
+        taken=None,
+        missing=None,
+        literal=False,
+    ):
+        self._missing, self._literal = missing or Missing(), literal
         self._manifest, self._column = manifest, findings_column.strip()
-        self._names = parse_findings(findings)
+        self._names = parse_findings(findings, literal)
         self._spelling = {as_text(name): name for name in self._names}
         self._flag = self._column_flag = f"--findings={findings}"
         wanted = self._names
@@ -68,7 +82,7 @@ class FindingColumns:
             return self._read_names(where, fields[self.places[self._column]])
         values = {}
         for name, place in self.places.items():
-            values[name] = _value(self._missing.read(where, name, fields[place]))
+            values[name] = _value(as_text(self._missing.read(where, name, fields[place])))
             if values[name] is None:
                 raise BadData(
                     f"{where}: column {name} holds {fields[place]}, expected 1, 0, -1 or blank"
@@ -81,7 +95,8 @@ class FindingColumns:
         for name in (" ".join(name.split()) for name in cell.split("|")):
             name = self._missing.read(where, self._column, name, "findings_column")
             if as_text(name):  # the first spelling, for Unicode composes a text or does not
-                named.add(self._spelling.setdefault(as_text(name), name))
+                key = name if self._literal else as_text(name)
+                named.add(self._spelling.setdefault(key, name))
         present = {name for name in named if name.lower() != "no finding"}
         if present and present != named:
             raise BadData(
@@ -114,7 +129,7 @@ class FindingColumns:
                         f"{name}; it has {one_of(name, known)}"
                     )
             names = names or tuple(known)
-            for name in names:
+            for name in () if self._literal else names:
                 _refuse_twins(
                     name, known, f"{self._column_flag}: column {self._column} of {self._manifest}"
                 )
@@ -136,7 +151,12 @@ def _value(text):
 
 
 def _refuse_twins(name, names, owner):
-    """Raises BadData if `names` has another spelling of `name` that differs only by case."""
-    twins = [other for other in names if other.casefold() == name.casefold()]
+    """Raises BadData if `names` has another spelling of `name`; see `ids.alike`."""
+    twins = [other for other in names if alike(other) == alike(name)]
     if len(twins) > 1:
-        raise BadData(f"{owner} has both {twins[0]} and {twins[1]}, which differ only by case")
+        same = twins[0].casefold() == twins[1].casefold()
+        what = "case" if same else "case, blanks or the form of a number"
+        raise BadData(
+            f"{owner} has both {twins[0]} and {twins[1]}, which differ only by {what}"
+            "; --ids=literal takes both"
+        )

@@ -116,6 +116,8 @@ def group_rows(
     choices = [options.group_by, shared, shares, known_classes, finding_names]
     fingerprint = _fingerprint(rows, choices)  # of what is written
     spelled = _Spelled(rows, class_names is None, options.ids)
+    if options.group_by in ("image", "study") and options.ids != LITERAL:
+        spelled.decide(_carry_patients_over(rows))
     if class_names is None:
         class_names = _class_names(rows)
     stated = _CaseLabels(rows, class_names, finding_names, shared)
@@ -155,7 +157,7 @@ def group_rows(
                     raise BadData(
                         f"{row.where}: {key} is in {_split_of(row)}, but in {_split_of(first)} in "
                         f"{first.where}; a patient must stay in one split"
-                        + spelled.advice(patient_id, bool(studies.owners(members[0])))
+                        + spelled.advice(patient_id, case_id, bool(studies.owners(members[0])))
                     )
     split_of, made = complete_splits(
         {key: row.split if row else "" for key, row in first_stated.items()}, shares
@@ -219,17 +221,46 @@ class _Spelled:
             if changes := {name: text for name, text in first.items() if text}:
                 rows[k] = dataclasses.replace(row, **changes)
 
+    def decide(self, what):
+        """Notes that something else was decided, if `what` says so."""
+        if what:
+            self.decisions.append(what.rpartition(":")[0])
+            self.notes.append(what)
+
     def spellings(self, name, text):
         """All spellings of an id."""
         return self._of[name].of(text) if name in self._of else [text]
 
-    def advice(self, patient_id, is_study):
-        """What to add to an error about a patient who is written in several ways, or is a study."""
+    def advice(self, patient_id, case_id, is_study):
+        """What to add to an error about somebody who is written in several ways, or is a study."""
         spellings = self.spellings("patient_id", patient_id)
+        if not patient_id:
+            spellings = self.spellings("case_id", case_id)
         if len(spellings) > 1:
             shown = ", ".join(map(repr_of, spellings))
             return f"; {shown} are taken for one, unless --ids={LITERAL}"
         return f"; studies do not count with --ids={LITERAL}" if is_study else ""
+
+
+def _carry_patients_over(rows):
+    """Gives images without a patient that of their case, before cases are made of others.
+
+    Returns:
+      A note; "" if there was nothing to do.
+    """
+    known = collections.defaultdict(set)
+    for row in rows:
+        if row.patient_id:
+            known[row.case_id].add(row.patient_id)
+    count = 0
+    for k, row in enumerate(rows):
+        if not row.patient_id and len(known.get(row.case_id, ())) == 1:
+            (patient,) = known[row.case_id]
+            rows[k] = dataclasses.replace(row, patient_id=patient)
+            count += 1
+    return f"images without a patient, which are taken to be of their case's: {count:,}" * (
+        count > 0
+    )
 
 
 def _who(case_id, patient_id, row, group_by, spelled, studies, shares):
@@ -251,7 +282,8 @@ def _who(case_id, patient_id, row, group_by, spelled, studies, shares):
     elif group_by == "image" or studies.keeps_case(row):
         keys, stands_in = _case_keys(spelled, row.case_id), True
     elif group_by == "study":
-        keys = [patient_key("", text) for text in studies.spellings(row)]
+        names = studies.spellings(row, spelled.spellings("case_id", row.case_id))
+        keys = [patient_key("", text) for text in names]
     else:
         keys = _case_keys(spelled, case_id)
     key = key_of_spellings(keys, shares) if len(keys) > 1 else keys[0]
@@ -273,7 +305,7 @@ def _note_on_many(cases):
         return ""
     return (
         f"patient {patient} has {number:,} of {len(cases):,} cases, all in one split: if that stands "
-        "for patients who are not known, leave patient_id blank there, or name it in --missing"
+        "for patients who are not known, leave patient_id blank there"
     )
 
 

@@ -21,20 +21,20 @@ from data_builders.case_builder import BadData
 LONGEST = 1000  # characters of an id
 LITERAL = "literal"
 
-# Unicode's default ignorable code points that turn up in tables: joiners, marks of direction, the
+# Control characters, and Unicode's default ignorable code points: joiners, marks of direction, the
 # byte order mark, soft hyphens, variation selectors.
 _INVISIBLE = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
-    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0]"
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]"
 )
 _NUMBER = re.compile(r"0*([0-9]+?)(?:\.0+)?")
 # What a spreadsheet makes of a number of more than 11 digits, and what may have been any of many.
-_SHORTENED = re.compile(r"[0-9](?:[.,][0-9]+)?[eE][+-][0-9]+")
+_SHORTENED = re.compile(r"[0-9](?:[.,][0-9]+)?[eE]\+[0-9]+")
 
 
 def as_text(text):
     """The text that is meant: composed, without invisible characters, blanks trimmed and single."""
-    if not text.isascii():
+    if not text.isascii() or not text.isprintable():
         text = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
     return " ".join(text.split())
 
@@ -50,7 +50,7 @@ def alike(text):
 
 def is_shortened(text):
     """Whether a number lost its digits on the way, as 8.05E+37."""
-    return bool(_SHORTENED.fullmatch(text))
+    return bool(_SHORTENED.fullmatch(as_text(text)))
 
 
 class Spellings:
@@ -118,7 +118,7 @@ def refuse_alike(rows, name, what):
         other, there = by_key.setdefault(alike(text), (text, row))
         if as_text(other) != as_text(text):
             raise BadData(
-                f"{row.where}: {what} {text}, but {other} in {there.where}: they differ only by "
+                f"{row.where}: {what} {repr_of(text)}, but {repr_of(other)} in {there.where}: they differ only by "
                 "upper and lower case or the form of a number; write them alike if they are one, "
                 f"or say --ids={LITERAL} if they are two"
             )

@@ -13,6 +13,7 @@ and then every column but case_id has a blank for each of them.
 import collections
 
 from data_builders.case_builder import BadData
+from data_builders.ids import as_text
 
 USUAL = "usual"  # the value of --missing that stands for the list below
 # Written by programs alone.
@@ -55,8 +56,9 @@ class Missing:
         Raises:
           BadData: a case_id that is such a text, or a label that may be one.
         """
+        stated, cell = cell, cell if cell.isascii() else as_text(cell)
         if cell not in self._words:
-            return cell
+            return stated
         if kind == "case_id":
             raise BadData(
                 f"{where}: column {column} holds {cell}, which stands for nothing; give the case an "

@@ -12,8 +12,10 @@ import collections
 from data_builders.ids import LITERAL, Spellings, alike
 from data_builders.splits import study_key
 
-# A study of more cases than both of these may be a number that every patient has.
-_MANY_CASES, _LARGE_SHARE = 20, 0.1
+# A study of more cases than both may be a number that every patient has; of fewer, where the images
+# of a study become one case.
+_MANY_CASES, _MANY_IN_A_STUDY, _LARGE_SHARE = 20, 4, 0.1
+_FEW = 0.1  # of the cases
 
 
 class Studies:
@@ -51,6 +53,13 @@ class Studies:
             self._read_numbers(cases, studies, patients, unknown)
         elif all(len(found) == 1 for found in studies.values()):
             self._read_owners(cases, len({row.case_id for row in rows}))
+        elif any(len(found) > 1 for found in cases.values()):
+            several = sorted(case for case, found in studies.items() if len(found) > 1)
+            if len(several) < _FEW * len(studies):  # a slip of the pen, maybe
+                self.notes.append(
+                    f"cases lie in several studies, as {several[0]} ({len(several):,} of "
+                    f"{len(studies):,}), so that studies do not keep cases in one split"
+                )
         if self._spellings.groups and (self._by_study or self._with_several_cases):
             self.decisions.append("studies alike")
             self.notes.append(self._spellings.note("studies"))
@@ -72,6 +81,8 @@ class Studies:
         if self._with_several_studies:
             self.decisions.append("studies of a case")
             self.notes.append("patients are not known: the studies of a case stay in one split")
+        if not self._nested and any(found == {""} for found in patients.values()):
+            self._note_on_many(cases, len(studies), _MANY_IN_A_STUDY)
 
     def _read_owners(self, cases, num_cases):
         """Which studies have several cases, which are then one patient's."""
@@ -83,9 +94,13 @@ class Studies:
             "patients are not known: the cases of a study stay in one split "
             f"({len(self._with_several_cases):,} of {len(cases):,} studies have several)"
         )
-        largest = min(self._with_several_cases, key=lambda study: (-len(cases[study]), study))
+        self._note_on_many(cases, num_cases, _MANY_CASES)
+
+    def _note_on_many(self, cases, num_cases, many):
+        """A note on a study of so many cases that it may be a number that every patient has."""
+        largest = min(cases, key=lambda study: (-len(cases[study]), study))
         number = len(cases[largest])
-        if number > max(_MANY_CASES, _LARGE_SHARE * num_cases):
+        if number > max(many, _LARGE_SHARE * num_cases):
             self.notes.append(
                 f"study {largest} has {number:,} of {num_cases:,} cases: if study_id is a number "
                 "within the patient, name the column of patients with --columns=patient_id=..., or "
@@ -101,10 +116,13 @@ class Studies:
             return f"{row.patient_id or row.case_id}/{self._first(row)}"
         return self._first(row)
 
-    def spellings(self, row):
-        """All names that `id_of` might have given the study of a row, was it written otherwise."""
+    def spellings(self, row, cases):
+        """All names that `id_of` might have given the study of a row, was it written otherwise.
+
+        `cases`: the spellings of its case.
+        """
         group = self._spellings.of(row.study_id)
-        return [f"{row.case_id}/{text}" for text in group] if self._nested else group
+        return [f"{case}/{text}" for case in cases for text in group] if self._nested else group
 
     def owners(self, row):
         """Keys of the study in whose split a row without a patient stays; () for none."""

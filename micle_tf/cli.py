@@ -325,7 +325,8 @@ def _after_pretraining(config, result):
     name = next((name for name, images in zip(names, labelled) if images), None)
     if name is None:
         console.say(
-            "no labels in this data: linear_eval and finetune take other data, by --manifest or --dataset"
+            "no labels to learn from and to choose on: linear_eval and finetune want other data, by --manifest "
+            "or --dataset"
         )
         _next("export", f"--checkpoint={config.model_dir}")
         return

@@ -314,5 +314,8 @@ def test_what_to_type_after_a_pretraining(flags, labelled, following, capsys):
     lines = capsys.readouterr().out.splitlines()
     said = [line for line in lines if not line.startswith("next: ")]
     assert lines[len(said) :] == [f"next: python run.py --mode={text}" for text in following]
-    expected = "no labels in this data: linear_eval and finetune take other data, by --manifest or --dataset"
+    expected = (
+        "no labels to learn from and to choose on: linear_eval and finetune want other data, by --manifest "
+        "or --dataset"
+    )
     assert said == ([expected] if labelled == [0] else [])

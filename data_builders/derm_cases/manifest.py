@@ -4,8 +4,8 @@ import dataclasses
 import os
 
 from data_builders.case_builder import BadData
-from data_builders.columns import column_places, parse_columns, unused_note
-from data_builders.findings import FindingColumns
+from data_builders.columns import column_places, is_exact, parse_columns, unused_note
+from data_builders.findings import FindingColumns, parse_findings
 from data_builders.grouping import ImageRow, ReadOptions, group_rows
 from data_builders.ids import LITERAL, as_text, is_shortened
 from data_builders.image_files import IMAGE_ENDINGS, ImageFolder
@@ -132,8 +132,16 @@ def _csv_rows(path, folder, renamed, findings, missing, options):
     if any(findings):
         place.pop("label", None)  # beside findings a column like any other
         renamed = {"label": "", **renamed}
+        literal = options.ids == LITERAL
+        for name in [*parse_findings(findings[0], literal), findings[1].strip()]:
+            # A column of findings by its exact name is not ours by a name that is alike.
+            place = {
+                ours: k
+                for ours, k in place.items()
+                if table.header[k] != name or ours in renamed or is_exact(ours, name)
+            }
         names = {table.header[i]: name for name, i in place.items()}
-        finding_columns = FindingColumns(path, table.header, *findings, names, missing)
+        finding_columns = FindingColumns(path, table.header, *findings, names, missing, literal)
         taken = finding_columns.places.values()
     rows = [_csv_row(*row, table.header, place, folder, finding_columns, missing) for row in table]
     rows = [row for row in rows if row]
@@ -164,7 +172,13 @@ def _csv_row(where, fields, header, place, folder, finding_columns, missing):
     if value.get("split"):
         split = as_text(value["split"]).lower()
         if split not in _SPLIT_NAMES:
-            raise BadData(f"{where}: split {value['split']} is not one of {', '.join(SPLITS)}")
+            column = header[place["split"]]
+            advice = "" if column == "split" else (
+                f"; if the column {column} is not ours, say --columns=split="
+            )  # fmt: skip
+            raise BadData(
+                f"{where}: split {value['split']} is not one of {', '.join(SPLITS)}{advice}"
+            )
         value["split"] = _SPLIT_NAMES[split]
     file = folder.find(value["image"], where)
     value["image"] = folder.image_id(value["image"])

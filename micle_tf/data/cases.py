@@ -36,6 +36,7 @@ class CaseData:
         saw some pictures otherwise; "" where there is none.
       seen_otherwise: this is such data.
       judged: {name of a split: the one that --eval_split means by it}, see `ImageSet`.
+      ids: as of --ids.
       parts: the several joined; () for one.
     """
 
@@ -51,6 +52,7 @@ class CaseData:
     superseded: str = ""
     seen_otherwise: bool = False
     judged: Mapping = dataclasses.field(default_factory=dict)
+    ids: str = "alike"
     parts: tuple = ()
 
     @property
@@ -156,6 +158,7 @@ def _case_data(prepared, ids):
         notes=(*metadata["notes"], *_report_lines(prepared)),
         index=prepared.index,
         superseded=prepared.superseded,
+        ids=ids,
         seen_otherwise=bool(prepared.report.get(report.SUPERSEDED)),
         readers={
             split: CaseReader(records, prepared.index[split], turned=prepared.turned)
@@ -263,14 +266,20 @@ def _joined_reader(readers):
 
 
 def labelled_images(data, split):
-    """[how many images of a split are labelled], of each of the datasets that are joined."""
-    found = []
-    for part in data.parts or (data,):
-        names = [name for name in split.split("+") if name in part.index]
-        indices = [part.index[name] for name in names]
+    """[how many images a classifier could learn from], of each of the datasets that are joined.
+
+    Those of a split that are labelled; none where validation, which chooses, has no label.
+    """
+
+    def count(part, names):
+        indices = [part.index[name] for name in names if name in part.index]
         labels = [index.findings if index.findings.size else index.class_label for index in indices]
-        found.append(sum(int(is_labelled(values).sum()) for values in labels))
-    return found
+        return sum(int(is_labelled(values).sum()) for values in labels)
+
+    return [
+        count(part, split.split("+")) * bool(part.judged or count(part, ["validation"]))
+        for part in data.parts or (data,)
+    ]
 
 
 # ---------------------------------------------------------------- for a person

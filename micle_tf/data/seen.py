@@ -22,7 +22,7 @@ import zipfile
 import numpy as np
 import tensorflow as tf
 
-from data_builders.ids import alike
+from data_builders.ids import LITERAL, alike
 from data_builders.splits import STAND_INS, patient_key
 from micle_tf.files import renamed_when_whole
 
@@ -42,6 +42,7 @@ class SeenSet:
       how: `LEARNED`, `CHOSEN_ON` or `UNLABELLED`.
       data: name of the prepared data, as in `CaseData`.
       own: whether the run itself saw it, and not one before.
+      ids: as of --ids: how the ids of the data were read.
       pictures: [n] uint64, sorted: `picture_hashes`; [0] where the data knows of none.
       patients: [m] uint64, sorted: `patient_hashes`.
     """
@@ -49,6 +50,7 @@ class SeenSet:
     how: str
     data: str
     own: bool
+    ids: str
     pictures: np.ndarray
     patients: np.ndarray
 
@@ -93,6 +95,9 @@ class Seen:
                     )
                     for k, one in enumerate(stated["sets"])
                 )
+                ways = {one.how for one in sets} - {LEARNED, CHOSEN_ON, UNLABELLED}
+                if ways or len(arrays["salt"]) != _SALT_BYTES:
+                    raise ValueError("another file")
                 return cls(arrays["salt"].tobytes(), sets, stated["unknown"])
         except _DAMAGE:
             return cls(nothing, unknown=f"{path} is damaged")
@@ -113,9 +118,9 @@ class Seen:
                 index = part.open("+".join(names)).index
                 sets.append(
                     SeenSet(
-                        how, part.name, True,
+                        how, part.name, True, part.ids,
                         np.unique(chosen(picture_hashes(index, self.salt), images)),
-                        np.unique(chosen(patient_hashes(index, self.salt), images)),
+                        np.unique(chosen(patient_hashes(index, self.salt, part.ids), images)),
                     )
                 )  # fmt: skip
         return dataclasses.replace(self, sets=tuple(_united(sets)))
@@ -124,7 +129,10 @@ class Seen:
         """Writes seen.npz to a path of `tf.io.gfile`, whole or not at all."""
         stated = {
             "unknown": self.unknown,
-            "sets": [{"how": one.how, "data": one.data, "own": one.own} for one in self.sets],
+            "sets": [
+                {"how": one.how, "data": one.data, "own": one.own, "ids": one.ids}
+                for one in self.sets
+            ],
         }
         arrays = {
             "salt": np.frombuffer(self.salt, np.uint8),
@@ -152,7 +160,7 @@ def _united(sets):
     """One set per way, data and owner."""
     united = {}
     for one in sets:
-        key = one.how, one.data, one.own
+        key = one.how, one.data, one.own, one.ids
         other = united.get(key)
         united[key] = one if other is None else dataclasses.replace(
             one,
@@ -190,25 +198,26 @@ def _mixed(values):
     return values ^ (values >> np.uint64(31))
 
 
-def patient_hashes(index, salt):
+def patient_hashes(index, salt, ids="alike"):
     """[I] uint64 of the images of a `CaseIndex`, equal for images of one patient.
 
-    Where no patient is known, the case stands for him. Spellings of one id are one, whatever
-    --ids says: see `data_builders.ids`.
+    Where no patient is known, the case stands for him. Spellings of one id are one, unless
+    `ids` is "literal": see `data_builders.ids`.
     """
+    same = str if ids == LITERAL else alike
     hashed, per_case = {}, []
     for names in zip(index.patient_id.tolist(), index.case_id.tolist()):
         name = names if not names[0] else names[0]
         if name not in hashed:
-            key = _key(*names).encode()
+            key = _key(*names, same).encode()
             hashed[name] = hashlib.blake2b(key, digest_size=8, key=salt).digest()
         per_case.append(hashed[name])
     per_case = np.frombuffer(b"".join(per_case), np.uint64)
     return np.repeat(per_case, index.images_per_case)
 
 
-def _key(patient, case):
+def _key(patient, case, same):
     for prefix in STAND_INS:
         if patient.startswith(prefix):
-            return prefix + alike(patient.removeprefix(prefix))
-    return patient_key(alike(patient) if patient else "", "" if patient else alike(case))
+            return prefix + same(patient.removeprefix(prefix))
+    return patient_key(same(patient) if patient else "", "" if patient else same(case))

@@ -52,6 +52,11 @@ def compare(run_a, run_b, samples=1000, seed=0, common=False, allow_seen=False):
         raise BadInput(f"{run_b}: predicts other classes or findings than {run_a}")
     for run in dict.fromkeys((run_a, run_b)):
         _refuse_seen(run, allow_seen)
+    data = [_data_of(run) for run in (run_a, run_b)]
+    if all(data) and data[0] != data[1]:
+        console.say(
+            f"note: {run_a} was judged on {data[0]}, {run_b} on {data[1]}: images are matched by name"
+        )
     rows_a, rows_b = _matched(run_a, rows_a, run_b, rows_b, common)
     metrics_of = findings_metrics if multilabel else classification_metrics
     found = {}
@@ -94,6 +99,14 @@ def _refuse_seen(run, allowed):
                 "others, or go on with --allow_seen"
             )
         console.say(f"warning: {run} learned from {what}")
+
+
+def _data_of(run):
+    """The name of the prepared data that a run was judged on; "" if it does not say."""
+    try:
+        return json.loads(_read_bytes(os.path.join(run, "config.json"))).get("data", "")
+    except (BadInput, ValueError, AttributeError):
+        return ""
 
 
 def _matched(run_a, rows_a, run_b, rows_b, common):

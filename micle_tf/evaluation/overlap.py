@@ -27,6 +27,7 @@ class Overlap:
       patients: [n] uint64, who the judged images are of.
       masks: {`LEARNED`, `CHOSEN_ON`, `UNLABELLED`: [n] bool}, in runs before, or in other data.
       own: the same, of the run's own data, of which the split was typed.
+      by_picture: [n] bool, those of the learned ones whose picture was learned, not the patient alone.
       same_ids: [n] bool, images of patients with ids that were seen in data that shares nothing.
       unchecked: why it cannot be told whether more was seen; "" if it can.
     """
@@ -35,6 +36,7 @@ class Overlap:
     patients: np.ndarray
     masks: dict
     own: dict
+    by_picture: np.ndarray
     same_ids: np.ndarray
     unchecked: str = ""
 
@@ -64,14 +66,16 @@ def overlap_of(seen, data, eval_split, images):
     """
     index = data.open(eval_split, "--eval_split").index
     pictures = seen_file.chosen(seen_file.picture_hashes(index, seen.salt), images)
-    patients = seen_file.patient_hashes(index, seen.salt)[images]
+    read_as = {data.ids, *(one.ids for one in seen.sets)}
+    patients_of = {ids: seen_file.patient_hashes(index, seen.salt, ids)[images] for ids in read_as}
+    patients = patients_of[data.ids]
     known = len(pictures) == len(patients)
     everywhere = np.concatenate(
         [seen_file.picture_hashes(part, seen.salt) for part in data.index.values()]
     )
     none = np.zeros(len(patients), bool)
     masks, own = ({how: none.copy() for how in (LEARNED, CHOSEN_ON, UNLABELLED)} for _ in range(2))
-    same_ids, unchecked = none.copy(), seen.unknown
+    by_picture, same_ids, unchecked = none.copy(), none.copy(), seen.unknown
     if seen.sets and not known:
         unchecked = unchecked or f"no hashes of pictures of {data.name} are kept"
     shares = {
@@ -79,13 +83,15 @@ def overlap_of(seen, data, eval_split, images):
         for name in {one.data for one in seen.sets} - {data.name}
     }
     for one in seen.sets:
-        of_patient = np.isin(patients, one.patients)
+        of_patient = np.isin(patients_of[one.ids], one.patients)
         if one.data == data.name:  # whose patients are in one split each
             (own if one.own else masks)[one.how] |= of_patient
             continue
         if not len(one.pictures):
             unchecked = unchecked or f"no hashes of pictures of {one.data} are kept"
         of_picture = np.isin(pictures, one.pictures) if known else none
+        if one.how == LEARNED:
+            by_picture |= of_picture
         if shares[one.data] or _dataset(one.data) == _dataset(data.name):
             masks[one.how] |= of_picture | of_patient
         else:
@@ -93,7 +99,7 @@ def overlap_of(seen, data, eval_split, images):
             same_ids |= of_patient & ~of_picture
     for how in masks:  # what the run itself has seen is said once
         masks[how] &= ~own[how]
-    return Overlap(eval_split, patients, masks, own, same_ids, unchecked)
+    return Overlap(eval_split, patients, masks, own, by_picture, same_ids, unchecked)
 
 
 def _dataset(name):
@@ -123,14 +129,18 @@ def check(overlap, run, allowed):
         )
 
     learned = overlap.masks[LEARNED]
-    if learned.any() and not allowed:
+    alone = int((learned & ~overlap.by_picture).sum())
+    how = f"; {alone:,} of them by patient alone, as --ids reads them" if alone else ""
+    # A split of the run's own data that was typed is a warning, also where a run before learned it.
+    typed = overlap.own[LEARNED] | overlap.own[CHOSEN_ON]
+    if (learned & ~typed).any() and not allowed:
         raise BadInput(
             f"--eval_split={split}: {shown(learned)} were learned from, labels and all, by {run} or a "
-            "run before it, and what is measured on them says nothing; judge on others, or go on "
+            f"run before it, and what is measured on them says nothing{how}; judge on others, or go on "
             "with --allow_seen"
         )
     if learned.any():
-        console.say(f"warning: {shown(learned)} of {split} were learned from, labels and all")
+        console.say(f"warning: {shown(learned)} of {split} were learned from, labels and all{how}")
     if overlap.masks[CHOSEN_ON].any():
         console.say(f"warning: {shown(overlap.masks[CHOSEN_ON])} of {split} chose a model before")
     if overlap.same_ids.any():
@@ -159,9 +169,17 @@ def seen_before(config, data, splits):
     Raises:
       BadInput: as `check`.
     """
-    seen = Seen.before(config.checkpoint)
+    before = Seen.before(config.checkpoint)
+    train, selection = splits["train"], splits["selection"]
+    seen = before.add(LEARNED, data, config.train_split, train.images)
+    seen = seen.add(CHOSEN_ON, data, selection.name, selection.images)
     overlap = overlap_of(seen, data, config.eval_split, splits["evaluation"].images)
     check(overlap, config.checkpoint, config.allow_seen)
-    train, selection = splits["train"], splits["selection"]
-    seen = seen.add(LEARNED, data, config.train_split, train.images)
-    return seen.add(CHOSEN_ON, data, selection.name, selection.images), overlap
+    if not data.judged:  # else the name is that of another split to those who judge
+        chooses = overlap_of(before, data, selection.name, selection.images).masks[LEARNED]
+        if chooses.any():
+            console.say(
+                f"warning: {chooses.sum():,} of {console.count(len(chooses), 'image')} of "
+                f"{selection.name}, which chooses the model, were learned from before"
+            )
+    return seen, overlap

@@ -125,7 +125,8 @@ class RunDirectory:
                     f"the data is {self._facts['data']} now: choose another directory, or finish "
                     "the run with the version that began it"
                 )
-        if different == ["data"] and not changed and old_facts.get("data"):
+        data_alone = "data" in different and set(different) <= {"data", "targets"}
+        if data_alone and not changed and old_facts.get("data"):
             flags = flags_of_before(self._config, old_facts["data"])
             if flags:
                 raise BadInput(

@@ -44,6 +44,9 @@ def places(header, columns=""):
         ("image,case_id,dx,DX", "label=dx", {"label": "dx"}),
         ("image,case_id,Split,label", "split=", {"label": "label"}),
         ("image,case_id,split,label", "split=,label=", {}),
+        # What --columns names for another of ours is not taken for a name that is alike.
+        ("image,case_id,Label", "patient_id=Label", {"patient_id": "Label"}),
+        ("image,case_id,label", "patient_id=label", {"patient_id": "label", "label": "label"}),
     ],
 )  # fmt: skip
 def test_names(header, columns, found):
@@ -126,3 +129,17 @@ def test_with_findings_a_label_is_an_attribute():
 def test_how_versions_before_read_them(header, columns, exact):
     places(header)
     assert exact_only(Table("cases.csv"), columns) == exact
+
+
+def test_a_finding_that_is_called_like_a_column_of_ours():
+    source = read("image,case_id,View,Mass\na.png,c1,1,0\nb.png,c2,0,1\n", findings="View,Mass")
+    assert source.finding_names == ("View", "Mass")
+    assert cases_of(source)["c1"].images[0].findings == (1, 0)
+
+
+def test_a_column_that_is_not_a_split():
+    expect_fault(
+        "image,case_id,Split\na.png,c1,0\n",
+        "cases.csv row 2: split 0 is not one of train, validation, test; if the column Split is not ours, "
+        "say --columns=split=",
+    )

@@ -81,7 +81,7 @@ def test_two_ids(one, other):
     "text, shortened",
     [
         ("8.05E+37", True), ("1E+11", True), ("1.2e+15", True), ("8,05E+37", True),
-        ("2.5E-05", True), ("1e5", False), ("12E5", False), ("805", False), ("8.05", False),
+        ("2.5E-05", False), ("1e5", False), ("12E5", False), ("805", False), ("8.05", False),
         ("E+37", False), ("P8.05E+37", False), ("18.05E+37", False),
     ],
 )  # fmt: skip

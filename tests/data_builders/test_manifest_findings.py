@@ -33,7 +33,7 @@ def test_parse_findings():
         ("Edema,Mass, Edema", "--findings=Edema,Mass, Edema: Edema is named twice"),
         (
             "Edema,Mass,edema",
-            "--findings=Edema,Mass,edema: it has both Edema and edema, which differ only by case",
+            "--findings=Edema,Mass,edema: it has both Edema and edema, which differ only by case; --ids=literal takes both",
         ),
     ],
 )
@@ -225,7 +225,7 @@ def test_names_that_differ_only_by_case(findings):
     expect_fault(
         text,
         "--findings_column=labels: column labels of cases.csv has both Edema and edema, "
-        "which differ only by case",
+        "which differ only by case; --ids=literal takes both",
         findings=findings,
         findings_column="labels",
     )

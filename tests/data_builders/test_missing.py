@@ -116,6 +116,19 @@ def test_a_blank_that_nobody_sees():
     assert cases_of(read("image,case_id,patient_id\na.png,c,\ufeff\u200b\n"))["c"].patient_id == ""
 
 
+@pytest.mark.parametrize("text", ["nan\u200b", "\ufeffNaN", "\u00a0nan"])
+def test_words_with_something_that_nobody_sees(text):
+    assert read(table(text, "label")).class_names == ("x",)
+    assert cases_of(read(table(text, "patient_id")))["cb"].patient_id == ""
+    with pytest.raises(ValueError, match="which stands for nothing"):
+        read(table(text, "case_id"))
+
+
+def test_a_finding_that_nobody_sees():
+    source = read("image,case_id,Mass\na.png,c1,\u200b\nb.png,c2,1\u200b\n", findings="Mass")
+    assert [case.images[0].findings for case in cases_of(source).values()] == [(-2,), (1,)]
+
+
 def test_counts():
     missing = Missing()
     cells = [

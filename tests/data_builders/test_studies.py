@@ -155,6 +155,55 @@ def test_a_patient_who_may_stand_for_nobody():
 
     assert noted(21, 100) == [
         "patient 0 has 21 of 100 cases, all in one split: if that stands for patients who are not known, "
-        "leave patient_id blank there, or name it in --missing"
+        "leave patient_id blank there"
     ]
     assert noted(20, 100) == noted(21, 210) == [] and noted(22, 210)
+
+
+def test_studies_of_many_images_by_study():
+    """Where an image is a case, nothing tells whether study1 is one study: it is said."""
+    text = "\n".join(
+        f"i{p}_{s}_{k} c{p}_{s}_{k} - study{s} x" for p in range(10) for s in "12" for k in "ab"
+    )
+    (note,) = [note for note in group(text, "study").notes if note.startswith("study study1 has")]
+    assert note.startswith(
+        "study study1 has 20 of 40 cases: if study_id is a number within the patient"
+    )
+
+
+def test_a_case_of_two_studies_among_many_is_said():
+    source = group(BREASTS + "\nmore s0L - st1 x")
+    assert source.notes[0] == (
+        "cases lie in several studies, as s0L (1 of 80), so that studies do not keep cases in one split"
+    )
+
+
+@pytest.mark.parametrize("group_by", ["image", "study"])
+def test_a_patient_who_is_known_for_some_images_of_a_case(group_by):
+    """The others are of the same patient, and in the same split."""
+    text = "\n".join(
+        f"i{c}{k} c{c} {p} s{c}{k} x" for c in range(30) for k, p in (("a", f"p{c}"), ("b", "-"))
+    )
+    source = group(text, group_by)
+    split = split_of(source)
+    split = of_image(source, lambda case: split[case.case_id])
+    assert all(
+        split[f"i{c}a"] == split[f"i{c}b"] == choose_split(f"patient p{c}") for c in range(30)
+    )
+    assert "images without a patient, which are taken to be of their case's: 30" in source.notes
+
+
+def test_the_order_of_rows_where_cases_and_studies_are_written_in_several_ways():
+    rows = [
+        f"i{p}{form} {form}{p} - {s} x"
+        for p in range(28)
+        for form, s in (("\u00e9", "1"), ("e\u0301", "01"))
+    ]
+    rows += ["z1 zz - 1 x", "z2 zz - 2 x"]
+
+    def splits(lines):
+        source = group("\n".join(lines), "study")
+        split = split_of(source)
+        return of_image(source, lambda case: split[case.case_id])
+
+    assert splits(rows) == splits(rows[::-1])

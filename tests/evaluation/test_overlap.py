@@ -1,5 +1,7 @@
 """What was seen of a judged split, found by picture and by patient, and not by coincidence."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -109,6 +111,24 @@ def test_equal_pictures_in_two_splits_of_one_prepared_data():
     assert look(learned(twins), other).masks[LEARNED].sum() == 398
 
 
+def test_ids_that_are_read_literally():
+    """Under --ids=literal 7 and 007 are two people, in the same data and in another table of it."""
+    literal = lambda data: dataclasses.replace(data, ids="literal")
+    train = [("c1", "7", [1])]
+    data = literal(data_of("a/manifest-000000000000", train=train, test=[("c2", "007", [2])]))
+    assert look(learned(data), data).to_json()["learned"] == {"images": 0, "patients": 0}
+    more = [("c2", "007", [2]), ("c3", "9", [3])]
+    after = literal(data_of("a/manifest-111111111111", train=train, test=more))
+    assert not look(learned(data), after).masks[LEARNED].any()
+    alike = data_of("a/manifest-111111111111", train=train, test=more)
+    found = look(learned(dataclasses.replace(data, ids="alike")), alike)
+    assert found.masks[LEARNED].tolist() == [True, False] and not found.by_picture.any()
+    with pytest.raises(
+        BadInput, match="; 1 of them by patient alone, as --ids reads them; judge on"
+    ):
+        check(found, "runs/a", allowed=False)
+
+
 def test_splits_of_the_run_s_own_data(capsys):
     """They were typed: `evaluate` says so, and goes on; of a run before, it does not."""
     seen = learned(TRAINED_ON).add(CHOSEN_ON, TRAINED_ON, "validation")
@@ -118,14 +138,14 @@ def test_splits_of_the_run_s_own_data(capsys):
     assert found.to_json()["learned"] == {"images": 400, "patients": 200}
     check(found, "runs/a", allowed=False)
     assert capsys.readouterr().out == ""
-    later = Seen(seen.salt, tuple(type(one)(one.how, one.data, False, one.pictures, one.patients)
-                                  for one in seen.sets))  # fmt: skip
+    sets = tuple(dataclasses.replace(one, own=False) for one in seen.sets)
+    later = dataclasses.replace(seen, sets=sets)
     with pytest.raises(BadInput) as caught:
         check(look(later, TRAINED_ON, "train"), "runs/b", allowed=False)
     assert str(caught.value) == (
         "--eval_split=train: 400 of 400 images (200 patients) were learned from, labels and all, by runs/b "
-        "or a run before it, and what is measured on them says nothing; judge on others, or go on with "
-        "--allow_seen"
+        "or a run before it, and what is measured on them says nothing; 400 of them by patient alone, as "
+        "--ids reads them; judge on others, or go on with --allow_seen"
     )
     # Learned by the run itself: what was learned before adds nothing.
     check(look(later.add(LEARNED, TRAINED_ON, "train"), TRAINED_ON, "train"), "runs/b", False)
