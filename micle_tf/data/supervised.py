@@ -87,11 +87,8 @@ def _open(config, data, targets, name, fraction=1.0, flag="--train_split"):
 
 def _refuse_few_patients(config, data, name, flag):
     """Raises BadInput if a split is not there since there are too few patients to make it."""
-    known = {split for split in SPLITS if split in data.index}
-    if (
-        set(data.judged_splits(name) if flag == "--eval_split" else name.split("+")) - known
-        == set()
-    ):
+    names = data.judged_splits(name) if flag == "--eval_split" else name.split("+")
+    if all(split in data.index for split in names):
         return
     index = CaseIndex.join(list(data.index.values()))
     units = index.num_patients or len(np.unique(index.patient_number))
@@ -111,9 +108,7 @@ def _refuse_few_patients(config, data, name, flag):
 
 def _say_what_is_not_learned(config, data, targets, splits):
     """Names classes that a split has no labelled image of; raises BadInput if train has but one."""
-    there = {
-        split.name: set(split.labels[split.images].tolist()) for split in dict(splits).values()
-    }
+    there = {split.name: set(split.labels[split.images].tolist()) for split in splits.values()}
     train = splits["train"].name
     if len(there[train]) == 1:
         (only,) = there[train]
