@@ -1,10 +1,13 @@
 # make demo    SimCLR against MICLe on the built-in synthetic cases, under 10 minutes on two cores
 # make test    the tests
+# make wheels  installs the wheel as a user does, on every Python of ours that is here
 # make clean   removes .venv, runs/demo and caches
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+#
+# Any of the Pythons of .ci/pythons will do; PYTHON=python3.13 says which.
+PYTHON ?= $(shell .ci/pythons | head -n 1)
 SEED ?= 0
 
-.PHONY: demo test clean
+.PHONY: demo test wheels clean
 
 demo: .venv/installed
 	.venv/bin/python -m micle_tf.demo --seed=$(SEED)
@@ -12,8 +15,12 @@ demo: .venv/installed
 test: .venv/installed
 	.venv/bin/python -m pytest -n 2 --dist loadfile
 
+wheels:
+	.ci/wheels
+
 # Made again when what is to be installed changes.
-.venv/installed: setup.cfg pyproject.toml constraints.txt
+.venv/installed: setup.cfg setup.py pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11, 3.12 or 3.13 on the path" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check \
 	    --constraint constraints.txt --editable '.[test]'

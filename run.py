@@ -2,7 +2,7 @@
 
 import sys
 
-from micle_tf import cli
+from micle_tf.__main__ import main
 
 if __name__ == "__main__":
-    sys.exit(cli.run(sys.argv[1:]))
+    sys.exit(main())

@@ -5,29 +5,25 @@ command line; from the run that --checkpoint names (architecture and data); from
 recipe, a flagfile; from the default in `config.py`.
 """
 
+import contextlib
 import dataclasses
-import difflib
 import faulthandler
 import os
 import pathlib
 import re
-import shlex
 import sys
 
 from absl import flags as absl_flags
 
-from micle_tf import console
+from micle_tf import console, next_steps, program, usage
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
-from micle_tf.exits import DONE, guarded, leave
+from micle_tf.exits import guarded, leave
 from micle_tf.run_names import POLICY, default_model_dir
+from micle_tf.settings import nearest
 
-RECIPES = pathlib.Path(__file__).resolve().parent.parent / "flags"
-_DATA = (
-    "dataset", "manual_dir", "manifest", "image_dir", "columns", "ids", "missing", "findings",
-    "findings_column", "labels_shared_by_case", "group_by", "max_pixels", "max_image_bytes", "max_bad_images",
-    "max_image_side", "jpeg_quality", "strip_metadata",
-)  # fmt: skip
+RECIPES = program.recipes()
+_HELP = ("h", "help", "helpshort", "helpfull")
 _DEFINE = {
     bool: absl_flags.DEFINE_bool,
     int: absl_flags.DEFINE_integer,
@@ -45,25 +41,64 @@ def run(argv):
     Returns:
       The exit code: 0 done, 2 bad usage or input, 75 interrupted, 1 stopped from outside.
     """
-    if not any(arg.lstrip("-").startswith("tensorflow_log") for arg in argv):
+    if not _wants_native_messages(argv):
         hide_native_messages()
     return main(argv, leave)
 
 
 def main(argv, end=lambda code: code):
     """Runs one command and returns its exit code; see `run`, and `guarded` for `end`."""
-    if any(arg in ("-h", "--help", "-help", "--helpfull", "--helpshort") for arg in argv):
-        print(usage())
-        return DONE
 
     def command():
-        config, origin = configure(argv)
-        if not config.tensorflow_log:
-            quiet_loggers()
-        console.say(f"micle-tf: {config.mode}{origin and ', '}{origin}")
-        _run_mode(config)
+        text = _asked_for(argv)
+        if text is not None:
+            with contextlib.suppress(BrokenPipeError):  # `--help | head`
+                print(text, flush=True)
+        elif any(_name_of(argument) == "version" for argument in argv):
+            from micle_tf.versions import show_versions
+
+            show_versions()
+        else:
+            config, origin = configure(argv)
+            _check_system(config)
+            if not config.tensorflow_log:
+                quiet_loggers()
+            console.say(f"micle-tf: {config.mode}{origin and ', '}{origin}")
+            _run_mode(config)
 
     return guarded(command, end)
+
+
+def _asked_for(argv):
+    """The text that a command line asks for, instead of a run; None if it asks for none."""
+    if not argv:
+        return usage.first_screen()
+    asked = [_name_of(argument) for argument in argv if _name_of(argument) in _HELP]
+    if not asked:
+        return None
+    if "helpfull" in asked:
+        return usage.full()
+    modes = [arg.partition("=")[2] for arg in argv if _name_of(arg) in ("mode", "train_mode")]
+    if not modes:
+        return usage.common()
+    return usage.of_mode(Config(mode=modes[-1]).mode)  # which raises BadInput for a typo
+
+
+def _name_of(argument):
+    """The name of the flag in "--name=value", or of "-name"; "" of anything else."""
+    return argument.partition("=")[0].lstrip("-") if argument.startswith("-") else ""
+
+
+def _wants_native_messages(argv):
+    try:
+        explicit, flagfiles = parse(argv)
+        read = [_read_flagfile(_recipe_path(name)) for name in flagfiles]
+    except BadInput:  # which is said later
+        return False
+    stated = [
+        values["tensorflow_log"] for values in (*read, explicit) if "tensorflow_log" in values
+    ]
+    return bool(stated and stated[-1])
 
 
 def hide_native_messages():
@@ -102,9 +137,6 @@ def configure(argv):
     """
     explicit, flagfiles = parse(argv)
     mode = explicit.pop("mode", Config.mode)
-    for field in dataclasses.fields(Config):
-        if field.name in explicit and mode not in (field.metadata["only"] or (mode,)):
-            console.say(f"note: --{field.name} does nothing in --mode={mode}")
     # A bad value on the line is named before anything is read.
     checked = Config.of_mode(mode, **explicit)
     source = _source(checked.checkpoint)
@@ -112,7 +144,11 @@ def configure(argv):
     recipe, origin = _recipe(Config.of_mode(mode, **given), flagfiles)
     if "train_epochs" in explicit:  # which a recipe's train_steps would beat
         recipe.pop("train_steps", None)
-    config = _as_prepared(Config.of_mode(mode, **recipe | given), {**recipe, **given})
+    config = Config.of_mode(mode, **recipe | given)
+    for name in explicit:
+        if otherwise := config.otherwise(name):
+            console.say(f"note: --{name} does nothing {otherwise}")
+    config = _as_prepared(config, {**recipe, **given})
     if not config.model_dir:
         config = config.replace(model_dir=default_model_dir(config, source))
     return config, origin
@@ -149,15 +185,17 @@ def parse(argv, where=""):
         stray = values([""] + argv)[1:]
     except absl_flags.UnrecognizedFlagError as error:
         names = [field.name for field in fields]
-        near = difflib.get_close_matches(error.flagname.removeprefix("no"), names, 1, 0.5)
-        near = difflib.get_close_matches(error.flagname, names, 1, 0.5) or near
-        hint = f"; did you mean --{near[0]}?" if near else ""
+        hint = nearest(error.flagname, names) or nearest(error.flagname.removeprefix("no"), names)
+        hint = hint.replace("mean ", "mean --")
         raise BadInput(f"{where}--{error.flagname}: no such flag{hint}") from None
     except (absl_flags.Error, ValueError) as error:  # the latter from --nouse_blur=3
         raise BadInput(f"{where}{_wrong_kind(error, fields)}") from None
     if stray:
         raise BadInput(f"{where}{stray[0]}: stray argument; flags look like --name=value")
     found = {f.name: values[f.name].value for f in fields if values[f.name].present}
+    for field in fields:
+        if field.metadata["path"] and field.name in found:
+            found[field.name] = os.path.expanduser(found[field.name])
     if values["train_mode"].present:
         found.setdefault("mode", values["train_mode"].value)
     if values["use_tpu"].value:
@@ -182,8 +220,10 @@ def _take_flagfiles(argv):
     files, rest, argv = [], [], iter(argv)
     for argument in argv:
         name, equals, value = argument.partition("=")
-        if name.lstrip("-") == "flagfile" and name.startswith("-"):
+        if _name_of(argument) == "flagfile":
             files.append(value if equals else next(argv, ""))
+        elif _name_of(argument) == "undefok":  # with which absl would pass over typos
+            raise BadInput(f"{name}: no such flag")
         else:
             rest.append(argument)
     return files, rest
@@ -202,13 +242,28 @@ def _recipe(config, flagfiles):
             usual = config.mode in ("prepare", "evaluate", "export")
             return {}, "" if usual else "no recipe: the defaults of --help"
     else:
-        paths = [pathlib.Path(name) for name in flagfiles]
+        paths = [_recipe_path(name) for name in flagfiles]
     values = {}
     for path in paths:
         values |= _read_flagfile(path)
     values.pop("mode", None)
-    shown = [os.path.relpath(path) for path in paths]
-    return values, f"recipe {', '.join(shown)}"
+    return values, f"recipe {', '.join(map(_shown_path, paths))}"
+
+
+def _recipe_path(name):
+    """The path of a flagfile: as it is typed or, if it is not there, among our own recipes."""
+    path = pathlib.Path(os.path.expanduser(name))
+    if path.parts[:1] == ("flags",) and not path.exists():
+        ours = RECIPES.joinpath(*path.parts[1:])
+        return ours if ours.exists() else path
+    return path
+
+
+def _shown_path(path):
+    """The path of a flagfile as it can be typed: our own begin with flags/, wherever they are."""
+    if path.is_relative_to(RECIPES):
+        return os.path.join("flags", path.relative_to(RECIPES))
+    return os.path.relpath(path)
 
 
 def _read_flagfile(path, depth=0):
@@ -262,7 +317,7 @@ def _inherited(config, explicit, source):
         )
     names = fixed + ("precision", "data_dir")
     if "dataset" not in explicit and "manifest" not in explicit:
-        names += _DATA
+        names += next_steps.DATA
     if config.mode == "evaluate":
         names += POLICY  # what a label means stays what it meant in training
     taken = {name: getattr(source, name) for name in names}
@@ -286,112 +341,44 @@ def _run_mode(config):
             console.say("dry run: nothing was written")
         else:
             _say_all(cases.describe(cases.open_cases(config), labels=True))
-        mode, more = ("prepare", ("beam_options",)) if config.dry_run else ("pretrain", ())
-        _next(mode, *_flags(config, _DATA + ("data_dir",) + more))
+        next_steps.after_preparing(config)
     elif config.mode == "pretrain":
         from micle_tf.training.pretrain import pretrain
 
-        _after_pretraining(config, pretrain(config) or {})
+        next_steps.after_pretraining(config, pretrain(config) or {})
     elif config.mode == "linear_eval":
         from micle_tf.evaluation.linear_eval import linear_eval
 
         linear_eval(config)
-        _compare(config, "a random encoder")
-        if config.checkpoint:
-            _next("finetune", f"--checkpoint={config.checkpoint}")
+        next_steps.after_linear_eval(config)
     elif config.mode == "finetune":
         from micle_tf.evaluation.finetune import finetune
 
         finetune(config)
-        _compare(config, "supervised training from scratch")
-        _next("evaluate", f"--checkpoint={config.model_dir}", "--eval_split=validation")
-        _next("export", f"--checkpoint={config.model_dir}")
+        next_steps.after_finetuning(config)
     elif config.mode == "evaluate":
         from micle_tf.evaluation.evaluate import evaluate
 
         evaluate(config)
-        _next("export", f"--checkpoint={config.checkpoint}")
+        next_steps.after_evaluating(config)
     elif config.mode == "export":
         from micle_tf.export import export
 
-        saved = export(config)
-        console.say(f"next: {shlex.join(['saved_model_cli', 'show', '--dir', saved, '--all'])}")
+        next_steps.after_exporting(export(config))
 
 
-def _after_pretraining(config, result):
-    """Says what to type next: on one dataset with labels, if there is any."""
-    names = config.dataset.split("+")
-    labelled = result.get("labelled_images", [1] * len(names))  # a worker has none
-    name = next((name for name, images in zip(names, labelled) if images), None)
-    if name is None:
-        console.say(
-            "no labels to learn from and to choose on: linear_eval and finetune want other data, by --manifest "
-            "or --dataset"
-        )
-        _next("export", f"--checkpoint={config.model_dir}")
-        return
-    arguments = [f"--checkpoint={config.model_dir}"]
-    if len(names) > 1:
-        own = _DATA if "manifest" in name else ("dataset",)
-        arguments += _flags(config.replace(dataset=name), own)
-    _next("linear_eval", *arguments)
-    _next("finetune", *arguments)
+def _check_system(config):
+    """Raises BadInput where the system lacks what every mode stands on."""
+    for name, use in (("fcntl", "locks of files"), ("resource", "limits of open files")):
+        try:
+            __import__(name)
+        except ImportError:
+            raise BadInput(
+                f"--mode={config.mode}: this system has no {name} ({use}); runs want Linux, macOS or "
+                "Windows' subsystem for Linux"
+            ) from None
 
 
 def _say_all(lines):
     for line in lines:
         console.say(line)
-
-
-def _compare(config, floor):
-    """Says how to run the same without pretraining or, where this was that, how to pretrain."""
-    from micle_tf.training import state
-
-    if config.checkpoint:
-        console.say(f"to compare, the same with {floor}:")
-        names = [
-            field.name
-            for field in dataclasses.fields(config)
-            if not field.metadata["only"] or config.mode in field.metadata["only"]
-        ]
-        left_out = ("mode", "checkpoint", "model_dir", "ft_proj_selector", "profile")
-        _next(config.mode, *_flags(config, [name for name in names if name not in left_out]))
-    else:
-        _next("pretrain", *_flags(config, _DATA + ("data_dir",) + state.ARCHITECTURE))
-
-
-def _next(mode, *arguments):
-    """Prints the command to type next, fit to be pasted into a shell."""
-    console.say(f"next: {shlex.join(['python', 'run.py', f'--mode={mode}', *arguments])}")
-
-
-def _flags(config, names):
-    """--name=value of the fields that differ from their defaults."""
-    defaults = Config.of_mode(config.mode)
-    shown = {name: getattr(config, name) for name in names}
-    return [
-        f"--{name}={str(value).lower() if isinstance(value, bool) else value}"
-        for name, value in shown.items()
-        if value != getattr(defaults, name) or name == "dataset"
-    ]
-
-
-def usage():
-    """The text of --help: every flag with its default and what it takes."""
-    lines = [
-        "python run.py --mode=MODE [--flag=value ...]; see README.md",
-        "Without --flagfile, the recipe flags/<dataset>/<config>/<mode>_<method>.flags is used.",
-        "",
-    ]
-    for field in dataclasses.fields(Config):
-        choices = field.metadata["choices"]
-        accepted = f" [{', '.join(map(str, choices))}]" if choices else ""
-        default = str(field.default).lower() if field.type is bool else field.default
-        own = "".join(f" ({mode}: {own})" for mode, own in field.metadata["by_mode"].items())
-        lines.append(f"  --{field.name}={default}{own}{accepted}\n      {field.metadata['help']}")
-    return "\n".join(
-        lines
-        + ["  --flagfile=FILE\n      A recipe: a file with one flag a line."]
-        + ["  --train_mode=MODE\n      SimCLR's name of --mode."]
-        + ["  --use_tpu=false\n      SimCLR's name of --strategy=tpu."]
-    )

@@ -5,21 +5,30 @@
 """
 
 import dataclasses
+import functools
 import json
 import os
 import re
 
 from micle_tf.data_config import DataConfig
 from micle_tf.errors import BadInput
-from micle_tf.settings import check_value, parse_every, parse_range, setting
+from micle_tf.settings import GROUPS, Needs, check_value, parse_every, parse_range, setting
 
 RESNET_DEPTHS = (10, 14, 18, 34, 50, 101, 152, 200)
 
-
+_run, _data, _model, _training, _evaluation, _export, _machine = (
+    functools.partial(setting, group=group) for group in GROUPS
+)
 _PRETRAIN, _FINETUNE, _EXPORT = ("pretrain",), ("finetune",), ("export",)
 _TRAIN = ("pretrain", "finetune")
 _JUDGE = ("linear_eval", "finetune", "evaluate")
 _LABELS = ("linear_eval", "finetune")
+_MODEL = ("pretrain", "linear_eval", "finetune")
+_KNN = Needs("without --knn_every", lambda config: config.mode != "pretrain" or config.knn_every)
+_HEAD = Needs(
+    "without --ft_proj_selector",
+    lambda config: config.mode != "finetune" or config.ft_proj_selector,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,56 +36,82 @@ class Config(DataConfig):
     """All settings. Names are SimCLR's where the meaning is the same."""
 
     # Splits and images.
-    train_split: str = setting(
-        "train", "Split to train on.", only=("pretrain", "linear_eval", "finetune")
-    )
-    eval_split: str = setting(
+    train_split: str = _data("train", "Split to train on.", only=_MODEL, common=True)
+    eval_split: str = _data(
         "test",
         "Split to evaluate on.",
         volatile=_PRETRAIN,  # which only looks on
         only=("pretrain", *_JUDGE),
         by_mode={"pretrain": "validation"},
+        needs=_KNN,
+        common=True,
     )
-    image_size: int = setting(224, "Side of the model's input, in pixels.", low=8, high=2048)
+    image_size: int = _model(
+        224,
+        "Side of the model's input, in pixels.",
+        low=8,
+        high=2048,
+        only=(*_MODEL, "evaluate"),
+        common=True,
+    )
 
     # Run.
-    model_dir: str = setting("", "Run directory; empty: a name made from mode, data and method.")
-    checkpoint: str = setting("", "Run directory to take the weights from.")
-    seed: int = setting(0, "Seed of weights, order and augmentation.", low=0, high=2**31 - 1)
-    strategy: str = setting(
+    model_dir: str = _run(
+        "",
+        "Run directory; empty: a name made from mode, data and method.",
+        only=(*_MODEL, "evaluate", "export"),
+        common=True,
+        path=True,
+    )
+    checkpoint: str = _run(
+        "",
+        "Run directory to take the weights from, and what it was trained on.",
+        common=True,
+        path=True,
+    )
+    seed: int = _run(
+        0,
+        "Seed of weights, order and augmentation.",
+        low=0,
+        high=2**31 - 1,
+        only=("pretrain", *_JUDGE),
+        common=True,
+    )
+    strategy: str = _machine(
         "auto",
         "Devices: auto takes the TPU of --tpu_name, the workers of TF_CONFIG, all GPUs, or one.",
         choices=("auto", "one_device", "mirrored", "multi_worker", "tpu"),
         volatile=True,  # the number of replicas is compared instead
         only=_TRAIN,
     )
-    tpu_name: str = setting(
+    tpu_name: str = _machine(
         "", "Cloud TPU to train on: a name, grpc://host:port, or local.", volatile=True, only=_TRAIN
     )
-    tpu_zone: str = setting(
+    tpu_zone: str = _machine(
         "", "Zone of the TPU; empty: the zone of this machine.", volatile=True, only=_TRAIN
     )
-    gcp_project: str = setting(
+    gcp_project: str = _machine(
         "", "Project of the TPU; empty: the project of this machine.", volatile=True, only=_TRAIN
     )
-    virtual_devices: int = setting(
+    virtual_devices: int = _machine(
         1, "Split the CPU into this many devices.", low=1, high=64, only=_TRAIN
     )
-    precision: str = setting(
+    precision: str = _machine(
         "float32",
         "Arithmetic of the encoder and head.",
         choices=("float32", "mixed_bfloat16", "float64"),
+        only=_MODEL,
     )
-    checkpoint_every: str = setting(
+    checkpoint_every: str = _machine(
         "5m", "How often to save: 10m, 500s or 1000steps.", volatile=True, only=_TRAIN
     )
-    keep_checkpoints: int = setting(
+    keep_checkpoints: int = _machine(
         2, "How many checkpoints to keep.", low=1, high=10_000, volatile=True, only=_TRAIN
     )
-    log_every: int = setting(
+    log_every: int = _machine(
         10, "Steps between two entries of the log.", low=1, high=10**9, volatile=True, only=_TRAIN
     )
-    steps_per_loop: int = setting(
+    steps_per_loop: int = _machine(
         1,
         "Steps that the devices take in a row before they report; TPUs: 100 or more.",
         low=1,
@@ -84,7 +119,7 @@ class Config(DataConfig):
         volatile=True,
         only=_TRAIN,
     )
-    microbatch_size: int = setting(
+    microbatch_size: int = _machine(
         0,
         "Rows of a batch that go through the model at once, per device; 0: all. The gradient stays "
         "that of the whole batch; batch norm sees the microbatch.",
@@ -92,109 +127,135 @@ class Config(DataConfig):
         high=10**6,
         only=_TRAIN,
     )
-    profile: str = setting(
+    profile: str = _machine(
         "",
         "Write a TensorFlow profile of these steps, both included: 20:25.",
         volatile=True,
         only=_TRAIN,
     )
-    tensorflow_log: bool = setting(False, "Show TensorFlow's own messages.", volatile=True)
+    tensorflow_log: bool = _machine(False, "Show TensorFlow's own messages.", volatile=True)
 
     # Model.
-    resnet_depth: int = setting(50, "Depth of the ResNet.", choices=RESNET_DEPTHS)
-    width_multiplier: float = setting(
-        1.0, "Width of the ResNet; fractions too.", low=1 / 64, high=16
+    resnet_depth: int = _model(
+        50, "Depth of the ResNet.", choices=RESNET_DEPTHS, only=_MODEL, common=True
     )
-    sk_ratio: float = setting(
+    width_multiplier: float = _model(
+        1.0, "Width of the ResNet; fractions too.", low=1 / 64, high=16, only=_MODEL, common=True
+    )
+    sk_ratio: float = _model(
         0.0,
         "Selective-kernel ratio of depths 14 and 50 to 200, 0 for none; SimCLRv2: 0.0625.",
         low=0,
         high=1,
+        only=_MODEL,
     )
-    se_ratio: float = setting(0.0, "Squeeze-and-excitation ratio, 0 for none.", low=0, high=1)
-    num_proj_layers: int = setting(
+    se_ratio: float = _model(
+        0.0, "Squeeze-and-excitation ratio, 0 for none.", low=0, high=1, only=_MODEL
+    )
+    num_proj_layers: int = _model(
         2,
         "Layers of the projection head: 2 as in the paper, 3 as SimCLRv2.",
         low=1,
         high=8,
         only=_TRAIN,
+        needs=_HEAD,
     )
-    proj_out_dim: int = setting(
-        128, "Width of the projection head's output.", low=1, high=65_536, only=_TRAIN
+    proj_out_dim: int = _model(
+        128,
+        "Width of the projection head's output.",
+        low=1,
+        high=65_536,
+        only=_TRAIN,
+        needs=_HEAD,
     )
 
     # Pretraining.
-    method: str = setting(
+    method: str = _training(
         "micle",
         "Positive pairs: two views of one image, or of two images of a case.",
         choices=("simclr", "micle"),
         only=_PRETRAIN,
+        common=True,
     )
-    train_batch_size: int = setting(
+    train_batch_size: int = _training(
         128,
         "Positive pairs per step, or labelled images, over all devices.",
         low=2,
         high=10**7,
         only=_TRAIN,
         by_mode={"finetune": 64},
+        common=True,
     )
-    train_epochs: int = setting(
+    train_epochs: int = _training(
         100,
         "Passes over the images (simclr), cases (micle) or labelled images (finetune).",
         low=1,
         high=10**7,
         only=_TRAIN,
         by_mode={"finetune": 50},
+        needs=Needs("beside --train_steps", lambda config: not config.train_steps),
+        common=True,
     )
-    train_steps: int = setting(
-        0, "Steps; above 0 it beats train_epochs.", low=0, high=10**12, only=_TRAIN
+    train_steps: int = _training(
+        0, "Steps; above 0 it beats train_epochs.", low=0, high=10**12, only=_TRAIN, common=True
     )
-    optimizer: str = setting(
+    optimizer: str = _training(
         "lars",
         "Optimizer; momentum is SGD, with Nesterov's when fine-tuning.",
         choices=("lars", "momentum", "adam"),
         only=_TRAIN,
         by_mode={"finetune": "momentum"},
     )
-    learning_rate: float = setting(
+    learning_rate: float = _training(
         0.3,
         "Base learning rate; see learning_rate_scaling.",
         low=0,
+        high=10_000,
         only=_TRAIN,
         by_mode={"finetune": 0.05},
+        common=True,
     )
-    learning_rate_scaling: str = setting(
+    learning_rate_scaling: str = _training(
         "linear",
         "What the base rate is multiplied by: batch/256, sqrt(batch), or nothing.",
         choices=("linear", "sqrt", "none"),
         only=_TRAIN,
     )
-    warmup_epochs: float = setting(
+    warmup_epochs: float = _training(
         10.0,
         "Epochs of linear warm-up; cut to a tenth of the run.",
         low=0,
+        high=10**7,
         only=_TRAIN,
         by_mode={"finetune": 0.0},
     )
-    momentum: float = setting(0.9, "Momentum of LARS and SGD.", low=0, high=1, only=_TRAIN)
-    weight_decay: float = setting(
+    momentum: float = _training(
+        0.9,
+        "Momentum of LARS and SGD.",
+        low=0,
+        high=1,
+        only=_TRAIN,
+        needs=Needs("with --optimizer=adam", lambda config: config.optimizer != "adam"),
+    )
+    weight_decay: float = _training(
         1e-6,
         "Weight decay; SimCLR on ImageNet and CIFAR: 1e-4.",
         low=0,
+        high=10_000,
         only=_TRAIN,
         by_mode={"finetune": 1e-4},
     )
-    temperature: float = setting(
-        0.1, "Temperature of the contrastive loss.", low=1e-3, high=100, only=_TRAIN
+    temperature: float = _training(
+        0.1, "Temperature of the contrastive loss.", low=1e-3, high=100, only=_PRETRAIN
     )
-    mask_negatives: str = setting(
+    mask_negatives: str = _training(
         "none",
         "Leave other entries of the same case or patient out of the negatives.",
         choices=("none", "case", "patient"),
         only=_PRETRAIN,
     )
 
-    knn_every: str = setting(
+    knn_every: str = _evaluation(
         "",
         "How often to judge by nearest neighbours on --eval_split, 5epochs or 500steps; empty: never.",
         volatile=True,
@@ -202,7 +263,7 @@ class Config(DataConfig):
     )
 
     # Augmentation.
-    crop_area_min: float = setting(
+    crop_area_min: float = _training(
         0.08,
         "Smallest part of the image that a crop may keep.",
         low=0.01,
@@ -210,7 +271,7 @@ class Config(DataConfig):
         only=_TRAIN,
         by_mode={"finetune": 0.25},
     )
-    color_jitter_strength: float = setting(
+    color_jitter_strength: float = _training(
         1.0,
         "Strength of the colour jitter; 0.5 for X-rays and small images.",
         low=0,
@@ -218,10 +279,10 @@ class Config(DataConfig):
         only=_TRAIN,
         by_mode={"finetune": 0.5},
     )
-    use_blur: bool = setting(
+    use_blur: bool = _training(
         True, "Blur half of the views; the paper drops it for X-rays.", only=_TRAIN
     )
-    rotation_degrees: float = setting(
+    rotation_degrees: float = _training(
         0.0,
         "Rotate by up to this angle either way, in degrees; X-rays: 45.",
         low=0,
@@ -229,20 +290,21 @@ class Config(DataConfig):
         only=_TRAIN,
         by_mode={"finetune": 30.0},
     )
-    random_flip: bool = setting(True, "Mirror half of the views left to right.", only=_TRAIN)
-    vertical_flip: bool = setting(
+    random_flip: bool = _training(True, "Mirror half of the views left to right.", only=_TRAIN)
+    vertical_flip: bool = _training(
         False, "Turn half of the views upside down; for skin, not for X-rays.", only=_TRAIN
     )
 
     # Labels.
-    label_fraction: float = setting(
+    label_fraction: float = _data(
         1.0,
         "Share of the labelled training cases to learn from; 0.1 is inside 0.3.",
         low=1e-4,
         high=1,
         only=_LABELS,
+        common=True,
     )
-    top_classes: int = setting(
+    top_classes: int = _data(
         0,
         "Keep this many classes, the most frequent ones; the rest become Other. 0: all.",
         low=0,
@@ -251,41 +313,41 @@ class Config(DataConfig):
     )
 
     # Fine-tuning.
-    class_weights: str = setting(
+    class_weights: str = _training(
         "none",
         "Weight of a class in the loss; balanced: rare and frequent ones count the same.",
         choices=("none", "balanced"),
         only=_FINETUNE,
     )
-    case_images: str = setting(
+    case_images: str = _training(
         "all",
         "Images of a labelled case in an epoch: all, or one drawn anew each time.",
         choices=("all", "one"),
         only=_FINETUNE,
     )
-    ft_proj_selector: int = setting(
+    ft_proj_selector: int = _model(
         0,
         "Layers of the projection head to keep; SimCLRv2 keeps 1 where labels are few.",
         low=0,
         high=8,
         only=_FINETUNE,
     )
-    fine_tune_after_block: int = setting(
+    fine_tune_after_block: int = _model(
         -1,
         "Freeze the stem (0) and the block groups up to this one; -1: none, 4: the whole encoder.",
         low=-1,
         high=4,
         only=_FINETUNE,
     )
-    best_metric: str = setting(
+    best_metric: str = _evaluation(
         "",
         "What the best checkpoint is chosen by, as in result.json, or loss; empty: macro AUC.",
         only=_FINETUNE,
     )
-    validate_every: str = setting(
+    validate_every: str = _evaluation(
         "1epochs", "How often to validate: 2epochs or 500steps.", only=_FINETUNE
     )
-    patience: int = setting(
+    patience: int = _evaluation(
         0,
         "Stop after so many validations that were no better than the best; 0: never.",
         low=0,
@@ -294,27 +356,28 @@ class Config(DataConfig):
     )
 
     # Evaluation.
-    eval_batch_size: int = setting(
+    eval_batch_size: int = _evaluation(
         256,
         "Images per step when nothing is trained.",
         low=1,
         high=10**6,
         volatile=True,
-        only=_JUDGE,
+        only=("pretrain", *_JUDGE),
+        needs=_KNN,
     )
-    allow_seen: bool = setting(
+    allow_seen: bool = _evaluation(
         False,
         "Judge on images that the model learned from, labels and all, in a run before or in other data.",
         volatile=True,
         only=_JUDGE,
     )
-    bootstrap_samples: int = setting(
+    bootstrap_samples: int = _evaluation(
         1000, "Resamples of patients behind each 95 % interval.", low=10, high=10**7, only=_JUDGE
     )
 
     # Export.
-    export_name: str = setting("model", "Name of the exported model.", only=_EXPORT)
-    export_version: int = setting(
+    export_name: str = _export("model", "Name of the exported model.", only=_EXPORT, common=True)
+    export_version: int = _export(
         1, "Version of the exported model, a folder of its own.", low=1, high=10**15, only=_EXPORT
     )
 
@@ -331,6 +394,16 @@ class Config(DataConfig):
             raise BadInput(
                 f"--export_name={self.export_name}: letters, digits, dots, dashes and underscores"
             )
+
+    def otherwise(self, name):
+        """Why a field does nothing: "in --mode=evaluate", "without --max_image_side"; "" if it does.
+
+        Only for a configuration whose dataset is known to be one.
+        """
+        meta = type(self).__dataclass_fields__[name].metadata
+        if meta["only"] and self.mode not in meta["only"]:
+            return f"in --mode={self.mode}"
+        return "" if not meta["needs"] or meta["needs"].met(self) else meta["needs"].otherwise
 
     def checkpoint_interval(self):
         """`checkpoint_every` as (seconds, steps), one of which is None."""
@@ -379,8 +452,8 @@ class Config(DataConfig):
             field.name
             for field in dataclasses.fields(self)
             if not _is_volatile(field, self.mode)
-            and (not field.metadata["only"] or self.mode in field.metadata["only"])
             and field.name != "model_dir"
+            and not self.otherwise(field.name)
             and _comparable(field.name, self) != _comparable(field.name, other)
         ]
 
@@ -393,4 +466,4 @@ def _is_volatile(field, mode):
 def _comparable(name, config):
     """The value of a field; of a path, the same however it is spelled."""
     value = getattr(config, name)
-    return os.path.normpath(value) if name == "checkpoint" and value else value
+    return os.path.normpath(os.path.expanduser(value)) if name == "checkpoint" and value else value

@@ -4,135 +4,179 @@ The prepared data itself is compared when a run is resumed, hence so many volati
 """
 
 import dataclasses
+import functools
 
-from micle_tf.settings import setting
+from micle_tf.data.names import labels_are_per_image, made_from_files, prepared_here
+from micle_tf.settings import Needs, setting
 
 MODES = ("prepare", "pretrain", "linear_eval", "finetune", "evaluate", "export")
 _FINDINGS = ("linear_eval", "finetune", "evaluate")
+_data = functools.partial(setting, group="data")
+_FILES = Needs("without data that is made from files", made_from_files)
 
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
     """What to do, the dataset, how it is prepared, and what counts as a label."""
 
-    mode: str = setting("pretrain", "What to do.", choices=MODES)
+    mode: str = setting("pretrain", "What to do.", group="run", choices=MODES, common=True)
 
     # Data.
-    dataset: str = setting(
+    dataset: str = _data(
         "derm_cases",
         "Dataset: chexpert, derm_cases/ham10000, cifar10, ...; several, to pretrain on: A+B.",
+        common=True,
     )
-    data_dir: str = setting(
-        "", "Where prepared data is kept; empty: tensorflow_datasets' own folder.", volatile=True
+    data_dir: str = _data(
+        "",
+        "Where prepared data is kept; empty: tensorflow_datasets' own folder.",
+        volatile=True,
+        path=True,
+        common=True,
     )
-    manual_dir: str = setting(
+    manual_dir: str = _data(
         "",
         "Where the files of a dataset lie as its owners ship them; empty: where they were before.",
         volatile=True,
+        path=True,
+        common=True,
     )
-    manifest: str = setting(
+    manifest: str = _data(
         "",
         "Your own images: a CSV with columns image and case_id, or a folder of case folders.",
         volatile=True,
+        path=True,
+        common=True,
     )
-    image_dir: str = setting(
+    image_dir: str = _data(
         "",
         "Folder that the manifest's image column is relative to; empty: the manifest's own.",
         volatile=True,
+        path=True,
     )
-    columns: str = setting(
+    columns: str = _data(
         "",
         "Other names of the manifest's columns: image=isic_id,case_id=lesion_id; split= for none.",
         volatile=True,
     )
-    ids: str = setting(
+    ids: str = _data(
         "alike",
         "Whether ids of patients that differ in case, blanks, Unicode or form of a number (7, 007) are "
         "one, and cases and labels that do are refused; literal: as they are written.",
         choices=("alike", "literal"),
         volatile=True,
     )
-    missing: str = setting(
+    missing: str = _data(
         "usual",
         "What stands for nothing in a manifest, TEXT,TEXT; empty: blanks alone; usual: nan, NaN, <NA>, "
         "#N/A, None, NA and the others of pandas.",
         volatile=True,
     )
-    findings: str = setting(
+    findings: str = _data(
         "",
         "The findings to predict: Edema,Effusion, or all; of a manifest, its columns (1, 0, -1, "
         "blank).",
         volatile=True,
+        common=True,
+        needs=Needs(
+            "without --manifest in this mode",
+            lambda config: config.manifest or config.mode in _FINDINGS,
+        ),
     )
-    findings_column: str = setting(
+    findings_column: str = _data(
         "",
         "The manifest's column that lists an image's findings, separated by |.",
         volatile=True,
     )
-    labels_shared_by_case: bool = setting(
-        True, "The images of a case carry the same label; a contradiction is then an error."
+    labels_shared_by_case: bool = _data(
+        True,
+        "The images of a case carry the same label; a contradiction is then an error.",
+        needs=Needs(
+            "where images have labels of their own, or are cases of their own",
+            lambda config: made_from_files(config) and not labels_are_per_image(config),
+        ),
     )
-    group_by: str = setting(
+    group_by: str = _data(
         "case",
         "Which images are a case: the dataset's own answer, or those of a study or patient, or "
         "each image alone.",
         choices=("case", "study", "patient", "image"),
         volatile=True,
     )
-    max_pixels: int = setting(
+    max_pixels: int = _data(
         100_000_000,
-        "Largest image accepted when data is prepared, in pixels.",
+        "Largest image accepted when data is prepared, or what an export takes at once, in pixels.",
         low=1,
         high=2**31 - 1,
         volatile=True,
+        needs=Needs(
+            _FILES.otherwise, lambda config: config.mode == "export" or made_from_files(config)
+        ),
     )
-    max_image_bytes: int = setting(
+    max_image_bytes: int = _data(
         1 << 28,
         "Largest image file accepted when data is prepared, in bytes.",
         low=1,
         high=2**40,
         volatile=True,
+        needs=_FILES,
     )
-    max_bad_images: int = setting(
+    max_bad_images: int = _data(
         0,
         "How many images may be left out because they are missing, damaged or too large.",
         low=0,
         high=10**9,
         volatile=True,
+        needs=_FILES,
     )
-    max_image_side: int = setting(
+    max_image_side: int = _data(
         0,
         "Shrink stored images to this longer side, in pixels, as JPEG; 0: as they are. Twice "
         "--image_size leaves crops room.",
         low=0,
         high=2**15,
         volatile=True,
+        needs=_FILES,
     )
-    jpeg_quality: int = setting(
-        95, "Quality of images that were shrunk.", low=1, high=100, volatile=True
+    jpeg_quality: int = _data(
+        95,
+        "Quality of images that were shrunk.",
+        low=1,
+        high=100,
+        volatile=True,
+        needs=Needs(
+            "without --max_image_side",
+            lambda config: config.max_image_side and made_from_files(config),
+        ),
     )
-    strip_metadata: bool = setting(
+    strip_metadata: bool = _data(
         False,
         "Store JPEG and PNG without EXIF (but the orientation), positions, XMP, comments and texts.",
         volatile=True,
+        needs=_FILES,
     )
-    beam_options: str = setting(
+    beam_options: str = _data(
         "",
         "Prepare on Apache Beam with these options: '--runner=DirectRunner'; empty: without.",
         volatile=True,
+        needs=Needs("with sets of tensorflow_datasets", prepared_here),
     )
-    dry_run: bool = setting(
-        False, "Check everything and report, and write nothing.", volatile=True, only=("prepare",)
+    dry_run: bool = _data(
+        False,
+        "Check everything and report, and write nothing.",
+        volatile=True,
+        only=("prepare",),
+        common=True,
     )
 
     # What counts as a label.
-    uncertain: str = setting(
+    uncertain: str = _data(
         "ignore",
         "A finding that is uncertain (-1): left out of loss and metrics, or absent, or present.",
         choices=("ignore", "zeros", "ones"),
         only=_FINDINGS,
     )
-    unmentioned: str = setting(
+    unmentioned: str = _data(
         "zeros",
         "A finding that is not mentioned, where others are: absent, or left out.",
         choices=("zeros", "ignore"),

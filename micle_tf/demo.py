@@ -19,6 +19,7 @@ from micle_tf import cli, console
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
 from micle_tf.exits import guarded
+from micle_tf.program import typed
 
 ARMS = ("random", "simclr", "micle")
 # S: long enough for the effect, short enough for ten minutes on two cores.
@@ -121,7 +122,7 @@ def demo(seed=0, control="none", steps=STEPS, model_dir="runs/demo", data_dir=""
         f"\nSynthetic cases, seed {seed}: linear evaluation of a case (mean over its photos)\n"
         f"{table(result)}\n\n{console.duration(result['seconds'])}; picture: "
         f"{run('demo.png')}, figures: {run('result.json')}\n"
-        "next: python run.py --mode=pretrain --dataset=derm_cases/manifest --manifest=cases.csv"
+        f"next: {typed('--mode=pretrain', '--dataset=derm_cases/manifest', '--manifest=cases.csv')}"
     )
     return result
 

@@ -39,6 +39,9 @@ def guarded(command, end=lambda code: code):
     except KeyboardInterrupt:
         print(_INTERRUPTED, file=sys.stderr)
         return end(PREEMPTED)
+    except BrokenPipeError:
+        print("stopped: the output goes into a closed pipe", file=sys.stderr)
+        return end(STOPPED)
     except Exception as error:
         reason = _outside(error)
         if reason is None:
@@ -53,8 +56,9 @@ def leave(code):
     TensorFlow takes up to a minute to free the iterator of several replicas, in which no
     signal is heard: too long for machines that are about to be taken away.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(BrokenPipeError):
+            stream.flush()
     os._exit(code)
 
 

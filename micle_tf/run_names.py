@@ -47,4 +47,14 @@ def default_model_dir(config, source):
 def same_data(source, config):
     """Whether two configurations name the same cases."""
     same_name = dataset_names(source) == dataset_names(config)
-    return same_name and all(getattr(source, name) == getattr(config, name) for name in _CASES)
+    return same_name and all(
+        config.otherwise(name) or _spelled(source, name) == _spelled(config, name)
+        for name in _CASES
+    )
+
+
+def _spelled(config, name):
+    """A field's value; of a path, the same with and without ~."""
+    value = getattr(config, name)
+    is_path = type(config).__dataclass_fields__[name].metadata["path"]
+    return os.path.expanduser(value) if is_path else value

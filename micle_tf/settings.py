@@ -1,20 +1,41 @@
-"""What a setting of a run may be: fields with their help and bounds, and texts like "10m"."""
+"""What a setting of a run may be: fields with their help and bounds, when they do anything, and
+texts like "10m"."""
 
 import dataclasses
 import difflib
 import math
+import typing
+from collections.abc import Callable
 
 from micle_tf.errors import BadInput
 
+# The order and titles of help.
+GROUPS = ("run", "data", "model", "training", "evaluation", "export", "machine")
+_MOST = 10**12  # steps, minutes: beyond any run
+
+
+class Needs(typing.NamedTuple):
+    """When a setting does anything at all.
+
+    Attributes:
+      otherwise: how a note goes on where it does nothing: "without --max_image_side".
+      met: from a configuration whose values are legal to whether it does something.
+    """
+
+    otherwise: str
+    met: Callable[..., bool]
+
 
 def setting(
-    default, text, *, choices=None, low=None, high=None, volatile=False, only=(), by_mode=None
-):
+    default, text, *, group, choices=None, low=None, high=None, volatile=False, only=(),
+    by_mode=None, needs=None, common=False, path=False,
+):  # fmt: skip
     """A field with its help line and what values it takes.
 
     Args:
       default: the value when neither a recipe nor the command line says otherwise.
       text: one line of help, with the unit and, where there is one, a recommendation.
+      group: one of `GROUPS`, under which help lists it.
       choices: the accepted values, if they can be listed.
       low, high: bounds of a number, both included.
       volatile: may differ when a run is resumed, as it cannot change the result: true, or
@@ -22,10 +43,21 @@ def setting(
       only: the modes that read it; empty for all. What a mode does not read is
         not compared when its run is resumed.
       by_mode: {mode: default} of the modes that have one of their own.
+      needs: `Needs`, beyond the mode; None for nothing.
+      common: among the few that --help shows.
+      path: a file or folder, of which ~ is the home.
     """
     metadata = {"help": text, "choices": choices, "low": low, "high": high, "volatile": volatile}
-    metadata |= {"only": only, "by_mode": by_mode or {}}
+    metadata |= {"only": only, "by_mode": by_mode or {}, "needs": needs, "group": group}
+    metadata |= {"common": common, "path": path}
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def nearest(text, names):
+    """ "; did you mean NAME?", capitals aside, or "" where none of the names is near."""
+    spelled = {str(name).lower(): str(name) for name in names}
+    near = difflib.get_close_matches(str(text).lower(), spelled, 1)
+    return f"; did you mean {spelled[near[0]]}?" if near else ""
 
 
 def check_value(field, value):
@@ -35,10 +67,8 @@ def check_value(field, value):
     if not isinstance(value, accepted) or (isinstance(value, bool) and field.type is not bool):
         raise BadInput(f"{flag}: not of type {field.type.__name__}")
     if meta["choices"] and value not in meta["choices"]:
-        near = difflib.get_close_matches(str(value), [str(c) for c in meta["choices"]], 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
         accepted = ", ".join(str(choice) for choice in meta["choices"])
-        raise BadInput(f"{flag}: not one of {accepted}{hint}")
+        raise BadInput(f"{flag}: not one of {accepted}{nearest(value, meta['choices'])}")
     if isinstance(value, float) and not math.isfinite(value):
         raise BadInput(f"{flag}: not a finite number")
     if meta["low"] is not None and value < meta["low"]:
@@ -52,7 +82,7 @@ def parse_every(name, text, units, wanted):
 
     Args:
       name: of the flag, for the message.
-      text: a positive whole number and a unit.
+      text: a whole number from 1 to 1e12 and a unit.
       units: accepted units; one that ends like another comes first.
       wanted: what to give, for the message.
 
@@ -64,7 +94,7 @@ def parse_every(name, text, units, wanted):
     """
     for unit in units:
         number = text.removesuffix(unit)
-        if number != text and number.isdecimal() and int(number) > 0:
+        if number != text and number.isdecimal() and 0 < int(number[:99]) <= _MOST:
             return int(number), unit
     raise BadInput(f"--{name}={text}: {wanted}")
 
@@ -72,6 +102,8 @@ def parse_every(name, text, units, wanted):
 def parse_range(name, text):
     """Reads "START:STOP", two whole numbers from 1 with START <= STOP; raises BadInput."""
     start, colon, stop = text.partition(":")
-    if colon and start.isdecimal() and stop.isdecimal() and 1 <= int(start) <= int(stop):
-        return int(start), int(stop)
+    if colon and start.isdecimal() and stop.isdecimal():
+        first, last = int(start[:99]), int(stop[:99])
+        if 1 <= first <= last <= _MOST:
+            return first, last
     raise BadInput(f"--{name}={text}: give the first and the last step, as 20:25")

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from micle_tf import cli
+from micle_tf import cli, next_steps
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
 from tests.generated_cases import write_cases
@@ -29,6 +29,17 @@ def elsewhere(tmp_path, monkeypatch):
         ("--temperature=warm", "--temperature=warm: not a number"),
         ("--train_steps=99999999999999999999", "--train_steps=99999999999999999999: must be at most 1e+12"),
         ("--train_steps=-1", "--train_steps=-1: must be at least 0"),
+        ("--learning_rate=1e30", "--learning_rate=1e+30: must be at most 10000"),
+        ("--learning_rate=inf", "--learning_rate=inf: not a finite number"),
+        ("--weight_decay=-inf", "--weight_decay=-inf: not a finite number"),
+        ("--warmup_epochs=1e300", "--warmup_epochs=1e+300: must be at most 1e+07"),
+        ("--checkpoint_every=9999999999999m", "--checkpoint_every=9999999999999m: give a time or a number of steps, as 10m, 500s or 1000steps"),
+        ("--profile=1:9999999999999", "--profile=1:9999999999999: give the first and the last step, as 20:25"),
+        ("--undefok=trian_steps", "--undefok: no such flag"),
+        ("-undefok", "-undefok: no such flag"),
+        ("--method=SimCLE", "--method=SimCLE: not one of simclr, micle; did you mean simclr?"),
+        ("--train-batch-size=8", "--train-batch-size: no such flag; did you mean --train_batch_size?"),
+        ("--nouse_blurr", "--nouse_blurr: no such flag; did you mean --use_blur?"),
         ("--temperature=nan", "--temperature=nan: not a finite number"),
         ("--temperature=0", "--temperature=0.0: must be at least 0.001"),
         ("--momentum=1.5", "--momentum=1.5: must be at most 1"),
@@ -39,7 +50,7 @@ def elsewhere(tmp_path, monkeypatch):
         ("pretrain", "pretrain: stray argument; flags look like --name=value"),
         ("--checkpoint_every=5h", "--checkpoint_every=5h: give a time or a number of steps, as 10m, 500s or 1000steps"),
         ("--dataset=derm", "--dataset=derm: neither one of derm_cases, chexpert_cases, nih_chest_xray14, mimic_cxr_jpg, padchest nor a tensorflow_datasets set"),
-        ("--dataset=derm_cases/sythetic", "--dataset=derm_cases/sythetic: derm_cases has synthetic, synthetic_shuffled, synthetic_same_photo, manifest, scin, pad_ufes_20, ham10000, isic2019"),
+        ("--dataset=derm_cases/sythetic", "--dataset=derm_cases/sythetic: derm_cases has synthetic, synthetic_shuffled, synthetic_same_photo, manifest, scin, pad_ufes_20, ham10000, isic2019; did you mean synthetic?"),
         ("--dataset=derm_cases/manifest", "--dataset=derm_cases/manifest: name your cases with --manifest=cases.csv"),
         ("--manifest=none.csv", "--manifest=none.csv: no such file or folder"),
         ("--dataset=chexpert/small", "--dataset=chexpert/small: chexpert_cases has official, paper"),
@@ -67,13 +78,6 @@ def test_a_real_process_writes_one_line_to_stderr(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == "error: --manifest=none.csv: no such file or folder\n"
-
-
-def test_help_names_every_flag(capsys):
-    assert cli.main(["--help"]) == 0
-    shown = capsys.readouterr().out
-    for name in Config.__dataclass_fields__:
-        assert f"--{name}=" in shown
 
 
 def test_recipe_is_found_and_loses_to_the_line(monkeypatch, tmp_path):
@@ -273,6 +277,112 @@ def test_simclrs_name_of_the_tpu_strategy():
         cli.configure(["--use_tpu=perhaps"])
 
 
+@pytest.mark.parametrize(
+    "flags, notes",
+    [
+        (["--mode=finetune", "--temperature=0.5"], ["--temperature does nothing in --mode=finetune"]),
+        (["--eval_batch_size=8"], ["--eval_batch_size does nothing without --knn_every"]),
+        (["--eval_batch_size=8", "--eval_split=test", "--knn_every=1epochs"], []),
+        (["--jpeg_quality=80", "--manifest=cases.csv"],
+         ["--jpeg_quality does nothing without --max_image_side"]),
+        (["--jpeg_quality=80", "--manifest=cases.csv", "--max_image_side=64"], []),
+        (["--max_pixels=100"], ["--max_pixels does nothing without data that is made from files"]),
+        (["--max_pixels=100", "--dataset=cifar10"],
+         ["--max_pixels does nothing without data that is made from files"]),
+        (["--max_pixels=100", "--manifest=cases.csv"], []),
+        (["--max_pixels=100", "--mode=export"], []),
+        (["--labels_shared_by_case=false", "--dataset=cifar10"],
+         ["--labels_shared_by_case does nothing where images have labels of their own, or are cases "
+          "of their own"]),
+        (["--labels_shared_by_case=false", "--dataset=nih_chest_xray14"],
+         ["--labels_shared_by_case does nothing where images have labels of their own, or are cases "
+          "of their own"]),
+        (["--labels_shared_by_case=false", "--manifest=cases.csv"], []),
+        (["--beam_options=x", "--dataset=cifar10"],
+         ["--beam_options does nothing with sets of tensorflow_datasets"]),
+        (["--beam_options=x"], []),
+        (["--train_epochs=3", "--train_steps=9"], ["--train_epochs does nothing beside --train_steps"]),
+        (["--train_epochs=3"], []),
+        (["--momentum=0.8", "--optimizer=adam"], ["--momentum does nothing with --optimizer=adam"]),
+        (["--mode=finetune", "--proj_out_dim=64"],
+         ["--proj_out_dim does nothing without --ft_proj_selector"]),
+        (["--mode=prepare", "--image_size=64", "--seed=1"],
+         ["--image_size does nothing in --mode=prepare", "--seed does nothing in --mode=prepare"]),
+        (["--dataset=nih_chest_xray14", "--findings=Edema"],
+         ["--findings does nothing without --manifest in this mode"]),
+        (["--mode=finetune", "--dataset=nih_chest_xray14", "--findings=Edema"], []),
+    ],
+)  # fmt: skip
+def test_what_does_nothing_is_named(flags, notes, capsys):
+    cli.configure(flags)
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.removeprefix("note: ") for line in shown if line.startswith("note: ")] == notes
+
+
+def test_what_does_nothing_does_not_count_on_resume():
+    run = Config.of_mode("finetune", temperature=0.5, momentum=0.8, optimizer="adam")
+    again = Config.of_mode("finetune", temperature=0.2, momentum=0.9, optimizer="adam", proj_out_dim=8)
+    assert again.differences(run) == []
+    with_momentum = again.replace(optimizer="momentum", momentum=0.9)
+    assert with_momentum.differences(run.replace(optimizer="momentum")) == ["momentum"]
+    # Not even where the same run now says how long it is in another way.
+    assert Config(train_steps=9, train_epochs=3).differences(Config(train_steps=9)) == []
+    assert Config(train_epochs=3).differences(Config()) == ["train_epochs"]
+
+
+def test_the_home_in_every_path(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.json").write_text(Config(manifest="~/b.csv").to_json())
+    (tmp_path / "mine.flags").write_text("--data_dir=~/data\n--seed=4\n")
+    flags = ["--manifest=~/b.csv", "--image_dir=~/images", "--model_dir=~/runs/a", "--checkpoint=~/run"]
+    assert cli.configure(["--flagfile=~/mine.flags"])[0].data_dir == f"{tmp_path}/data"
+    config, _ = cli.configure(flags)
+    expected = {"manifest": "b.csv", "image_dir": "images", "model_dir": "runs/a", "checkpoint": "run"}
+    assert {name: getattr(config, name) for name in expected} == {
+        name: f"{tmp_path}/{path}" for name, path in expected.items()
+    }
+    other, _ = cli.configure(["--dataset=derm_cases/ham10000", "--manual_dir=~/files"])
+    assert other.manual_dir == f"{tmp_path}/files"
+    # The same data and the same run as when nobody wrote the home out.
+    assert cli.configure(["--checkpoint=~/run", "--manifest=~/b.csv"])[0].model_dir == (
+        f"{tmp_path}/run/pretrain-micle"
+    )
+    old, new = (Config(checkpoint=path) for path in ("~/run", f"{tmp_path}/run"))
+    assert new.differences(old) == []
+
+
+@pytest.mark.parametrize(
+    "flags, wanted",
+    [
+        ([], False),
+        (["--tensorflow_log"], True),
+        (["--tensorflow_log=true"], True),
+        (["--tensorflow_log=false"], False),
+        (["--notensorflow_log"], False),
+        (["--tensorflow_log", "--tensorflow_log=false"], False),
+        (["--flagfile=loud.flags"], True),
+        (["--flagfile=loud.flags", "--tensorflow_log=false"], False),
+        (["--tensorflow_log", "--trian_steps=3"], False),
+    ],
+)
+def test_whether_tensorflow_speaks(flags, wanted, tmp_path):
+    (tmp_path / "loud.flags").write_text("--tensorflow_log=true\n")
+    assert cli._wants_native_messages(flags) == wanted
+
+
+def test_our_recipes_are_found_from_anywhere(tmp_path):
+    config, origin = cli.configure(["--flagfile=flags/paper/encoders/r152_2x.flags"])
+    assert (config.resnet_depth, config.width_multiplier) == (152, 2.0)
+    assert origin == "recipe flags/paper/encoders/r152_2x.flags"
+    (tmp_path / "flags").mkdir()
+    (tmp_path / "flags/mine.flags").write_text("--seed=7\n")
+    config, origin = cli.configure(["--flagfile=flags/mine.flags"])
+    assert (config.seed, origin) == (7, "recipe flags/mine.flags")
+    with pytest.raises(BadInput, match="--flagfile=flags/none.flags: cannot be read"):
+        cli.configure(["--flagfile=flags/none.flags"])
+
+
 def test_a_flag_that_the_mode_does_not_read_is_named(tmp_path, capsys):
     (tmp_path / "config.json").write_text(Config(mode="finetune").to_json())
     cli.configure(["--mode=evaluate", f"--checkpoint={tmp_path}", "--patience=3", "--seed=1"])
@@ -310,7 +420,7 @@ def test_what_to_type_after_a_pretraining(flags, labelled, following, capsys):
     """Nothing that ends with exit 2: not every dataset has labels."""
     config, _ = cli.configure(["--model_dir=run", *flags])
     capsys.readouterr()
-    cli._after_pretraining(config, {} if labelled is None else {"labelled_images": labelled})
+    next_steps.after_pretraining(config, {} if labelled is None else {"labelled_images": labelled})
     lines = capsys.readouterr().out.splitlines()
     said = [line for line in lines if not line.startswith("next: ")]
     assert lines[len(said) :] == [f"next: python run.py --mode={text}" for text in following]

@@ -1,6 +1,7 @@
 """Names of the datasets, known without opening any of them."""
 
 from micle_tf.errors import BadInput
+from micle_tf.settings import nearest
 
 # Ours, each with its configurations; every other name is a set of tensorflow_datasets.
 DATASETS = {
@@ -15,6 +16,7 @@ DATASETS = {
 }  # fmt: skip
 # tensorflow_datasets has a chexpert of single images; here the name means the cases.
 ALIASES = {"chexpert": "chexpert_cases"}
+_LABELS_PER_IMAGE = ("nih_chest_xray14/default",)
 _NO_FILES = ("synthetic", "synthetic_shuffled", "synthetic_same_photo", "manifest")
 
 
@@ -78,6 +80,21 @@ def takes_manual_dir(name):
     return name.partition("/")[2] not in _NO_FILES
 
 
+def made_from_files(config):
+    """Whether a dataset of a `Config` is made from files that somebody has, images and tables."""
+    return any(_has_ids(name) for name in dataset_names(config))
+
+
+def prepared_here(config):
+    """Whether a dataset of a `Config` is one that we prepare, not tensorflow_datasets."""
+    return any(is_own(name) for name in dataset_names(config))
+
+
+def labels_are_per_image(config):
+    """Whether the images of a case have labels of their own, whatever the flags say."""
+    return all(name in _LABELS_PER_IMAGE for name in dataset_names(config))
+
+
 def _has_ids(name):
     return is_own(name) and (takes_manual_dir(name) or name.endswith("/manifest"))
 
@@ -97,7 +114,10 @@ def _full_name(text, config):
     name = name or ("manifest" if config.manifest and dataset == "derm_cases" else "")
     name = name or DATASETS[dataset][0]
     if name not in DATASETS[dataset]:
-        raise BadInput(f"--dataset={config.dataset}: {dataset} has {', '.join(DATASETS[dataset])}")
+        raise BadInput(
+            f"--dataset={config.dataset}: {dataset} has {', '.join(DATASETS[dataset])}"
+            f"{nearest(name, DATASETS[dataset])}"
+        )
     if name == "manifest" and not config.manifest:
         raise BadInput(f"--dataset={config.dataset}: name your cases with --manifest=cases.csv")
     return f"{dataset}/{name}"

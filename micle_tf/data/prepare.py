@@ -87,6 +87,7 @@ def open_prepared(config, name, trained_on=""):
     _say_what_is_read(config, name)
     config, known = places.recalled(config, name)
     if known:  # and its files are gone
+        _say_that_beam_has_nothing_to_do(config, name)
         return _as_it_was(known)
     configuration = configuration_of(config, name)
     if isinstance(configuration, str):  # rendered upright
@@ -100,11 +101,18 @@ def open_prepared(config, name, trained_on=""):
         return _opened_as_stored(old.data_dir)
     if not builder.info.splits or _is_outdated(builder):
         _prepare(builder, name, configuration, config)
+    else:
+        _say_that_beam_has_nothing_to_do(config, name)
     if takes_manual_dir(name):
         places.remember(config, name, builder.data_dir)
     if old is builder:
         return _opened_as_stored(builder.data_dir)
     return dataclasses.replace(_open(builder.data_dir), superseded=_name_of(old) if old else "")
+
+
+def _say_that_beam_has_nothing_to_do(config, name):
+    if config.beam_options:
+        console.say(f"note: --beam_options does nothing: {name} is prepared already")
 
 
 def _opened_as_stored(folder):
@@ -271,7 +279,6 @@ def configuration_of(config, name):
     options = ReadOptions(
         config.group_by, config.labels_shared_by_case, BadImages(config.max_bad_images), config.ids
     )
-    images = ImageOptions(*(getattr(config, f.name) for f in dataclasses.fields(ImageOptions)))
     with _bad_data_is_bad_input(), _no_garbage_collection():
         if variant == "manifest":
             source = read_manifest(
@@ -289,7 +296,25 @@ def configuration_of(config, name):
                     else f"--dataset={name}: say where its files are with --manual_dir"
                 )
             source = _module(name).read_source(variant, folder, options)
-    return CaseConfig.of(variant, source, images)
+    return _as_stored(config, name, source)
+
+
+def _as_stored(config, name, source):
+    """The configuration of files that were read, without a flag that says nothing of their images.
+
+    Unless the data was prepared under the name that it has with that flag.
+    """
+    _, _, variant = name.partition("/")
+    stated = {field.name: getattr(config, field.name) for field in dataclasses.fields(ImageOptions)}
+    said = {flag: value for flag, value in stated.items() if not config.otherwise(flag)}
+    plain, literal = (
+        CaseConfig.of(variant, source, ImageOptions(**some)) for some in (said, stated)
+    )
+    if literal.name != plain.name:
+        for one in (literal, literal.seen_otherwise()):
+            if _found(config.data_dir, name, one).info.splits:
+                return literal
+    return plain
 
 
 def _module(name):

@@ -5,7 +5,6 @@ which gives a list of bytes. None of them keeps what it has read.
 """
 
 import os
-import resource
 import struct
 import threading
 
@@ -190,6 +189,8 @@ def _open(file):
 
 def _allow_open_files():
     """Every file stays open, and ImageNet has 1,024: more than most shells allow unless asked."""
+    import resource  # which not every system has
+
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 65536 if hard == resource.RLIM_INFINITY else min(65536, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:

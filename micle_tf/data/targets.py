@@ -9,6 +9,7 @@ import numpy as np
 from data_builders.case_builder import NOT_MENTIONED, UNCERTAIN
 from data_builders.ids import as_text
 from data_builders.tables import one_of
+from micle_tf import console
 from micle_tf.errors import BadInput
 
 OTHER = "Other"
@@ -46,10 +47,18 @@ class Targets:
     @classmethod
     def of_config(cls, config, data):
         """`of` with what a `Config` says."""
-        return cls.of(
+        targets = cls.of(
             data, config.top_classes, config.train_split, config.findings,
             config.uncertain, config.unmentioned,
         )  # fmt: skip
+        targets.say_what_does_nothing(config)
+        return targets
+
+    def say_what_does_nothing(self, config):
+        """Notes the flags on findings where the targets are classes."""
+        for flag in () if self.multilabel else ("uncertain", "unmentioned"):
+            if getattr(config, flag) != getattr(type(config), flag):
+                console.say(f"note: --{flag} does nothing without findings")
 
     @classmethod
     def of(

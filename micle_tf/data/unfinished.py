@@ -1,7 +1,6 @@
 """A folder for data in the making, which nobody takes for whole and which does not pile up."""
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
@@ -20,7 +19,7 @@ def unfinished_folder(root):
     with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=root) as folder:
         with open(os.path.join(folder, _LOCK), "wb") as lock:
             with contextlib.suppress(OSError):  # a file system without locks: left to its owner
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                _lock(lock)
             yield folder
 
 
@@ -30,5 +29,11 @@ def _remove_left(root):
         # A folder without a lock file may be just being made.
         if name.startswith(_PREFIX) and os.path.exists(os.path.join(path, _LOCK)):
             with contextlib.suppress(OSError), open(os.path.join(path, _LOCK), "rb+") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises while its process lives
+                _lock(lock, at_once=True)  # raises while its process lives
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _lock(file, at_once=False):
+    import fcntl  # which not every system has
+
+    fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if at_once else 0))

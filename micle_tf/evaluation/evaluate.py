@@ -58,6 +58,7 @@ def evaluate(config):
     targets = dataclasses.replace(
         classifier.targets, uncertain=config.uncertain, unmentioned=config.unmentioned
     )
+    targets.say_what_does_nothing(config)
     labels = targets.labels(data, reader.index, flag)
     if data.finding_names:
         _say_which_findings(data, targets)

@@ -18,6 +18,8 @@ from micle_tf.files import write_text
 from micle_tf.training import state
 
 _IDS = ("case_id", "patient_id", "image_id")
+FEW = 10  # positives, or rows, below which a metric says little
+_CLASSES_SHOWN = 30
 
 
 def prediction_levels(index, labels, probabilities, labels_shared_by_case):
@@ -121,6 +123,27 @@ def judge(levels, targets, samples, seed):
     return metrics, {name: list(ends) for name, ends in intervals.items()}
 
 
+def support(metrics, levels, targets):
+    """What is behind each metric of `point_metrics`, as the field calls it.
+
+    Returns:
+      {name of a metric: number of positives, of the AUC of a class or finding; else number of
+      labelled rows}.
+    """
+    rows, positives = {}, {}
+    for level, values in levels.items():
+        label = values["label"][is_labelled(values["label"])]
+        has = label == 1 if targets.multilabel else label[:, None] == np.arange(len(targets.names))
+        rows[level] = len(label)
+        positives[level] = dict(zip(targets.names, has.sum(axis=0).tolist()))
+    found = {}
+    for name in metrics:
+        level = "case" if name.startswith("case/") else "image"
+        _, is_auc, outcome = name.partition("auc/")
+        found[name] = positives[level][outcome] if is_auc else rows[level]
+    return found
+
+
 def finish(run, config, data, targets, levels, **result):
     """Writes predictions.csv, judges them, and finishes the run.
 
@@ -141,10 +164,12 @@ def finish(run, config, data, targets, levels, **result):
         console.say("no labels: predictions only, no metrics")
     elif targets.multilabel:
         _say_what_is_undefined(metrics, targets)
+    behind = support(metrics, levels, targets)
     metrics = result.pop("metrics", {}) | metrics
     result = run.finish(
-        mode=config.mode, dataset=data.name, metrics=metrics, intervals=intervals, **result
-    )
+        mode=config.mode, dataset=data.name, metrics=metrics, intervals=intervals,
+        support=behind, **result,
+    )  # fmt: skip
     say_result(result)
     return result
 
@@ -168,10 +193,39 @@ def finished_before(run):
 
 
 def say_result(result):
-    """A small table: the main metrics per level, and the AUC of each finding, with intervals."""
-    for name, value in result["metrics"].items():
-        if "/auc/" not in name or "findings/" in name:
-            console.say(f"  {name:28s} {shown_value(value, result['intervals'].get(name))}")
+    """A table: metrics per level with intervals, and how many positives or rows are behind each.
+
+    Of classes, the AUCs of the highest level that has any; what rests on fewer than `FEW` is
+    marked.
+    """
+    behind = result.get("support", {})  # a run of an earlier version has none
+    lines = []
+    for name in _shown(result["metrics"]):
+        value = shown_value(result["metrics"][name], result["intervals"].get(name))
+        lines.append((name, value, _shown_support(name, behind.get(name))))
+    if not lines:
+        return
+    widths = [max(len(line[column]) for line in lines) for column in (0, 1)]
+    for name, value, count in lines:
+        console.say(f"  {name:{widths[0]}s}  {value:{widths[1]}s}  {count}".rstrip())
+    if any(count.endswith("few") for *_, count in lines):
+        console.say(f"  few: less than {FEW}, on which a metric says little")
+
+
+def _shown(metrics):
+    """The names to show, in the order of the metrics."""
+    classes = [name for name in metrics if name.startswith(("case/auc/", "image/auc/"))]
+    of_cases = [name for name in classes if name.startswith("case/")]
+    hidden = set(classes) - set((of_cases or classes)[:_CLASSES_SHOWN])
+    return [name for name in metrics if name not in hidden]
+
+
+def _shown_support(name, count):
+    if count is None:
+        return ""
+    noun = "case" if name.startswith("case/") else "image"
+    text = console.count(count, "positive" if "auc/" in name else noun)
+    return f"{text}, few" if count < FEW else text
 
 
 def shown_value(value, interval=None):

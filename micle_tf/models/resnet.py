@@ -52,6 +52,7 @@ def resnet_encoder(
     se_ratio=0.0,
     input_shape=(224, 224, 3),
     norm=None,
+    name=None,
 ):
     """Builds SimCLR's ResNet without a classifier.
 
@@ -71,9 +72,11 @@ def resnet_encoder(
             pool.
         norm: called as `norm(name=..., momentum=..., epsilon=..., gamma_initializer=...)`,
             returns the normalisation layer. None: `keras.layers.BatchNormalization`.
+        name: of the model. None: "encoder", and then "encoder_1" and so on, so that one model can
+            have several. Layers and paths of variables do not depend on it.
 
     Returns:
-        A `keras.Model` named "encoder" from images `[n, height, width, channels]`, in [0, 1] and
+        A `keras.Model` from images `[n, height, width, channels]`, in [0, 1] and
         not standardised, to pooled features `[n, d]`, with d = 512 (basic) or 2048 (bottleneck)
         times the width. The layers `block_group1` ... `block_group4` give the outputs
         `[n, h, w, c]` of the groups. Dtypes follow Keras's dtype policy.
@@ -87,9 +90,9 @@ def resnet_encoder(
         raise ValueError(
             f"width_multiplier must be a finite number of at least 1/64, got {width_multiplier!r}"
         )
-    for name, ratio in (("sk_ratio", sk_ratio), ("se_ratio", se_ratio)):
+    for which, ratio in (("sk_ratio", sk_ratio), ("se_ratio", se_ratio)):
         if not (isinstance(ratio, numbers.Real) and 0 <= ratio <= 1):
-            raise ValueError(f"{name} must be a number in [0, 1], got {ratio!r}")
+            raise ValueError(f"{which} must be a number in [0, 1], got {ratio!r}")
     if len(input_shape) != 3:
         raise ValueError(f"input_shape must be (height, width, channels), got {input_shape!r}")
 
@@ -103,13 +106,19 @@ def resnet_encoder(
     for group, count in enumerate(units, start=1):
         filters = _channels(32 * 2**group, width_multiplier)
         for index in range(count):
-            name = f"block_group{group}_unit{index}"
+            place = f"block_group{group}_unit{index}"
             first = index == 0
-            x = unit(x, filters, 2 if first and group > 1 else 1, project=first, name=name)
+            x = unit(x, filters, 2 if first and group > 1 else 1, project=first, name=place)
             last = index == count - 1
-            x = layers.ReLU(name=f"block_group{group}" if last else f"{name}_relu")(x)
+            x = layers.ReLU(name=f"block_group{group}" if last else f"{place}_relu")(x)
     features = layers.GlobalAveragePooling2D(name="final_avg_pool")(x)
-    return keras.Model(images, features, name="encoder")
+    return keras.Model(images, features, name=name or _new_name("encoder"))
+
+
+def _new_name(prefix):
+    """ "encoder", "encoder_1", ...: as Keras names layers that have no name of their own."""
+    number = keras.backend.get_uid(prefix)
+    return prefix if number == 1 else f"{prefix}_{number - 1}"
 
 
 def freeze_through(encoder, block):

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import json
 import math
 import os
@@ -111,6 +110,8 @@ class _Flock:
         self._descriptor = descriptor
 
     def _open_locked(self):
+        import fcntl  # which not every system has
+
         while True:
             is_new = not os.path.exists(self._file)
             descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o666)

@@ -99,8 +99,9 @@ def pretrain(config):
         if workers.is_chief and not tf.io.gfile.exists(run.file("positive_pairs.png")):
             show_pairs(run, dataset)
         values = loop.train(training, config, strategy, run, workers)
-        shown = ("loss", "contrastive_accuracy", f"{config.eval_split}/knn_accuracy")
         if workers.is_chief:
+            judged = [f"{training.validation.split}/knn_accuracy"] if training.validation else []
+            shown = ("loss", "contrastive_accuracy", *judged)
             run.finish(
                 mode=config.mode,
                 dataset=data.name,
@@ -190,7 +191,7 @@ def build_encoder(config, norm):
     size = config.image_size
     return resnet_encoder(
         config.resnet_depth, config.width_multiplier, config.sk_ratio, config.se_ratio,
-        (size, size, 3), norm,
+        (size, size, 3), norm, name="encoder",
     )  # fmt: skip
 
 
@@ -201,14 +202,14 @@ def make_optimizer(config, schedule):
     classifier alone and SGD's momentum is Nesterov's, as in google-research/simclr.
     """
     finetune = config.mode == "finetune"
+    if config.optimizer == "adam":
+        adam = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
+        adam.exclude_from_weight_decay(var_names=["gamma", "beta"])
+        return adam
     common = {"momentum": config.momentum, "weight_decay": config.weight_decay}
     if config.optimizer == "lars":
         return LARS(schedule, exclude=(CLASSIFIER_PATH,) if finetune else (), **common)
-    if config.optimizer == "momentum":
-        return SGDL2(schedule, nesterov=finetune, **common)
-    adam = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
-    adam.exclude_from_weight_decay(var_names=["gamma", "beta"])
-    return adam
+    return SGDL2(schedule, nesterov=finetune, **common)
 
 
 def pairs(config, reader, replicas, steps, shard=(0, 1)):

@@ -171,3 +171,61 @@ def test_every_image_is_predicted_in_order(config, batch, label):
     np.testing.assert_array_equal(found, expected)
     assert found.dtype == np.float32 and found.shape == (reader.index.num_images, 3)
     assert len(found) > 7
+
+
+def test_what_is_behind_each_metric():
+    labels = np.array([0, 0, 1, -1, 2, 0])
+    index = make_index([2, 1, 1, 1, 1])
+    scores = np.random.default_rng(0).dirichlet(np.ones(3), 6)
+    targets = Targets(("a", "auc/b", "c"), False)
+    levels = predictions.prediction_levels(index, labels, scores, True)
+    found = predictions.support(predictions.point_metrics(levels, targets), levels, targets)
+    assert found == {
+        "image/top1": 5, "image/balanced_accuracy": 5, "image/auc_macro": 5,
+        "image/auc/a": 3, "image/auc/auc/b": 1, "image/auc/c": 1,
+        "case/top1": 4, "case/balanced_accuracy": 4, "case/auc_macro": 4,
+        "case/auc/a": 2, "case/auc/auc/b": 1, "case/auc/c": 1,
+    }  # fmt: skip
+
+
+def test_what_is_behind_the_metrics_of_findings():
+    labels = np.array([[1, 1], [1, 1], [0, -1], [-2, -2], [0, 0]])
+    index = make_index([2, 1, 1, 1])
+    scores = np.random.default_rng(0).random((5, 2))
+    targets = Targets(("Edema", "Nodule"), True)
+    levels = predictions.prediction_levels(index, labels, scores, True)
+    found = predictions.support(predictions.point_metrics(levels, targets), levels, targets)
+    assert found == {
+        "findings/auc_mean": 4, "findings/auc/Edema": 2, "findings/auc/Nodule": 2,
+        "case/findings/auc_mean": 3, "case/findings/auc/Edema": 1, "case/findings/auc/Nodule": 1,
+    }  # fmt: skip
+
+
+def test_the_table_says_what_rests_on_few(capsys):
+    metrics = {"validation/loss": 0.5, "image/top1": 0.75, "image/auc/a": 0.9, "case/top1": 0.8125,
+               "case/auc_macro": 0.7, "case/auc/a": 0.7, "case/auc/rare one": float("nan")}  # fmt: skip
+    result = {
+        "metrics": metrics,
+        "intervals": {"case/top1": [0.7896, 0.8334], "case/auc/a": [0.6, 0.8]},
+        "support": {"image/top1": 1200, "image/auc/a": 40, "case/top1": 9, "case/auc_macro": 10,
+                    "case/auc/a": 10, "case/auc/rare one": 1},
+    }  # fmt: skip
+    predictions.say_result(result)
+    assert capsys.readouterr().out.splitlines() == [
+        "  validation/loss    0.500",
+        "  image/top1         0.750                 1,200 images",
+        "  case/top1          0.812 [0.790, 0.833]  9 cases, few",
+        "  case/auc_macro     0.700                 10 cases",
+        "  case/auc/a         0.700 [0.600, 0.800]  10 positives",
+        "  case/auc/rare one  n/a                   1 positive, few",
+        "  few: less than 10, on which a metric says little",
+    ]
+    del result["support"]  # a run of an earlier version
+    predictions.say_result(result)
+    assert "  case/top1          0.812 [0.790, 0.833]\n" in capsys.readouterr().out
+
+
+def test_of_many_classes_some_are_shown(capsys):
+    metrics = {f"image/auc/c{k}": 0.5 for k in range(40)}
+    predictions.say_result({"metrics": metrics, "intervals": {}})
+    assert capsys.readouterr().out.count("\n") == 30

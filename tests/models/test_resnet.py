@@ -161,7 +161,6 @@ def test_depth_counts_the_layers_of_the_main_path(depth):
 def test_parameter_count_and_feature_width(depth, parameters, width):
     encoder = resnet_encoder(depth)
     assert sum(v.value.shape.num_elements() for v in encoder.trainable_variables) == parameters
-    assert encoder.name == "encoder"
     assert encoder.input_shape == (None, 224, 224, 3)
     assert encoder.output_shape == (None, width)
 
@@ -354,3 +353,19 @@ def test_freezing_is_of_this_model_alone():
     frozen, free = (resnet_encoder(10, NARROW, input_shape=(16, 16, 3)) for _ in range(2))
     freeze_through(frozen, 4)
     assert frozen.trainable_variables == [] and len(free.trainable_variables) > 30
+
+
+def test_two_encoders_in_one_model():
+    keras.utils.clear_session()
+    encoders = [resnet_encoder(10, 1 / 16, input_shape=(16, 16, 3)) for _ in range(2)]
+    assert [encoder.name for encoder in encoders] == ["encoder", "encoder_1"]
+    named = resnet_encoder(10, 1 / 16, input_shape=(16, 16, 3), name="teacher")
+    assert named.name == "teacher"
+    paths = [[variable.path for variable in one.variables] for one in (*encoders, named)]
+    assert paths[0] == paths[1] == paths[2]
+    images = keras.Input((16, 16, 3))
+    both = keras.Model(images, keras.ops.concatenate([one(images) for one in encoders], axis=-1))
+    batch = np.random.default_rng(0).random((2, 16, 16, 3)).astype("float32")
+    expected = np.concatenate([one.predict(batch, verbose=0) for one in encoders], axis=-1)
+    np.testing.assert_allclose(both.predict(batch, verbose=0), expected, atol=1e-6)
+    assert len(both.variables) == 2 * len(encoders[0].variables)

@@ -1,0 +1,120 @@
+"""What to type next: after each mode one line or more that runs as it is printed."""
+
+import dataclasses
+import os
+import shlex
+
+from micle_tf import console
+from micle_tf.config import Config
+from micle_tf.program import typed
+from micle_tf.run_names import same_data
+
+# What says which data it is, and how it is prepared.
+DATA = (
+    "dataset", "manual_dir", "manifest", "image_dir", "columns", "ids", "missing", "findings",
+    "findings_column", "labels_shared_by_case", "group_by", "max_pixels", "max_image_bytes", "max_bad_images",
+    "max_image_side", "jpeg_quality", "strip_metadata",
+)  # fmt: skip
+# Of a run that starts from another, what its counterpart without that one does not take over.
+_OF_THE_START = (
+    "mode", "checkpoint", "model_dir", "ft_proj_selector", "fine_tune_after_block", "num_proj_layers",
+    "proj_out_dim", "profile",
+)  # fmt: skip
+
+
+def after_preparing(config):
+    """The data, or what was checked, is what to go on with."""
+    mode, more = ("prepare", ("beam_options",)) if config.dry_run else ("pretrain", ())
+    _next(mode, *_flags(config, (*DATA, "data_dir", *more)))
+
+
+def after_pretraining(config, result):
+    """A classifier, on one dataset with labels; an export where there are none.
+
+    Args:
+      config: `Config` of the pretraining.
+      result: what `pretrain` returned; {} on a worker that is not the chief.
+    """
+    names = config.dataset.split("+")
+    labelled = result.get("labelled_images", [1] * len(names))  # a worker has none
+    name = next((name for name, images in zip(names, labelled) if images), None)
+    if name is None:
+        console.say(
+            "no labels to learn from and to choose on: linear_eval and finetune want other data, by --manifest "
+            "or --dataset"
+        )
+        _export(config.model_dir)
+        return
+    arguments = [f"--checkpoint={config.model_dir}"]
+    if len(names) > 1:
+        own = DATA if "manifest" in name else ("dataset",)
+        arguments += _flags(config.replace(dataset=name), own)
+    _next("linear_eval", *arguments)
+    _next("finetune", *arguments)
+
+
+def after_linear_eval(config):
+    """The same on a random encoder, and fine-tuning; a pretraining after a random encoder."""
+    _compare(config, "a random encoder")
+    if config.checkpoint:
+        from micle_tf.training import state
+
+        source, _ = state.read_config(config.checkpoint)
+        own = () if same_data(source, config) else _flags(config, DATA)
+        _next("finetune", f"--checkpoint={config.checkpoint}", *own)
+
+
+def after_finetuning(config):
+    """The baseline, the split that chose the model, an export."""
+    _compare(config, "supervised training from scratch")
+    _next("evaluate", f"--checkpoint={config.model_dir}", "--eval_split=validation")
+    _export(config.model_dir)
+
+
+def after_evaluating(config):
+    """An export of what was judged."""
+    _export(config.checkpoint)
+
+
+def after_exporting(saved_model):
+    """What the export takes and gives, by TensorFlow's own program."""
+    shown = shlex.join(["saved_model_cli", "show", "--dir", saved_model, "--all"])
+    console.say(f"next: {shown}")
+
+
+def _export(run):
+    """An export to where the run's exports go, of the next version that is free."""
+    import tensorflow as tf
+
+    place = os.path.join(run, "export", Config.export_name)
+    there = tf.io.gfile.listdir(place) if tf.io.gfile.isdir(place) else []
+    versions = [int(name.rstrip("/")) for name in there if name.rstrip("/").isdecimal()]
+    more = [f"--export_version={max(versions) + 1}"] if versions else []
+    _next("export", f"--checkpoint={run}", *more)
+
+
+def _compare(config, floor):
+    """Says how to run the same without pretraining or, where this was that, how to pretrain."""
+    if config.checkpoint:
+        console.say(f"to compare, the same with {floor}:")
+        names = [f.name for f in dataclasses.fields(config) if f.name not in _OF_THE_START]
+        _next(config.mode, *_flags(config, names))
+    else:
+        from micle_tf.training import state
+
+        _next("pretrain", *_flags(config, (*DATA, "data_dir", *state.ARCHITECTURE)))
+
+
+def _next(mode, *arguments):
+    """Prints the command to type next."""
+    console.say(f"next: {typed(f'--mode={mode}', *arguments)}")
+
+
+def _flags(config, names):
+    """--name=value of the fields that do something and differ from their defaults."""
+    defaults = Config.of_mode(config.mode)
+    return [
+        f"--{name}={str(value).lower() if isinstance(value, bool) else value}"
+        for name, value in ((name, getattr(config, name)) for name in names)
+        if name == "dataset" or (value != getattr(defaults, name) and not config.otherwise(name))
+    ]

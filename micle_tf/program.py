@@ -1,0 +1,50 @@
+"""How this program was called, so that the commands that it prints can be typed as they stand."""
+
+import os
+import pathlib
+import shlex
+import shutil
+import sys
+
+_FOLDER = pathlib.Path(__file__).resolve().parent
+
+
+def typed(*arguments):
+    """A command line of ours, fit to be pasted into a shell; paths with blanks are quoted."""
+    return shlex.join([*called(), *arguments])
+
+
+def called():
+    """The words before the flags: ["python", "run.py"] in a checkout, ["micle-tf"] installed.
+
+    What the user typed counts, by whatever path; from Python, what is there.
+    """
+    path = sys.argv[0] if sys.argv else ""
+    name, checkout = os.path.basename(path), _FOLDER.parent / "run.py"
+    if name == "run.py" and _is_same(path, checkout):
+        return ["python", path]
+    if name == "__main__.py" and _is_same(path, _FOLDER / name):
+        return ["python", "-m", "micle_tf"]
+    if name == "micle-tf":
+        found = shutil.which(name)
+        return [name if found and _is_same(found, path) else path]
+    return ["python", "run.py"] if checkout.exists() else ["micle-tf"]
+
+
+def recipes():
+    """The folder of the recipes: in a wheel beside this module, else at the top of the checkout."""
+    inside = _FOLDER / "flags"
+    return inside if inside.is_dir() else _FOLDER.parent / "flags"
+
+
+def documents():
+    """The path of README: in a wheel beside this module, else at the top of the checkout."""
+    inside = _FOLDER / "README.md"
+    return inside if inside.exists() else _FOLDER.parent / "README.md"
+
+
+def _is_same(path, other):
+    try:
+        return os.path.samefile(path, other)
+    except OSError:
+        return False
