@@ -38,9 +38,9 @@ def first_screen():
     ]
     own = (
         "Your own photos: --manifest=cases.csv in place of --dataset, a table with a row per photo "
-        "and columns image (its path) and case_id (photos of one thing share it); patient_id, label "
-        "and split if known. On a laptop add --image_size=64 --resnet_depth=18 "
-        "--train_batch_size=32."
+        "and columns image (its path beside the table) and case_id (photos of one thing share it); "
+        "patient_id, label, split if known. On a laptop add, to pretrain, --image_size=64 "
+        "--resnet_depth=18 --train_batch_size=64 --train_epochs=20."
     )
     modes = (
         " -> ".join(MODES[:2]) + " -> " + " | ".join(MODES[2:4]) + " -> " + " | ".join(MODES[4:])
@@ -48,7 +48,7 @@ def first_screen():
     return "\n".join(
         [
             "micle-tf: SimCLR and MICLe pretraining for medical images, many of them, few",
-            "labelled, several of each patient. Research software, not a medical device.",
+            "labelled, several of a patient. Research software, not a medical device.",
             "",
             f"modes  {modes}",
             "",

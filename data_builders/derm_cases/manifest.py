@@ -21,6 +21,7 @@ _SPLIT_NAMES = {split: split for split in SPLITS} | {
     "dev": "validation",
     "testing": "test",
 }
+_IMAGES_OF_A_CASE = 20  # on average over sub-folders; more are classes rather than cases
 
 
 def read_manifest(
@@ -71,11 +72,9 @@ def read_manifest(
                 if value:
                     raise BadData(f"--{flag}={value}: --manifest={manifest} is a folder, not a CSV")
             finding_names = ()
-            rows, left_out = _folder_rows(path, options.bad_images)
-            if left_out:
-                notes.append(
-                    f"left out, being no JPEG, PNG or DICOM (.dcm) of a case folder: {left_out:,}"
-                )
+            rows, notes = _folder_rows(path, options.bad_images)
+            if options.group_by == "case":
+                notes += _note_on_classes(rows)
         else:
             root = os.path.expanduser(image_dir) or os.path.dirname(path)
             if not os.path.isdir(root or "."):
@@ -102,20 +101,50 @@ def read_manifest(
 
 
 def _folder_rows(root, bad_images):
-    """([ImageRow], how many files are no image of a case)."""
+    """([ImageRow], notes): a case per sub-folder or, where there is none, per image."""
     folder, rows, left_out = ImageFolder(root, bad_images), [], 0
-    for case in _visible(root):
+    entries = _visible(root)
+    if not any(entry.is_dir() for entry in entries):
+        rows = [
+            ImageRow(file.path, found, file.name, file.name)
+            for file in filter(_is_image, entries)
+            if (found := folder.find(file.name, file.path))
+        ]
+        notes = ["there are no sub-folders: each image is a case of its own"] if rows else []
+        return rows, notes + _note_on_left_out(sum(not _is_image(file) for file in entries))
+    for case in entries:
         if not case.is_dir():
             left_out += 1
             continue
         for file in _visible(case.path):
-            if file.name.lower().endswith(IMAGE_ENDINGS):
+            if _is_image(file):
                 found = folder.find(f"{case.name}/{file.name}", file.path)
                 if found:
                     rows.append(ImageRow(file.path, found, f"{case.name}/{file.name}", case.name))
             else:
                 left_out += 1
-    return rows, left_out
+    return rows, _note_on_left_out(left_out)
+
+
+def _note_on_left_out(count):
+    what = "left out, being no JPEG, PNG or DICOM (.dcm) of a case folder"
+    return [f"{what}: {count:,}"] if count else []
+
+
+def _is_image(file):
+    return file.name.lower().endswith(IMAGE_ENDINGS)
+
+
+def _note_on_classes(rows):
+    """A note where the sub-folders hold more images than a case ever has, as those of classes do."""
+    cases = len({row.case_id for row in rows})
+    if len(rows) <= _IMAGES_OF_A_CASE * cases:
+        return []
+    return [
+        f"the {cases:,} sub-folders have {len(rows) / cases:,.0f} images each, and each is taken for a "
+        "case, whose images show one thing of one patient; if they are classes, or splits, write a table "
+        "with columns image, case_id and label instead"
+    ]
 
 
 def _visible(folder):

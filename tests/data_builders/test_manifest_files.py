@@ -7,6 +7,7 @@ import pytest
 
 from data_builders.case_builder import BadData, case_examples
 from data_builders.derm_cases.manifest import read_manifest
+from data_builders.grouping import ReadOptions
 from data_builders.images import ImageOptions
 from tests.data_builders.manifests import GIF, cases_of, expect_fault, read, split_of
 from tests.pictures import jpeg, png
@@ -282,6 +283,37 @@ def test_a_folder_per_case(image_folder):
         )
     )
     assert split_of(manifest) == split_of(read_manifest("cases/"))
+
+
+def test_a_folder_without_sub_folders_has_a_case_per_image(image_folder):
+    (image_folder / "flat").mkdir()
+    for name in ("b.jpg", "a.PNG", "notes.txt", ".hidden.jpg"):
+        (image_folder / "flat" / name).write_bytes(name.encode())
+    manifest = read_manifest("flat")
+    assert {name: [i.image_id for i in c.images] for name, c in cases_of(manifest).items()} == {
+        "a.PNG": ["a.PNG"],
+        "b.jpg": ["b.jpg"],
+    }
+    assert manifest.notes[:2] == (
+        "there are no sub-folders: each image is a case of its own",
+        "left out, being no JPEG, PNG or DICOM (.dcm) of a case folder: 1",
+    )
+
+
+@pytest.mark.parametrize("images, noted", [(20, False), (21, True)])
+def test_sub_folders_that_look_like_classes_are_noted(image_folder, images, noted):
+    for name in ("benign", "malignant"):
+        (image_folder / "sorted" / name).mkdir(parents=True)
+        for number in range(images):
+            (image_folder / "sorted" / name / f"{number}.jpg").write_bytes(b"x")
+    note = (
+        "the 2 sub-folders have 21 images each, and each is taken for a case, whose images show one "
+        "thing of one patient; if they are classes, or splits, write a table with columns image, "
+        "case_id and label instead"
+    )
+    assert (note in read_manifest("sorted").notes) == noted
+    each = ReadOptions(group_by="image")
+    assert note not in read_manifest("sorted", options=each).notes
 
 
 def test_folders_without_cases(image_folder):
