@@ -47,6 +47,8 @@ def main(argv):
         parser.add_argument("--model_dir", default="runs/demo", help="an earlier demo is replaced")
         parser.add_argument("--data_dir", default="", help="where prepared data is kept")
         arguments = vars(parser.parse_args(argv))
+        for path in ("model_dir", "data_dir"):
+            arguments[path] = os.path.expanduser(arguments[path])
         cli.quiet_loggers()
         demo(**arguments)
 

@@ -6,6 +6,7 @@ import shlex
 
 from micle_tf import console
 from micle_tf.config import Config
+from micle_tf.data.names import dataset_names
 from micle_tf.program import typed
 from micle_tf.run_names import same_data
 
@@ -35,7 +36,7 @@ def after_pretraining(config, result):
       config: `Config` of the pretraining.
       result: what `pretrain` returned; {} on a worker that is not the chief.
     """
-    names = config.dataset.split("+")
+    names = dataset_names(config)
     labelled = result.get("labelled_images", [1] * len(names))  # a worker has none
     name = next((name for name, images in zip(names, labelled) if images), None)
     if name is None:
@@ -47,8 +48,9 @@ def after_pretraining(config, result):
         return
     arguments = [f"--checkpoint={config.model_dir}"]
     if len(names) > 1:
-        own = DATA if "manifest" in name else ("dataset",)
-        arguments += _flags(config.replace(dataset=name), own)
+        own = DATA if name == "derm_cases/manifest" else ("dataset",)
+        alone = dict(dataset=name, manual_dir="")  # where other files are is noted beside the data
+        arguments += _flags(config.replace(**alone), own)
     _next("linear_eval", *arguments)
     _next("finetune", *arguments)
 

@@ -414,6 +414,12 @@ def test_evaluations_on_several_manifests_have_directories_of_their_own(tmp_path
         (["--dataset=derm_cases/synthetic+cifar10"], [0, 5],
          ["linear_eval --checkpoint=run --dataset=cifar10",
           "finetune --checkpoint=run --dataset=cifar10"]),
+        (["--dataset=derm_cases/scin+derm_cases", "--manifest=a b.csv", "--manual_dir=scin",
+          "--labels_shared_by_case=false"], [0, 5],
+         ["linear_eval --checkpoint=run --dataset=derm_cases/manifest '--manifest=a b.csv' "
+          "--labels_shared_by_case=false",
+          "finetune --checkpoint=run --dataset=derm_cases/manifest '--manifest=a b.csv' "
+          "--labels_shared_by_case=false"]),
     ],
 )  # fmt: skip
 def test_what_to_type_after_a_pretraining(flags, labelled, following, capsys):

@@ -16,6 +16,7 @@ import sys
 import pytest
 import tensorflow_datasets as tfds
 
+from data_builders.derm_cases import synthetic
 from micle_tf import cli, export
 from micle_tf.config import Config
 from micle_tf.data.names import dataset_names
@@ -186,6 +187,8 @@ def test_lines_run_as_they_are_printed(kind, sources, monkeypatch, capsys):
     shutil.rmtree("runs", ignore_errors=True)
     run_mode = cli._run_mode
     monkeypatch.setattr(cli, "_run_mode", lambda config: run_mode(Recording.of(config)))
+    few = {"train": 60, "validation": 25, "test": 25}
+    monkeypatch.setattr(synthetic, "PATIENTS_PER_SPLIT", few)
     if kind != "folder":
         monkeypatch.setattr(export, "write_export", folder_alone)
     waiting = collections.deque([shlex.join(["python", "run.py", *FIRST[kind], "--data_dir=data"])])

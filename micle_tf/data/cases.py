@@ -13,6 +13,7 @@ from micle_tf.data.names import DATASETS, dataset_names, is_own
 from micle_tf.data.reader import CaseIndex, CaseReader
 from micle_tf.data.targets import column_of, is_labelled
 from micle_tf.errors import BadInput
+from micle_tf.settings import nearest
 
 VALIDATION_IS_TEST = "validation is the test split"  # how splits were made, in config.json
 _LISTED = 5  # of what was left out, and of what is there twice
@@ -70,7 +71,8 @@ class CaseData:
         names = self.judged_splits(split) if flag == "--eval_split" else split.split("+")
         for name in names:
             if name not in self.index:
-                raise BadInput(f"{flag}={split}: {self.name} has {', '.join(self.index)}")
+                there = ", ".join(self.index) + nearest(name, self.index)
+                raise BadInput(f"{flag}={split}: {self.name} has {there}")
         if len(set(names)) < len(names):
             raise BadInput(f"{flag}={split}: a split is named twice")
         return _joined_reader([self.readers[name] for name in names])

@@ -19,6 +19,7 @@ from micle_tf.evaluation.classifier import activation, build_models, logits_of
 from micle_tf.evaluation.overlap import seen_before
 from micle_tf.losses import masked_sigmoid_cross_entropy, softmax_cross_entropy
 from micle_tf.models.resnet import freeze_through
+from micle_tf.settings import nearest
 from micle_tf.training import loop, state
 from micle_tf.training import strategy as strategies
 from micle_tf.training.best import Validation
@@ -258,8 +259,9 @@ def _check_metric(config, data, targets, split):
     guess = np.random.default_rng(0).dirichlet(np.ones(shape[1]), shape[0])
     defined = _judge_selection(split, guess, targets, data.labels_shared_by_case)
     if metric not in defined:
-        names = ", ".join(name for name in defined if "/auc/" not in name)
-        raise BadInput(f"--best_metric={metric}: not one of {names}")
+        names = [name for name in defined if "/auc/" not in name]
+        hint = nearest(metric, defined)
+        raise BadInput(f"--best_metric={metric}: not one of {', '.join(names)}{hint}")
     if defined[metric] != defined[metric] and not config.best_metric:
         console.say(
             f"note: {metric} is not defined on {split.name}, so that the lowest loss counts"

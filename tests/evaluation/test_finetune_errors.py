@@ -44,10 +44,12 @@ def folder(tmp_path_factory):
         (["--best_metric=case/top5"],
          "--best_metric=case/top5: not one of loss, image/top1, image/top3, "
          "image/balanced_accuracy, image/auc_macro, case/top1, case/top3, case/balanced_accuracy, "
-         "case/auc_macro"),
+         "case/auc_macro; did you mean case/top3?"),
         (["--top_classes=4"], "--top_classes=4: {data} has only 4 classes"),
         (["--eval_split=train"], "--eval_split=train: the classifier is trained on it"),
         (["--eval_split=dev"], "--eval_split=dev: {data} has train, validation, test"),
+        (["--eval_split=tset"],
+         "--eval_split=tset: {data} has train, validation, test; did you mean test?"),
         (["--validate_every=0steps"],
          "--validate_every=0steps: give epochs or steps, as 2epochs or 500steps"),
     ],
