@@ -21,7 +21,7 @@ wheels:
 # Made again when what is to be installed changes.
 .venv/installed: setup.cfg setup.py pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11, 3.12 or 3.13 on the path" >&2; exit 1; }
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check \
 	    --constraint constraints.txt --editable '.[test]'
 	touch $@

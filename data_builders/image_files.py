@@ -58,10 +58,13 @@ class ImageFolder:
     Args:
       root: the folder, as the user wrote it.
       bad_images: `BadImages` to which an image is added that is missing or lies elsewhere.
+      searches: whether a message on an image that is missing says where below the folder one of
+        its file name is.
     """
 
-    def __init__(self, root, bad_images=None):
+    def __init__(self, root, bad_images=None, searches=False):
         self._root, self._bad_images = root, bad_images or BadImages()
+        self._searches = searches
         self._real_root = os.path.join(os.path.realpath(root), "")
         self._real_folder = functools.cache(self._find_real_folder)
 
@@ -94,8 +97,20 @@ class ImageFolder:
                 shown = path if shown == path else shown  # one string less in memory
                 key = (status.st_dev, status.st_ino) if status.st_nlink > 1 else path
                 return ImageFile(path, shown, status.st_size, key, status.st_mtime_ns)
-        self._bad_images.add(f"{where}: no such image: {os.path.join(self._root, name)}")
+        missing = f"{where}: no such image: {os.path.join(self._root, name)}"
+        self._bad_images.add(missing + self._whereabouts(name))
         return None
+
+    def _whereabouts(self, name):
+        found = self._names_below.get(os.path.basename(name)) if self._searches else None
+        return f"; there is {found}: name images by their path from there" if found else ""
+
+    @functools.cached_property
+    def _names_below(self):
+        try:
+            return self.by_file_name("")
+        except (BadData, OSError):  # two of one name: which one is meant nobody knows
+            return {}
 
     def _find_real_folder(self, folder):
         """`os.path.realpath`, asking only once for folders that hold many others."""

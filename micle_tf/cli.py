@@ -23,7 +23,7 @@ from micle_tf.run_names import POLICY, default_model_dir
 from micle_tf.settings import nearest
 
 RECIPES = program.recipes()
-_HELP = ("h", "help", "helpshort", "helpfull")
+_ASKING = {"h", "help", "helpshort", "helpfull", "version"}
 _DEFINE = {
     bool: absl_flags.DEFINE_bool,
     int: absl_flags.DEFINE_integer,
@@ -50,38 +50,46 @@ def main(argv, end=lambda code: code):
     """Runs one command and returns its exit code; see `run`, and `guarded` for `end`."""
 
     def command():
-        text = _asked_for(argv)
-        if text is not None:
-            with contextlib.suppress(BrokenPipeError):  # `--help | head`
-                print(text, flush=True)
-        elif any(_name_of(argument) == "version" for argument in argv):
-            from micle_tf.versions import show_versions
-
-            show_versions()
-        else:
-            config, origin = configure(argv)
-            _check_system(config)
-            if not config.tensorflow_log:
-                quiet_loggers()
-            console.say(f"micle-tf: {config.mode}{origin and ', '}{origin}")
-            _run_mode(config)
+        if instead := _asked_for(argv):
+            instead()
+            return
+        config, origin = configure(argv)
+        _check_system(config)
+        if not config.tensorflow_log:
+            quiet_loggers()
+        console.say(f"micle-tf: {config.mode}{origin and ', '}{origin}")
+        _run_mode(config)
 
     return guarded(command, end)
 
 
 def _asked_for(argv):
-    """The text that a command line asks for, instead of a run; None if it asks for none."""
+    """What a command line asks for instead of a run, as a function that says it; None for a run.
+
+    Raises:
+      BadInput: something beside --help or --version is no flag, or no value of one.
+    """
     if not argv:
-        return usage.first_screen()
-    asked = [_name_of(argument) for argument in argv if _name_of(argument) in _HELP]
+        return lambda: _show(usage.first_screen())
+    asked = {argument.lstrip("-") for argument in argv if argument.startswith("-")} & _ASKING
     if not asked:
         return None
+    explicit, _ = parse([arg for arg in argv if arg.lstrip("-") not in asked])
+    if "version" in asked:
+        from micle_tf.versions import show_versions
+
+        return show_versions
     if "helpfull" in asked:
-        return usage.full()
-    modes = [arg.partition("=")[2] for arg in argv if _name_of(arg) in ("mode", "train_mode")]
-    if not modes:
-        return usage.common()
-    return usage.of_mode(Config(mode=modes[-1]).mode)  # which raises BadInput for a typo
+        return lambda: _show(usage.full())
+    if "mode" not in explicit:
+        return lambda: _show(usage.common())
+    mode = Config(mode=explicit["mode"]).mode  # which raises BadInput for a typo
+    return lambda: _show(usage.of_mode(mode))
+
+
+def _show(text):
+    with contextlib.suppress(BrokenPipeError):  # `--help | head`
+        print(text, flush=True)
 
 
 def _name_of(argument):
@@ -137,9 +145,15 @@ def configure(argv):
     """
     explicit, flagfiles = parse(argv)
     mode = explicit.pop("mode", Config.mode)
+    if explicit.get("dry_run") and mode != "prepare":
+        raise BadInput(f"--dry_run: --mode={mode} has none; --mode=prepare has. Nothing was done")
     # A bad value on the line is named before anything is read.
     checked = Config.of_mode(mode, **explicit)
-    source = _source(checked.checkpoint)
+    source, predicts_findings = _source(checked.checkpoint)
+    if mode == "evaluate" and not predicts_findings:
+        for name in [name for name in POLICY if name in explicit]:
+            console.say(f"note: --{name} does nothing without findings")
+            del explicit[name]
     given = (_inherited(checked, explicit, source) if source else {}) | explicit
     recipe, origin = _recipe(Config.of_mode(mode, **given), flagfiles)
     if "train_epochs" in explicit:  # which a recipe's train_steps would beat
@@ -180,13 +194,14 @@ def parse(argv, where=""):
         _DEFINE[field.type](field.name, None, field.metadata["help"], flag_values=values)
     absl_flags.DEFINE_string("train_mode", None, "SimCLR's name of mode.", flag_values=values)
     absl_flags.DEFINE_bool("use_tpu", None, "SimCLR's --strategy=tpu.", flag_values=values)
-    flagfiles, argv = _take_flagfiles(argv)
+    flagfiles, argv = _take_flagfiles(argv, where)
     try:
         stray = values([""] + argv)[1:]
     except absl_flags.UnrecognizedFlagError as error:
         names = [field.name for field in fields]
-        hint = nearest(error.flagname, names) or nearest(error.flagname.removeprefix("no"), names)
-        hint = hint.replace("mean ", "mean --")
+        hint = _nearest_flag(
+            error.flagname, [*names, *_ASKING, "flagfile", "train_mode", "use_tpu"]
+        )
         raise BadInput(f"{where}--{error.flagname}: no such flag{hint}") from None
     except (absl_flags.Error, ValueError) as error:  # the latter from --nouse_blur=3
         raise BadInput(f"{where}{_wrong_kind(error, fields)}") from None
@@ -203,6 +218,14 @@ def parse(argv, where=""):
     return found, flagfiles
 
 
+def _nearest_flag(name, names):
+    """As `nearest`; batch_size is train_batch_size, whatever else is near."""
+    longer = [known for known in names if known.endswith(f"_{name}")]
+    hint = nearest(longer[0] if longer else name, names)
+    hint = hint or nearest(name.removeprefix("no"), names)
+    return hint.replace("mean ", "mean --")
+
+
 def _wrong_kind(error, fields):
     """ "--seed=x: not a whole number", out of absl's "flag --seed=x: invalid literal ..."."""
     text = " ".join(str(error).split())
@@ -215,15 +238,17 @@ def _wrong_kind(error, fields):
     return f"{stated[1]}: {kind}" if kind else text
 
 
-def _take_flagfiles(argv):
+def _take_flagfiles(argv, where):
     """Splits off the values of --flagfile, which absl would read as if they stood on the line."""
     files, rest, argv = [], [], iter(argv)
     for argument in argv:
         name, equals, value = argument.partition("=")
         if _name_of(argument) == "flagfile":
             files.append(value if equals else next(argv, ""))
+            if not files[-1]:
+                raise BadInput(f"{where}{name}: name a file")
         elif _name_of(argument) == "undefok":  # with which absl would pass over typos
-            raise BadInput(f"{name}: no such flag")
+            raise BadInput(f"{where}{name}: no such flag")
         else:
             rest.append(argument)
     return files, rest
@@ -248,6 +273,12 @@ def _recipe(config, flagfiles):
         values |= _read_flagfile(path)
     values.pop("mode", None)
     return values, f"recipe {', '.join(map(_shown_path, paths))}"
+
+
+def usual(mode, **given):
+    """The Config of a command of a mode that says no more than `given`: with the recipe of its data."""
+    recipe, _ = _recipe(Config.of_mode(mode, **given), ())
+    return Config.of_mode(mode, **recipe | given)
 
 
 def _recipe_path(name):
@@ -278,18 +309,22 @@ def _read_flagfile(path, depth=0):
     for other in others:
         if depth > 8:
             raise BadInput(f"--flagfile={path}: files that name each other")
-        values |= _read_flagfile(path.parent / other, depth + 1)
+        beside = path.parent / os.path.expanduser(other)
+        nested = beside if beside.exists() else _recipe_path(other)
+        values |= _read_flagfile(nested if nested.exists() else beside, depth + 1)
     return values | found
 
 
 def _source(checkpoint):
-    """The Config of the run that --checkpoint names; None without one."""
+    """(Config of the run that --checkpoint names, whether it may predict findings); None without."""
     if not checkpoint:
-        return None
+        return None, True
     from micle_tf.training import state
 
     state.check_place(checkpoint, "--checkpoint")
-    return state.read_config(checkpoint)[0]
+    config, facts = state.read_config(checkpoint)
+    targets = facts.get("targets")
+    return config, not isinstance(targets, dict) or bool(targets.get("multilabel", True))
 
 
 def _inherited(config, explicit, source):
@@ -302,7 +337,10 @@ def _inherited(config, explicit, source):
     free = ("image_size",)
     if config.mode in ("evaluate", "export"):
         fixed, free = fixed + ("precision",), ()
+    needs = {name: Config.__dataclass_fields__[name].metadata["needs"] for name in fixed}
     for name in fixed:
+        if needs[name] and not needs[name].met(config):
+            continue
         stated = explicit.get(name, getattr(source, name))
         if stated != getattr(source, name) and name not in free:
             raise BadInput(
@@ -341,21 +379,21 @@ def _run_mode(config):
             console.say("dry run: nothing was written")
         else:
             _say_all(cases.describe(cases.open_cases(config), labels=True))
-        next_steps.after_preparing(config)
+        next_steps.after_preparing(config, usual)
     elif config.mode == "pretrain":
         from micle_tf.training.pretrain import pretrain
 
-        next_steps.after_pretraining(config, pretrain(config) or {})
+        next_steps.after_pretraining(config, pretrain(config) or {}, usual)
     elif config.mode == "linear_eval":
         from micle_tf.evaluation.linear_eval import linear_eval
 
         linear_eval(config)
-        next_steps.after_linear_eval(config)
+        next_steps.after_linear_eval(config, usual)
     elif config.mode == "finetune":
         from micle_tf.evaluation.finetune import finetune
 
         finetune(config)
-        next_steps.after_finetuning(config)
+        next_steps.after_finetuning(config, usual)
     elif config.mode == "evaluate":
         from micle_tf.evaluation.evaluate import evaluate
 

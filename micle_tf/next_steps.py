@@ -1,4 +1,8 @@
-"""What to type next: after each mode one line or more that runs as it is printed."""
+"""What to type next: after each mode one line or more that runs as it is printed.
+
+`usual` is, in all of them, from a mode and its data to the `Config` of a command that says no more,
+with its recipe: what is otherwise has to be said.
+"""
 
 import dataclasses
 import os
@@ -23,13 +27,13 @@ _OF_THE_START = (
 )  # fmt: skip
 
 
-def after_preparing(config):
+def after_preparing(config, usual):
     """The data, or what was checked, is what to go on with."""
     mode, more = ("prepare", ("beam_options",)) if config.dry_run else ("pretrain", ())
-    _next(mode, *_flags(config, (*DATA, "data_dir", *more)))
+    _next(mode, *_flags(config, (*DATA, "data_dir", *more), mode, usual))
 
 
-def after_pretraining(config, result):
+def after_pretraining(config, result, usual):
     """A classifier, on one dataset with labels; an export where there are none.
 
     Args:
@@ -50,25 +54,25 @@ def after_pretraining(config, result):
     if len(names) > 1:
         own = DATA if name == "derm_cases/manifest" else ("dataset",)
         alone = dict(dataset=name, manual_dir="")  # where other files are is noted beside the data
-        arguments += _flags(config.replace(**alone), own)
+        arguments += _flags(config.replace(**alone), own, "finetune", usual)
     _next("linear_eval", *arguments)
     _next("finetune", *arguments)
 
 
-def after_linear_eval(config):
+def after_linear_eval(config, usual):
     """The same on a random encoder, and fine-tuning; a pretraining after a random encoder."""
-    _compare(config, "a random encoder")
+    _compare(config, "a random encoder", usual)
     if config.checkpoint:
         from micle_tf.training import state
 
         source, _ = state.read_config(config.checkpoint)
-        own = () if same_data(source, config) else _flags(config, DATA)
+        own = () if same_data(source, config) else _flags(config, DATA, "finetune", usual)
         _next("finetune", f"--checkpoint={config.checkpoint}", *own)
 
 
-def after_finetuning(config):
+def after_finetuning(config, usual):
     """The baseline, the split that chose the model, an export."""
-    _compare(config, "supervised training from scratch")
+    _compare(config, "supervised training from scratch", usual)
     _next("evaluate", f"--checkpoint={config.model_dir}", "--eval_split=validation")
     _export(config.model_dir)
 
@@ -79,8 +83,14 @@ def after_evaluating(config):
 
 
 def after_exporting(saved_model):
-    """What the export takes and gives, by TensorFlow's own program."""
+    """How to ask it, and what it takes and gives, by TensorFlow's own program."""
     shown = shlex.join(["saved_model_cli", "show", "--dir", saved_model, "--all"])
+    save = "np.save('photos.npy', np.array([open('a.jpg', 'rb').read()]))"
+    words = ["saved_model_cli", "run", "--dir", saved_model, "--tag_set", "serve"]
+    words += ["--signature_def", "serving_default", "--inputs", "image_bytes=photos.npy"]
+    console.say("to ask it about a.jpg (README has TensorFlow Serving and Python):")
+    console.say(f"  python -c {shlex.quote(f'import numpy as np; {save}')}")
+    console.say(f"  {shlex.join(words)}")
     console.say(f"next: {shown}")
 
 
@@ -95,16 +105,17 @@ def _export(run):
     _next("export", f"--checkpoint={run}", *more)
 
 
-def _compare(config, floor):
+def _compare(config, floor, usual):
     """Says how to run the same without pretraining or, where this was that, how to pretrain."""
     if config.checkpoint:
         console.say(f"to compare, the same with {floor}:")
         names = [f.name for f in dataclasses.fields(config) if f.name not in _OF_THE_START]
-        _next(config.mode, *_flags(config, names))
+        _next(config.mode, *_flags(config, names, config.mode, usual))
     else:
         from micle_tf.training import state
 
-        _next("pretrain", *_flags(config, (*DATA, "data_dir", *state.ARCHITECTURE)))
+        names = (*DATA, "data_dir", *state.ARCHITECTURE)
+        _next("pretrain", *_flags(config, names, "pretrain", usual))
 
 
 def _next(mode, *arguments):
@@ -112,11 +123,15 @@ def _next(mode, *arguments):
     console.say(f"next: {typed(f'--mode={mode}', *arguments)}")
 
 
-def _flags(config, names):
-    """--name=value of the fields that do something and differ from their defaults."""
-    defaults = Config.of_mode(config.mode)
-    return [
-        f"--{name}={str(value).lower() if isinstance(value, bool) else value}"
-        for name, value in ((name, getattr(config, name)) for name in names)
-        if name == "dataset" or (value != getattr(defaults, name) and not config.otherwise(name))
-    ]
+def _flags(config, names, mode, usual):
+    """--name=value of the fields that do something and are not what they usually are in a mode."""
+    data = {name: getattr(config, name) for name in names if name in DATA}
+    default = usual(mode, **data)
+    said = []
+    for name in names:
+        value, other = getattr(config, name), getattr(default, name)
+        if name in DATA:  # which was given
+            other = getattr(Config, name)
+        if name == "dataset" or (value != other and not config.otherwise(name)):
+            said.append(f"--{name}={str(value).lower() if isinstance(value, bool) else value}")
+    return said

@@ -22,13 +22,21 @@ def called():
     path = sys.argv[0] if sys.argv else ""
     name, checkout = os.path.basename(path), _FOLDER.parent / "run.py"
     if name == "run.py" and _is_same(path, checkout):
-        return ["python", path]
+        return [_python(), path]
     if name == "__main__.py" and _is_same(path, _FOLDER / name):
-        return ["python", "-m", "micle_tf"]
+        return [_python(), "-m", "micle_tf"]
     if name == "micle-tf":
         found = shutil.which(name)
         return [name if found and _is_same(found, path) else path]
-    return ["python", "run.py"] if checkout.exists() else ["micle-tf"]
+    if not checkout.exists():
+        return ["micle-tf"]
+    return [_python() if _is_same(path, _FOLDER / "demo.py") else "python", "run.py"]
+
+
+def _python():
+    """The interpreter as it was typed: python3, .venv/bin/python; "python" for an absolute path."""
+    typed = sys.orig_argv[0] if sys.orig_argv else ""
+    return typed if typed and not os.path.isabs(typed) else "python"
 
 
 def recipes():

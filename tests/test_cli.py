@@ -1,6 +1,9 @@
 """The command line: where settings come from, and what a person reads when one is wrong."""
 
+import json
 import pathlib
+import re
+import shlex
 import subprocess
 import sys
 
@@ -39,6 +42,9 @@ def elsewhere(tmp_path, monkeypatch):
         ("-undefok", "-undefok: no such flag"),
         ("--method=SimCLE", "--method=SimCLE: not one of simclr, micle; did you mean simclr?"),
         ("--train-batch-size=8", "--train-batch-size: no such flag; did you mean --train_batch_size?"),
+        ("--batch_size=8", "--batch_size: no such flag; did you mean --train_batch_size?"),
+        ("--epochs=8", "--epochs: no such flag; did you mean --train_epochs?"),
+        ("--versio", "--versio: no such flag; did you mean --version?"),
         ("--nouse_blurr", "--nouse_blurr: no such flag; did you mean --use_blur?"),
         ("--temperature=nan", "--temperature=nan: not a finite number"),
         ("--temperature=0", "--temperature=0.0: must be at least 0.001"),
@@ -321,7 +327,9 @@ def test_what_does_nothing_is_named(flags, notes, capsys):
 
 def test_what_does_nothing_does_not_count_on_resume():
     run = Config.of_mode("finetune", temperature=0.5, momentum=0.8, optimizer="adam")
-    again = Config.of_mode("finetune", temperature=0.2, momentum=0.9, optimizer="adam", proj_out_dim=8)
+    again = Config.of_mode(
+        "finetune", temperature=0.2, momentum=0.9, optimizer="adam", proj_out_dim=8
+    )
     assert again.differences(run) == []
     with_momentum = again.replace(optimizer="momentum", momentum=0.9)
     assert with_momentum.differences(run.replace(optimizer="momentum")) == ["momentum"]
@@ -330,15 +338,96 @@ def test_what_does_nothing_does_not_count_on_resume():
     assert Config(train_epochs=3).differences(Config()) == ["train_epochs"]
 
 
+@pytest.mark.parametrize(
+    "mode, flags",
+    [
+        ("finetune", ["--use_blur=true", "--train_epochs=50"]),
+        ("finetune", ["--train_steps=7", "--fine_tune_after_block=2", "--crop_area_min=0.4"]),
+        ("linear_eval", ["--seed=4", "--bootstrap_samples=50"]),
+    ],
+)
+def test_the_baseline_that_is_printed_is_the_same_but_for_the_start(mode, flags, tmp_path, capsys):
+    """Also where a recipe says something else than the default that was typed."""
+    source = Config(resnet_depth=50, width_multiplier=1.0, image_size=48, data_dir="data")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/config.json").write_text(source.to_json())
+    config, origin = cli.configure([f"--mode={mode}", f"--checkpoint={tmp_path}/run", *flags])
+    assert origin == f"recipe flags/derm_cases/synthetic/{mode}.flags"
+    after = {"finetune": next_steps.after_finetuning, "linear_eval": next_steps.after_linear_eval}
+    after[mode](config, cli.usual)
+    (line, *_) = re.findall("^next: python run.py (.*)$", capsys.readouterr().out, re.MULTILINE)
+    printed, _ = cli.configure(shlex.split(line))
+    for name in set(Config.__dataclass_fields__) - {
+        "checkpoint",
+        "model_dir",
+        "fine_tune_after_block",
+    }:
+        assert getattr(printed, name) == getattr(config, name), name
+    assert (printed.checkpoint, printed.fine_tune_after_block) == ("", -1)
+
+
+def test_a_flag_that_promises_to_write_nothing_is_kept_or_refused(capsys, tmp_path):
+    assert cli.main(["--mode=finetune", "--dry_run"]) == 2
+    expected = "error: --dry_run: --mode=finetune has none; --mode=prepare has. Nothing was done\n"
+    assert capsys.readouterr().err == expected
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_start_whose_head_is_not_kept_may_differ_in_its_head(tmp_path, capsys):
+    (tmp_path / "config.json").write_text(Config(resnet_depth=18).to_json())
+    flags = ["--mode=finetune", f"--checkpoint={tmp_path}", "--proj_out_dim=64"]
+    cli.configure(flags)
+    assert (
+        "note: --proj_out_dim does nothing without --ft_proj_selector\n" in capsys.readouterr().out
+    )
+    with pytest.raises(BadInput, match="--proj_out_dim=64: .* was trained with 128"):
+        cli.configure([*flags, "--ft_proj_selector=1"])
+
+
+def test_what_a_label_means_does_nothing_for_classes(tmp_path, capsys):
+    """Neither another directory nor another run."""
+    stated = json.loads(Config(mode="finetune", dataset="derm_cases").to_json())
+    facts = {"targets": {"names": ["a", "b"], "multilabel": False}}
+    (tmp_path / "config.json").write_text(json.dumps(stated | facts))
+    config, _ = cli.configure(["--mode=evaluate", f"--checkpoint={tmp_path}", "--uncertain=ones"])
+    assert capsys.readouterr().out == "note: --uncertain does nothing without findings\n"
+    assert (config.model_dir, config.uncertain) == (f"{tmp_path}/evaluate", "ignore")
+
+
+def test_recipes_that_name_others(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "nested.flags").write_text("--seed=7\n")
+    (tmp_path / "deep").mkdir()
+    mine = tmp_path / "deep/mine.flags"
+    mine.write_text("--flagfile=~/nested.flags\n--flagfile=flags/paper/encoders/r152_2x.flags\n")
+    config, _ = cli.configure([f"--flagfile={mine}"])
+    assert (config.seed, config.resnet_depth) == (7, 152)
+    mine.write_text("--undefok=seed\n")
+    with pytest.raises(BadInput, match="mine.flags: --undefok: no such flag"):
+        cli.configure([f"--flagfile={mine}"])
+    with pytest.raises(BadInput, match="^--flagfile: name a file$"):
+        cli.configure(["--flagfile"])
+
+
 def test_the_home_in_every_path(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "run").mkdir()
     (tmp_path / "run/config.json").write_text(Config(manifest="~/b.csv").to_json())
     (tmp_path / "mine.flags").write_text("--data_dir=~/data\n--seed=4\n")
-    flags = ["--manifest=~/b.csv", "--image_dir=~/images", "--model_dir=~/runs/a", "--checkpoint=~/run"]
+    flags = [
+        "--manifest=~/b.csv",
+        "--image_dir=~/images",
+        "--model_dir=~/runs/a",
+        "--checkpoint=~/run",
+    ]
     assert cli.configure(["--flagfile=~/mine.flags"])[0].data_dir == f"{tmp_path}/data"
     config, _ = cli.configure(flags)
-    expected = {"manifest": "b.csv", "image_dir": "images", "model_dir": "runs/a", "checkpoint": "run"}
+    expected = {
+        "manifest": "b.csv",
+        "image_dir": "images",
+        "model_dir": "runs/a",
+        "checkpoint": "run",
+    }
     assert {name: getattr(config, name) for name in expected} == {
         name: f"{tmp_path}/{path}" for name, path in expected.items()
     }
@@ -426,7 +515,8 @@ def test_what_to_type_after_a_pretraining(flags, labelled, following, capsys):
     """Nothing that ends with exit 2: not every dataset has labels."""
     config, _ = cli.configure(["--model_dir=run", *flags])
     capsys.readouterr()
-    next_steps.after_pretraining(config, {} if labelled is None else {"labelled_images": labelled})
+    result = {} if labelled is None else {"labelled_images": labelled}
+    next_steps.after_pretraining(config, result, cli.usual)
     lines = capsys.readouterr().out.splitlines()
     said = [line for line in lines if not line.startswith("next: ")]
     assert lines[len(said) :] == [f"next: python run.py --mode={text}" for text in following]

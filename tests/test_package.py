@@ -1,7 +1,11 @@
 """The wheel: which files it has, and that it runs by itself, away from the checkout."""
 
+import ast
+import configparser
+import importlib.metadata
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -99,6 +103,41 @@ def test_the_sdist_makes_the_same_wheel(export, wheel, tmp_path):
     # And it can be tested.
     assert (source / "tests/test_package.py").exists() and (source / ".ci/run").exists()
     assert (source / "data_builders/derm_cases/dummy_data").is_dir()
+
+
+def imported(path):
+    """Names of the packages that a module imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (name.name.partition(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module.partition(".")[0]
+
+
+def test_what_is_imported_is_required(export):
+    """By the project itself: what others happen to bring may go with their next version."""
+    setup = configparser.ConfigParser(interpolation=None)
+    setup.read(export / "setup.cfg")
+    wanted = setup["options"]["install_requires"] + "".join(
+        setup["options.extras_require"][extra] for extra in ("beam", "dicom", "gcp")
+    )
+    required = {
+        re.match(r"[\w.-]+", line.strip())[0] for line in wanted.split("\n") if line.strip()
+    }
+    files = [
+        path for name in ("micle_tf", "data_builders") for path in (export / name).rglob("*.py")
+    ]
+    names = {name for path in files if "_test" not in path.stem for name in imported(path)}
+    names -= {*sys.stdlib_module_names, "micle_tf", "data_builders"}
+    distributions = importlib.metadata.packages_distributions()
+    lacking = {
+        name
+        for name in names
+        if not {d.lower().replace("_", "-") for d in distributions[name]}
+        & {r.lower().replace("_", "-") for r in required}
+    }
+    assert lacking <= {"google"}  # google.protobuf, which TensorFlow is made with
+    assert len(names) > 10
 
 
 @pytest.fixture(scope="module")

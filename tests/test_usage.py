@@ -19,6 +19,11 @@ ROOT = pathlib.Path(__file__).parents[1]
 FIELDS = dataclasses.fields(Config)
 
 
+@pytest.fixture(autouse=True)
+def usual_width(monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 def shown(capsys, *argv):
     assert cli.main(list(argv)) == 0
     return capsys.readouterr().out
@@ -91,8 +96,12 @@ def test_help_shows_the_common_flags_and_helpfull_all(capsys):
 
 
 def test_help_for_a_mode_that_is_none(capsys):
-    assert cli.main(["--help", "--mode=finetun"]) == 2
-    assert capsys.readouterr().err.endswith("; did you mean finetune?\n")
+    for typed in (["--help", "--mode=finetun"], ["--mode", "finetun", "--help"]):
+        assert cli.main(typed) == 2
+        assert capsys.readouterr().err.endswith("; did you mean finetune?\n")
+    assert cli.main(["--version", "--bogus"]) == 2
+    assert capsys.readouterr().err == "error: --bogus: no such flag\n"
+    assert shown(capsys, "--mode", "export", "-help") == shown(capsys, "--mode=export", "--help")
 
 
 def test_width_follows_a_narrow_terminal(capsys, monkeypatch):
@@ -170,8 +179,24 @@ def test_without_fcntl_help_works_and_a_run_names_what_is_missing(tmp_path):
 )
 def test_it_is_called_as_it_was_called(path, words, monkeypatch):
     monkeypatch.setattr(sys, "argv", [str(path)])
+    monkeypatch.setattr(sys, "orig_argv", ["python"])
     assert program.called() == words
     assert program.typed("--model_dir=my run") == shlex.join([*words, "--model_dir=my run"])
+
+
+@pytest.mark.parametrize(
+    "typed, word",
+    [
+        ("python3", "python3"),
+        (".venv/bin/python", ".venv/bin/python"),
+        ("/opt/bin/python", "python"),
+    ],
+)
+def test_the_interpreter_is_the_one_that_was_typed(typed, word, monkeypatch):
+    monkeypatch.setattr(sys, "orig_argv", [typed, "run.py"])
+    for path in ("run.py", "micle_tf/demo.py"):
+        monkeypatch.setattr(sys, "argv", [str(ROOT / path)])
+        assert program.called()[0] == word
 
 
 def test_on_the_path_it_goes_by_its_name(tmp_path, monkeypatch):

@@ -81,7 +81,7 @@ def read_manifest(
                 raise BadData(f"--image_dir={image_dir}: no such folder")
             rows, finding_names, notes = _csv_rows(
                 path,
-                ImageFolder(root, options.bad_images),
+                ImageFolder(root, options.bad_images, searches=True),
                 parse_columns(columns),
                 (findings, findings_column),
                 Missing(missing),

@@ -113,12 +113,19 @@ def remember(config, name, folder):
 
 def _made(config):
     """What cases were made of: several ways may lie prepared side by side."""
-    apart = "" if config.labels_shared_by_case else ", labels apart"
+    together = config.labels_shared_by_case or config.otherwise("labels_shared_by_case")
+    apart = "" if together else ", labels apart"
     return config.group_by + apart + ("" if config.ids == "alike" else f", ids {config.ids}")
 
 
 def _different(config, note):
-    return any(getattr(config, field) != note[field] for field in (*_NOTED[1:], *_NOTED_LATER))
+    """Whether images were stored otherwise, by a flag that says anything of them."""
+    before = config.replace(**{field: note[field] for field in (*_NOTED, *_NOTED_LATER)})
+    return any(
+        getattr(config, field) != note[field]
+        for field in (*_NOTED[1:], *_NOTED_LATER)
+        if not (config.otherwise(field) and before.otherwise(field))
+    )
 
 
 def _file(config, name):

@@ -55,10 +55,11 @@ def evaluate(config):
         console.say(line)
     reader = data.open(config.eval_split, "--eval_split")
     flag = f"--manifest={config.manifest}" if config.manifest else f"--dataset={config.dataset}"
-    targets = dataclasses.replace(
-        classifier.targets, uncertain=config.uncertain, unmentioned=config.unmentioned
-    )
-    targets.say_what_does_nothing(config)
+    targets = classifier.targets
+    if targets.multilabel:
+        targets = dataclasses.replace(
+            targets, uncertain=config.uncertain, unmentioned=config.unmentioned
+        )
     labels = targets.labels(data, reader.index, flag)
     if data.finding_names:
         _say_which_findings(data, targets)

@@ -20,6 +20,7 @@ from micle_tf.training import state
 _IDS = ("case_id", "patient_id", "image_id")
 FEW = 10  # positives, or rows, below which a metric says little
 _CLASSES_SHOWN = 30
+_MEANS = ("/auc_macro", "/auc_mean", "/balanced_accuracy")  # over classes or findings
 
 
 def prediction_levels(index, labels, probabilities, labels_shared_by_case):
@@ -202,13 +203,13 @@ def say_result(result):
     lines = []
     for name in _shown(result["metrics"]):
         value = shown_value(result["metrics"][name], result["intervals"].get(name))
-        lines.append((name, value, _shown_support(name, behind.get(name))))
+        lines.append((name, value, _shown_support(name, behind)))
     if not lines:
         return
     widths = [max(len(line[column]) for line in lines) for column in (0, 1)]
     for name, value, count in lines:
         console.say(f"  {name:{widths[0]}s}  {value:{widths[1]}s}  {count}".rstrip())
-    if any(count.endswith("few") for *_, count in lines):
+    if any(", few" in count for *_, count in lines):
         console.say(f"  few: less than {FEW}, on which a metric says little")
 
 
@@ -220,12 +221,20 @@ def _shown(metrics):
     return [name for name in metrics if name not in hidden]
 
 
-def _shown_support(name, count):
-    if count is None:
+def _shown_support(name, behind):
+    """ "9 cases, few", "1,200 images, few of 2 classes": what is behind a metric."""
+    if name not in behind:
         return ""
-    noun = "case" if name.startswith("case/") else "image"
+    count, noun = behind[name], "case" if name.startswith("case/") else "image"
     text = console.count(count, "positive" if "auc/" in name else noun)
-    return f"{text}, few" if count < FEW else text
+    if count < FEW:
+        return f"{text}, few"
+    if name.endswith(_MEANS):
+        prefix = f"{name.rpartition('/')[0]}/auc/"
+        few = sum(n < FEW for other, n in behind.items() if other.startswith(prefix))
+        kinds = ("finding", "findings") if "findings/" in name else ("class", "classes")
+        text += f", few of {few:,} {kinds[few > 1]}" if few else ""
+    return text
 
 
 def shown_value(value, interval=None):

@@ -27,6 +27,8 @@ from micle_tf.training.step import trainable_variables
 from micle_tf.training.workers import Workers
 
 _PAIRS_SHOWN = 8
+_MOST_OF_A_CASE = 50  # images; more are hardly one thing of one patient
+_PIXELS_OF_A_CPU = 2 * 64 * 128**2  # of a step; with a ResNet-50 some 5 GB
 _RANK_UP_TO = 2048  # rows of the matrix behind the effective rank: 1 s at each log on one core
 _SHOWN_PIXELS = 144  # small images are enlarged to about this side
 
@@ -62,6 +64,7 @@ def pretrain(config):
     check_profile(config, total_steps)
     console.say(f"devices: {strategies.describe(strategy)}, {config.precision}")
     console.say(f"model: {describe_models(config, models)}")
+    _warn_of_size(config)
     dataset = functools.partial(pairs, config, reader, strategy.num_replicas_in_sync)
     others = 2 * config.train_batch_size - 1
     training = loop.Training(
@@ -115,6 +118,19 @@ def pretrain(config):
     return _result(run, config, data) if workers.is_chief else None
 
 
+def _warn_of_size(config):
+    """Says what on a CPU takes days and more memory than laptops have, before it does."""
+    pixels = 2 * config.train_batch_size * config.image_size**2
+    if config.microbatch_size or tf.config.get_visible_devices("GPU"):
+        return
+    if config.strategy != "tpu" and config.resnet_depth >= 50 and pixels > _PIXELS_OF_A_CPU:
+        console.say(
+            f"warning: a ResNet-{config.resnet_depth} on {2 * config.train_batch_size:,} images of "
+            f"{config.image_size} px a step is for GPUs: on a CPU it takes days, and tens of GB; "
+            "--image_size=64 --resnet_depth=18 --train_batch_size=64 suit a laptop"
+        )
+
+
 def _result(run, config, data):
     labelled = cases.labelled_images(data, config.train_split)
     return state.read_result(run.path, "--model_dir") | {"labelled_images": labelled}
@@ -125,9 +141,11 @@ def check_batch(config, index, replicas):
     batch, units = config.train_batch_size, pipeline.num_units(index, config.method)
     noun = "image" if config.method == "simclr" else "case"
     if batch > units:
+        most = int(index.images_per_case.max())
+        advice = f", of up to {most:,} images; are they classes or splits, not cases?"
         raise BadInput(
             f"--train_batch_size={batch}: --train_split={config.train_split} has only "
-            f"{console.count(units, noun)}"
+            f"{console.count(units, noun)}{advice * (noun == 'case' and most > _MOST_OF_A_CASE)}"
         )
     if batch % replicas or batch < 2 * replicas:
         raise BadInput(

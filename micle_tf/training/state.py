@@ -14,6 +14,7 @@ from micle_tf.data.earlier import flags_of_before, what_changed
 from micle_tf.data.report import SEEN_OTHERWISE
 from micle_tf.errors import BadInput
 from micle_tf.files import finite, reason_of, write_json, write_text
+from micle_tf.run_names import POLICY
 from micle_tf.training.checkpoints import damage_named, latest_checkpoint, step_of, steps_in
 from micle_tf.training.events import forget_events_after
 from micle_tf.training.lock import LOCK_FILE, RunLock
@@ -114,6 +115,7 @@ class RunDirectory:
         changed = [
             f"{name} ({_shown(getattr(old_config, name))} there)"
             for name in self._config.differences(old_config)
+            if name not in POLICY or self._predicts_findings()
         ]
         different = [name for name, value in self._facts.items() if old_facts.get(name) != value]
         if self._superseded and old_facts.get("data") == self._superseded:
@@ -141,6 +143,9 @@ class RunDirectory:
                 f"--model_dir={self.path}: holds a run with another {', '.join(changed)}; "
                 "choose another directory"
             )
+
+    def _predicts_findings(self):
+        return self._facts.get("targets", {}).get("multilabel", True)
 
     def log(self, step, values, seconds):
         """Appends a line to metrics.jsonl, and writes the values to TensorBoard.

@@ -1,6 +1,7 @@
 """Flags that say nothing of the images: no second copy of the data, and old copies are found."""
 
 import pathlib
+import shutil
 
 import pytest
 
@@ -8,6 +9,7 @@ from data_builders.case_builder import CaseConfig
 from data_builders.images import ImageOptions
 from micle_tf.config import Config
 from micle_tf.data import cases, prepare
+from tests.data_builders import trees_nih
 from tests.generated_cases import write_cases
 
 
@@ -55,6 +57,25 @@ def test_a_set_that_was_prepared_under_such_a_name_is_used(given, monkeypatch, c
     assert cases.open_cases(given.replace(jpeg_quality=80)).name == old.name
     assert cases.open_cases(given.replace(jpeg_quality=70)).name == new.name
     assert len(prepared()) == 2
+
+
+def test_flags_without_effect_lose_nothing_that_was_prepared(tmp_path, monkeypatch):
+    """What lies where is noted by what counts, so that it is found when the files are gone."""
+    monkeypatch.chdir(tmp_path)
+    trees_nih.write_tree(tmp_path / "nih", patients=12, side=16)
+    nih = Config(mode="prepare", dataset="nih_chest_xray14", data_dir="data", manual_dir="nih")
+    first = cases.open_cases(nih)
+    each = cases.open_cases(nih.replace(group_by="image"))
+    assert cases.open_cases(nih.replace(jpeg_quality=80)).name == first.name
+    assert cases.open_cases(nih.replace(labels_shared_by_case=False)).name == first.name
+    shutil.rmtree("nih")
+    for changes, name in (
+        ({}, first.name),
+        ({"group_by": "image"}, each.name),
+        ({"jpeg_quality": 70}, first.name),
+        ({"labels_shared_by_case": False}, first.name),
+    ):
+        assert cases.open_cases(nih.replace(manual_dir="", **changes)).name == name
 
 
 def test_beam_with_nothing_to_prepare(given, capsys):

@@ -316,6 +316,21 @@ def test_sub_folders_that_look_like_classes_are_noted(image_folder, images, note
     assert note not in read_manifest("sorted", options=each).notes
 
 
+def test_where_an_image_of_the_name_lies_is_said(image_folder):
+    for name in ("ACK", "BCC"):
+        (image_folder / "photos" / name).mkdir(parents=True)
+    (image_folder / "photos/ACK/1.jpg").write_bytes(b"x")
+    (image_folder / "table.csv").write_text("image,case_id\n1.jpg,a\n2.jpg,b\n")
+    missing = "table.csv row 2: no such image: photos/1.jpg"
+    with pytest.raises(BadData) as caught:
+        read_manifest("table.csv", "photos")
+    assert str(caught.value) == f"{missing}; there is ACK/1.jpg: name images by their path from there"
+    (image_folder / "photos/BCC/1.jpg").write_bytes(b"other")  # which is meant?
+    with pytest.raises(BadData) as caught:
+        read_manifest("table.csv", "photos")
+    assert str(caught.value) == missing
+
+
 def test_folders_without_cases(image_folder):
     (image_folder / "cases" / "c1").mkdir(parents=True)
     (image_folder / "cases" / "loose.jpg").write_bytes(b"x")

@@ -215,7 +215,7 @@ def test_the_table_says_what_rests_on_few(capsys):
         "  validation/loss    0.500",
         "  image/top1         0.750                 1,200 images",
         "  case/top1          0.812 [0.790, 0.833]  9 cases, few",
-        "  case/auc_macro     0.700                 10 cases",
+        "  case/auc_macro     0.700                 10 cases, few of 1 class",
         "  case/auc/a         0.700 [0.600, 0.800]  10 positives",
         "  case/auc/rare one  n/a                   1 positive, few",
         "  few: less than 10, on which a metric says little",
