@@ -337,10 +337,7 @@ def _inherited(config, explicit, source):
     free = ("image_size",)
     if config.mode in ("evaluate", "export"):
         fixed, free = fixed + ("precision",), ()
-    needs = {name: Config.__dataclass_fields__[name].metadata["needs"] for name in fixed}
     for name in fixed:
-        if needs[name] and not needs[name].met(config):
-            continue
         stated = explicit.get(name, getattr(source, name))
         if stated != getattr(source, name) and name not in free:
             raise BadInput(

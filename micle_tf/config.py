@@ -453,8 +453,8 @@ class Config(DataConfig):
             for field in dataclasses.fields(self)
             if not _is_volatile(field, self.mode)
             and field.name != "model_dir"
-            and not self.otherwise(field.name)
             and _comparable(field.name, self) != _comparable(field.name, other)
+            and not self.otherwise(field.name)
         ]
 
 

@@ -373,17 +373,6 @@ def test_a_flag_that_promises_to_write_nothing_is_kept_or_refused(capsys, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_start_whose_head_is_not_kept_may_differ_in_its_head(tmp_path, capsys):
-    (tmp_path / "config.json").write_text(Config(resnet_depth=18).to_json())
-    flags = ["--mode=finetune", f"--checkpoint={tmp_path}", "--proj_out_dim=64"]
-    cli.configure(flags)
-    assert (
-        "note: --proj_out_dim does nothing without --ft_proj_selector\n" in capsys.readouterr().out
-    )
-    with pytest.raises(BadInput, match="--proj_out_dim=64: .* was trained with 128"):
-        cli.configure([*flags, "--ft_proj_selector=1"])
-
-
 def test_what_a_label_means_does_nothing_for_classes(tmp_path, capsys):
     """Neither another directory nor another run."""
     stated = json.loads(Config(mode="finetune", dataset="derm_cases").to_json())

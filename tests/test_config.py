@@ -58,8 +58,10 @@ def test_json_round_trip_of_every_field():
         ("finetune", {"manual_dir": "x", "group_by": "image", "findings": "Edema",
                       "max_bad_images": 1, "max_image_side": 9, "jpeg_quality": 9,
                       "max_pixels": 9, "beam_options": "x"}, []),
-        ("finetune", {"dataset": "cifar10", "labels_shared_by_case": False},
+        ("finetune", {"dataset": "chexpert", "labels_shared_by_case": False},
          ["dataset", "labels_shared_by_case"]),
+        # Of single images nothing is shared.
+        ("finetune", {"dataset": "cifar10", "labels_shared_by_case": False}, ["dataset"]),
     ],
 )  # fmt: skip
 def test_what_a_resumed_run_may_change(mode, changes, expected):
