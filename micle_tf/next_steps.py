@@ -89,7 +89,7 @@ def after_exporting(saved_model):
     words = ["saved_model_cli", "run", "--dir", saved_model, "--tag_set", "serve"]
     words += ["--signature_def", "serving_default", "--inputs", "image_bytes=photos.npy"]
     console.say("to ask it about a.jpg (README has TensorFlow Serving and Python):")
-    console.say(f"  python -c {shlex.quote(f'import numpy as np; {save}')}")
+    console.say(f'  python -c "import numpy as np; {save}"')
     console.say(f"  {shlex.join(words)}")
     console.say(f"next: {shown}")
 

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from micle_tf import cli, next_steps
@@ -364,6 +365,18 @@ def test_the_baseline_that_is_printed_is_the_same_but_for_the_start(mode, flags,
     }:
         assert getattr(printed, name) == getattr(config, name), name
     assert (printed.checkpoint, printed.fine_tune_after_block) == ("", -1)
+
+
+def test_how_to_ask_an_export_is_said(tmp_path, capsys):
+    next_steps.after_exporting("my run/export/model/1")
+    _, save, ask, last = capsys.readouterr().out.splitlines()
+    (tmp_path / "a.jpg").write_bytes(b"a photo")
+    program, flag, code = shlex.split(save)
+    assert (program, flag) == ("python", "-c")
+    exec(code, {})
+    assert np.load("photos.npy").tolist() == [b"a photo"]
+    assert shlex.split(ask)[:4] == ["saved_model_cli", "run", "--dir", "my run/export/model/1"]
+    assert last == "next: saved_model_cli show --dir 'my run/export/model/1' --all"
 
 
 def test_a_flag_that_promises_to_write_nothing_is_kept_or_refused(capsys, tmp_path):
