@@ -18,9 +18,11 @@ from absl import flags as absl_flags
 from micle_tf import console, next_steps, program, usage
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
-from micle_tf.exits import guarded, leave
+from micle_tf.exits import DONE, guarded, leave
 from micle_tf.run_names import POLICY, default_model_dir
 from micle_tf.settings import nearest
+
+__all__ = ["DONE", "RECIPES", "configure", "main", "run", "usual"]  # notebooks call these
 
 RECIPES = program.recipes()
 _ASKING = {"h", "help", "helpshort", "helpfull", "version"}
