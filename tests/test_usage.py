@@ -132,7 +132,8 @@ def test_help_loads_no_tensorflow():
         "import sys; from micle_tf import cli; code = cli.main(['--help']);"
         "sys.exit('tensorflow' in sys.modules or code)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=ROOT)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_versions_for_a_bug_report(capsys):
