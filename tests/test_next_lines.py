@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
@@ -52,8 +53,6 @@ class EightyTiles(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {"train": self._generate_examples(0, 60), "test": self._generate_examples(60, 80)}
 
     def _generate_examples(self, start, end):
-        import numpy as np
-
         for i in range(start, end):
             pixels = np.random.default_rng(i).integers(0, 256, (9, 9, 3))
             yield i, {"image": pixels.astype(np.uint8), "label": i % 2}

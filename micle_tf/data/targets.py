@@ -11,6 +11,7 @@ from data_builders.ids import as_text
 from data_builders.tables import one_of
 from micle_tf import console
 from micle_tf.errors import BadInput
+from micle_tf.run_names import POLICY
 
 OTHER = "Other"
 
@@ -56,7 +57,7 @@ class Targets:
 
     def say_what_does_nothing(self, config):
         """Notes the flags on findings where the targets are classes."""
-        for flag in () if self.multilabel else ("uncertain", "unmentioned"):
+        for flag in () if self.multilabel else POLICY:
             if getattr(config, flag) != getattr(type(config), flag):
                 console.say(f"note: --{flag} does nothing without findings")
 

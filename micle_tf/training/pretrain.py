@@ -121,9 +121,10 @@ def pretrain(config):
 def _warn_of_size(config):
     """Says what on a CPU takes days and more memory than laptops have, before it does."""
     pixels = 2 * config.train_batch_size * config.image_size**2
-    if config.microbatch_size or tf.config.get_visible_devices("GPU"):
+    is_tpu = config.strategy == "tpu" or config.tpu_name  # which auto takes
+    if config.microbatch_size or is_tpu or tf.config.get_visible_devices("GPU"):
         return
-    if config.strategy != "tpu" and config.resnet_depth >= 50 and pixels > _PIXELS_OF_A_CPU:
+    if config.resnet_depth >= 50 and pixels > _PIXELS_OF_A_CPU:
         console.say(
             f"warning: a ResNet-{config.resnet_depth} on {2 * config.train_batch_size:,} images of "
             f"{config.image_size} px a step is for GPUs: on a CPU it takes days, and tens of GB; "

@@ -33,6 +33,7 @@ def test_cases_that_are_too_few_since_they_are_classes(images, method, advice):
         ({"image_size": 64}, False),
         ({"train_batch_size": 16}, False),
         ({"microbatch_size": 8}, False),
+        ({"tpu_name": "v3"}, False),
         ({"resnet_depth": 152, "train_batch_size": 64}, True),
     ],
 )
