@@ -1,30 +1,38 @@
 """From the command line to a mode's function, and from its end to an exit code.
 
 The only module that sees absl flags. A setting comes, in this order, from the
-command line; from the run that --checkpoint names (architecture and data); from the
-recipe, a flagfile; from the default in `config.py`.
+command line; from the run that --checkpoint names (architecture, data, preset, batch); from the
+recipe, a flagfile; from a preset, which suits the machine; from the default in `config.py`.
+A run that lies in --model_dir keeps its own for whatever is not typed.
 """
 
 import contextlib
+import contextvars
 import dataclasses
 import faulthandler
 import os
 import pathlib
 import re
 import sys
+import typing
 
 from absl import flags as absl_flags
 
-from micle_tf import console, next_steps, program, usage
-from micle_tf.config import Config
+from micle_tf import console, inheritance, next_steps, presets, program, usage
+from micle_tf.config import ONEDNN, Config
 from micle_tf.errors import BadInput
 from micle_tf.exits import DONE, guarded, leave
+from micle_tf.run_config import check_place
 from micle_tf.run_names import POLICY, default_model_dir
 from micle_tf.settings import nearest
 
 __all__ = ["DONE", "RECIPES", "configure", "main", "run", "usual"]  # notebooks call these
 
 RECIPES = program.recipes()
+# `Stated` of the command that runs, for `_run_mode`.
+_STATED = contextvars.ContextVar("stated", default=None)
+_CHOSEN = "MICLE_TF_ONEDNN"  # that it was us who said so
+_MARK = "# for accelerators"  # of a recipe that is nothing for CPUs
 _ASKING = {"h", "help", "helpshort", "helpfull", "version"}
 _DEFINE = {
     bool: absl_flags.DEFINE_bool,
@@ -55,11 +63,13 @@ def main(argv, end=lambda code: code):
         if instead := _asked_for(argv):
             instead()
             return
-        config, origin = configure(argv)
+        config, origin, stated = _decided(argv)
         _check_system(config)
+        _choose_kernels(config)
         if not config.tensorflow_log:
             quiet_loggers()
         console.say(f"micle-tf: {config.mode}{origin and ', '}{origin}")
+        _STATED.set(stated)
         _run_mode(config)
 
     return guarded(command, end)
@@ -145,29 +155,137 @@ def configure(argv):
     Raises:
       BadInput: a flag is unknown, out of range, or contradicts the checkpoint.
     """
+    config, origin, _ = _decided(argv)
+    return config, origin
+
+
+class Stated(typing.NamedTuple):
+    """Names of the fields that somebody states, as a mode that trains wants to know them.
+
+    Attributes:
+      typed: on the command line, or in a file that it names; or of the run in --model_dir.
+      anywhere: those, and the ones of the dataset's own recipe.
+    """
+
+    typed: frozenset
+    anywhere: frozenset
+
+
+def _decided(argv):
+    """`configure`, and `Stated`."""
     explicit, flagfiles = parse(argv)
     mode = explicit.pop("mode", Config.mode)
-    if explicit.get("dry_run") and mode != "prepare":
-        raise BadInput(f"--dry_run: --mode={mode} has none; --mode=prepare has. Nothing was done")
     # A bad value on the line is named before anything is read.
     checked = Config.of_mode(mode, **explicit)
-    source, predicts_findings = _source(checked.checkpoint)
+    if checked.dry_run and checked.otherwise("dry_run"):
+        raise BadInput(
+            f"--dry_run: --mode={mode} has none; prepare, pretrain and finetune have. Nothing was done"
+        )
+    source, predicts_findings = inheritance.source_of(checked.checkpoint)
     if mode == "evaluate" and not predicts_findings:
         for name in [name for name in POLICY if name in explicit]:
             console.say(f"note: --{name} does nothing without findings")
             del explicit[name]
-    given = (_inherited(checked, explicit, source) if source else {}) | explicit
-    recipe, origin = _recipe(Config.of_mode(mode, **given), flagfiles)
-    if "train_epochs" in explicit:  # which a recipe's train_steps would beat
-        recipe.pop("train_steps", None)
-    config = Config.of_mode(mode, **recipe | given)
+    given = (inheritance.inherited(checked, explicit, source) if source else {}) | explicit
+    suited = _suited(Config.of_mode(mode, **given), explicit, flagfiles, source)
+    batch = {} if "preset" in explicit else inheritance.batch_of(source, mode)
+    given.pop("preset", None)  # auto is none
+    config = Config.of_mode(mode, **suited.preset_values | batch | suited.recipe | given)
+    without = Config.of_mode(mode, **suited.preset_values)
+    batch_is_another = batch and config.train_batch_size != without.train_batch_size
     for name in explicit:
         if otherwise := config.otherwise(name):
             console.say(f"note: --{name} does nothing {otherwise}")
-    config = _as_prepared(config, {**recipe, **given})
+    config = _as_prepared(config, {**suited.recipe, **given})
     if not config.model_dir:
         config = config.replace(model_dir=default_model_dir(config, source))
-    return config, origin
+    typed = {*explicit, *(suited.recipe if flagfiles else ())}
+    anywhere = {*explicit, *suited.recipe}
+    origin = suited.described(config)
+    there = inheritance.run_there(config)
+    if there and explicit.get("preset", "auto") not in ("auto", presets.of_run(there)):
+        pass  # another preset was typed, so that this is to be another run
+    elif there:
+        config, origin = inheritance.as_there(config, there, typed), "as the run that is there"
+        typed = anywhere = {field.name for field in dataclasses.fields(Config)}
+    elif "train_batch_size" not in anywhere and batch_is_another:
+        console.say(f"batch: {config.train_batch_size}, as in {config.checkpoint}")
+    return config, origin, Stated(frozenset(typed), frozenset(anywhere))
+
+
+class _Suited(typing.NamedTuple):
+    """Settings that nobody typed, but that suit the data (a recipe) or the machine (a preset).
+
+    Attributes:
+      recipe: {field: value}.
+      preset_values: {field: value}, `preset` itself among them where the mode has one.
+      origin: "recipe flags/..."; "" without.
+      why: beside the preset, why it is taken.
+    """
+
+    recipe: dict
+    preset_values: dict
+    origin: str
+    why: str = ""
+
+    def described(self, config):
+        """Where the settings of a config come from: the recipe, the preset and its flags that hold."""
+        preset = self.preset_values.get("preset")
+        if not preset or (preset == "paper" and self.origin):
+            return self.origin
+        flags = [
+            f"--{name}={console.flag_value(value)}"
+            for name, value in self.preset_values.items()
+            if name != "preset" and getattr(config, name) == value
+        ]
+        flags = f"preset {preset}{self.why}: {' '.join(flags) or 'the defaults of --help'}"
+        return f"{self.origin}, {flags}" if self.origin else flags
+
+
+def _suited(config, explicit, flagfiles, source):
+    """The recipe, the preset, or both, that a command goes by.
+
+    A recipe that is named on the line counts, with the defaults for what it does not name, or
+    with the preset that is typed beside it. Else a preset that is typed, or that the run in
+    --checkpoint had, counts in place of the dataset's own recipe; then that recipe; then what
+    suits the machine.
+
+    Args:
+      config: `Config` of what is given so far.
+      explicit: {field: value} of the command line.
+      flagfiles: recipes that it names.
+      source: `Config` of the run in --checkpoint; None without.
+    """
+    recipe, origin, needs_accelerator = _recipe(config, flagfiles)
+    typed = explicit.get("preset", "auto")
+    preset = typed if typed != "auto" else recipe.pop("preset", "auto")
+    if config.mode not in presets.MODES:
+        return _Suited(recipe, {}, origin)
+    if not flagfiles and preset == "auto" and source and presets.of_run(source) != "paper":
+        preset = source.preset
+    here = lambda: presets.used_by(config, presets.accelerators())
+    why = ""
+    if flagfiles:
+        preset = "paper" if preset == "auto" else preset
+    elif preset != "auto":
+        recipe, origin = {}, ""
+    elif recipe:
+        preset = "paper"
+        if needs_accelerator and not source:
+            preset = presets.of_machine(config, here)
+            if preset == "laptop":
+                flagfile = f"--flagfile={origin.removeprefix('recipe ')}"
+                why = f", as {flagfile} is for accelerators and here is none (typed, it is taken)"
+                recipe, origin = {}, ""
+            else:
+                preset = "paper"
+    else:
+        preset = "paper" if source else presets.of_machine(config, here)
+    values = presets.flags(preset, config.mode, here)
+    if "train_epochs" in explicit:  # which a number of steps would beat
+        for settings in (recipe, values):
+            settings.pop("train_steps", None)
+    return _Suited(recipe, {**values, "preset": preset}, origin, why)
 
 
 def _as_prepared(config, stated):
@@ -257,7 +375,7 @@ def _take_flagfiles(argv, where):
 
 
 def _recipe(config, flagfiles):
-    """({field: value}, origin) of the flagfiles named, or of the dataset's own recipe."""
+    """({field: value}, origin, whether it is for accelerators) of the flagfiles, or the dataset's recipe."""
     if not flagfiles:
         from micle_tf.data.names import dataset_names
 
@@ -266,21 +384,22 @@ def _recipe(config, flagfiles):
         paths = [RECIPES / dataset / name for name in names if not others]
         paths = [path for path in paths if path.exists()][:1]
         if not paths:
-            usual = config.mode in ("prepare", "evaluate", "export")
-            return {}, "" if usual else "no recipe: the defaults of --help"
+            return {}, "", False
     else:
         paths = [_recipe_path(name) for name in flagfiles]
     values = {}
     for path in paths:
         values |= _read_flagfile(path)
     values.pop("mode", None)
-    return values, f"recipe {', '.join(map(_shown_path, paths))}"
+    origin = f"recipe {', '.join(map(_shown_path, paths))}"
+    return values, origin, any(map(_is_for_accelerators, paths))
 
 
 def usual(mode, **given):
-    """The Config of a command of a mode that says no more than `given`: with the recipe of its data."""
-    recipe, _ = _recipe(Config.of_mode(mode, **given), ())
-    return Config.of_mode(mode, **recipe | given)
+    """The Config of a command of a mode that says no more than `given`: with what suits its data."""
+    suited = _suited(Config.of_mode(mode, **given), given, (), None)
+    given = {name: value for name, value in given.items() if name != "preset"}
+    return Config.of_mode(mode, **suited.preset_values | suited.recipe | given)
 
 
 def _recipe_path(name):
@@ -311,64 +430,30 @@ def _read_flagfile(path, depth=0):
     for other in others:
         if depth > 8:
             raise BadInput(f"--flagfile={path}: files that name each other")
-        beside = path.parent / os.path.expanduser(other)
-        nested = beside if beside.exists() else _recipe_path(other)
-        values |= _read_flagfile(nested if nested.exists() else beside, depth + 1)
+        values |= _read_flagfile(_named_in(path, other), depth + 1)
     return values | found
 
 
-def _source(checkpoint):
-    """(Config of the run that --checkpoint names, whether it may predict findings); None without."""
-    if not checkpoint:
-        return None, True
-    from micle_tf.training import state
-
-    state.check_place(checkpoint, "--checkpoint")
-    config, facts = state.read_config(checkpoint)
-    targets = facts.get("targets")
-    return config, not isinstance(targets, dict) or bool(targets.get("multilabel", True))
+def _named_in(path, other):
+    """The path of a flagfile that another one names: beside it, else as if it were typed."""
+    beside = path.parent / os.path.expanduser(other)
+    nested = beside if beside.exists() else _recipe_path(other)
+    return nested if nested.exists() else beside
 
 
-def _inherited(config, explicit, source):
-    """What a run takes over from the one in --checkpoint: architecture, precision and data."""
-    from micle_tf.training import state
-
-    fixed = state.ARCHITECTURE
-    if config.mode in ("pretrain", "finetune"):
-        fixed += state.PROJECTION
-    free = ("image_size",)
-    if config.mode in ("evaluate", "export"):
-        fixed, free = fixed + ("precision",), ()
-    for name in fixed:
-        stated = explicit.get(name, getattr(source, name))
-        if stated != getattr(source, name) and name not in free:
-            raise BadInput(
-                f"--{name}={stated}: --checkpoint={config.checkpoint} was trained with "
-                f"{getattr(source, name)}; leave the flag out"
-            )
-    stated = explicit.get("precision", source.precision)
-    if (stated == "float64") != (source.precision == "float64"):
-        raise BadInput(
-            f"--precision={stated}: --checkpoint={config.checkpoint} was trained in "
-            f"{source.precision}, and float64 goes with float64 alone"
-        )
-    names = fixed + ("precision", "data_dir")
-    if "dataset" not in explicit and "manifest" not in explicit:
-        names += next_steps.DATA
-    if config.mode == "evaluate":
-        names += POLICY  # what a label means stays what it meant in training
-    taken = {name: getattr(source, name) for name in names}
-    if not os.path.isdir(os.path.expanduser(source.manual_dir)):
-        taken.pop("manual_dir", None)  # the files were moved since
-    return taken
+def _is_for_accelerators(path):
+    """Whether a flagfile that can be read, or one that it names, has the line `_MARK`."""
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    others, _ = _take_flagfiles([line for line in lines if line[:1] == "-"], "")
+    return any(line.startswith(_MARK) for line in lines) or any(
+        _is_for_accelerators(_named_in(path, name)) for name in others
+    )
 
 
 def _run_mode(config):
     """Calls the mode's function and says what to type next."""
-    from micle_tf.training import state
-
     if config.mode != "prepare":
-        state.check_place(config.model_dir, "--model_dir")  # before data is prepared for nothing
+        check_place(config.model_dir, "--model_dir")  # before data is prepared for nothing
     if config.mode == "prepare":
         from micle_tf.data import cases
 
@@ -382,7 +467,9 @@ def _run_mode(config):
     elif config.mode == "pretrain":
         from micle_tf.training.pretrain import pretrain
 
-        next_steps.after_pretraining(config, pretrain(config) or {}, usual)
+        result = pretrain(config, _STATED.get())
+        if not config.dry_run:
+            next_steps.after_pretraining(config, result or {}, usual)
     elif config.mode == "linear_eval":
         from micle_tf.evaluation.linear_eval import linear_eval
 
@@ -391,8 +478,9 @@ def _run_mode(config):
     elif config.mode == "finetune":
         from micle_tf.evaluation.finetune import finetune
 
-        finetune(config)
-        next_steps.after_finetuning(config, usual)
+        finetune(config, _STATED.get())
+        if not config.dry_run:
+            next_steps.after_finetuning(config, usual)
     elif config.mode == "evaluate":
         from micle_tf.evaluation.evaluate import evaluate
 
@@ -402,6 +490,15 @@ def _run_mode(config):
         from micle_tf.export import export
 
         next_steps.after_exporting(export(config))
+
+
+def _choose_kernels(config):
+    """Tells TensorFlow which kernels to take, if it is not loaded yet; see `check_kernels`."""
+    if not config.otherwise("cpu_kernels") and config.cpu_kernels == "onednn":
+        if "tensorflow" not in sys.modules:
+            os.environ[ONEDNN] = os.environ[_CHOSEN] = "1"
+    elif os.environ.pop(_CHOSEN, ""):  # by an earlier command of this process, or its parent
+        os.environ.pop(ONEDNN, None)
 
 
 def _check_system(config):

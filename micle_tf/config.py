@@ -12,8 +12,10 @@ import re
 
 from micle_tf.data_config import DataConfig
 from micle_tf.errors import BadInput
+from micle_tf.presets import PRESETS
 from micle_tf.settings import GROUPS, Needs, check_value, parse_every, parse_range, setting
 
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"  # in the environment, when TensorFlow is loaded
 RESNET_DEPTHS = (10, 14, 18, 34, 50, 101, 152, 200)
 
 _run, _data, _model, _training, _evaluation, _export, _machine = (
@@ -69,6 +71,16 @@ class Config(DataConfig):
         common=True,
         path=True,
     )
+    preset: str = _run(
+        "auto",
+        "Settings where no recipe has any. laptop: a small ResNet, a quarter of an hour on two cores; gpu: "
+        "ResNet-50 at 224 px, a batch by the memory; paper: the defaults below; auto: gpu or laptop, by what "
+        "is here. Typed, it stands in place of the dataset's own recipe.",
+        choices=("auto", *PRESETS),
+        volatile=True,  # its values are compared instead
+        only=_MODEL,
+        common=True,
+    )
     seed: int = _run(
         0,
         "Seed of weights, order and augmentation.",
@@ -100,6 +112,13 @@ class Config(DataConfig):
         "float32",
         "Arithmetic of the encoder and head.",
         choices=("float32", "mixed_bfloat16", "float64"),
+        only=_MODEL,
+    )
+    cpu_kernels: str = _machine(
+        "default",
+        "Kernels on a CPU: those that TensorFlow takes by itself, or oneDNN's, twice as fast where it does "
+        "not take them (no AVX-512); they round differently.",
+        choices=("default", "onednn"),
         only=_MODEL,
     )
     checkpoint_every: str = _machine(
@@ -451,16 +470,17 @@ class Config(DataConfig):
         return [
             field.name
             for field in dataclasses.fields(self)
-            if not _is_volatile(field, self.mode)
+            if is_compared(field, self.mode)
             and field.name != "model_dir"
             and _comparable(field.name, self) != _comparable(field.name, other)
             and not self.otherwise(field.name)
         ]
 
 
-def _is_volatile(field, mode):
+def is_compared(field, mode):
+    """Whether a field must be the same when a run of a mode is resumed."""
     volatile = field.metadata["volatile"]
-    return mode in volatile if isinstance(volatile, tuple) else volatile
+    return mode not in volatile if isinstance(volatile, tuple) else not volatile
 
 
 def _comparable(name, config):

@@ -29,6 +29,11 @@ def count(number, noun):
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def flag_value(value):
+    """A value as it is typed after a flag: true, 0.5, text."""
+    return str(value).lower() if isinstance(value, bool) else value
+
+
 def duration(seconds):
     """Seconds as "42 s", "3 min 20 s" or "2 h 5 min"."""
     seconds = int(round(seconds))

@@ -163,9 +163,10 @@ class DataConfig:
     )
     dry_run: bool = _data(
         False,
-        "Check everything and report, and write nothing.",
+        "Write nothing. prepare: check everything and report; pretrain, finetune: the plan, with memory and "
+        "time, from ten steps.",
         volatile=True,
-        only=("prepare",),
+        only=("prepare", "pretrain", "finetune"),
         common=True,
     )
 

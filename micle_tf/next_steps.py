@@ -12,6 +12,7 @@ from micle_tf import console
 from micle_tf.config import Config
 from micle_tf.data.names import dataset_names
 from micle_tf.program import typed
+from micle_tf.run_config import ARCHITECTURE, read_config
 from micle_tf.run_names import same_data
 
 # What says which data it is, and how it is prepared.
@@ -63,9 +64,7 @@ def after_linear_eval(config, usual):
     """The same on a random encoder, and fine-tuning; a pretraining after a random encoder."""
     _compare(config, "a random encoder", usual)
     if config.checkpoint:
-        from micle_tf.training import state
-
-        source, _ = state.read_config(config.checkpoint)
+        source, _ = read_config(config.checkpoint)
         own = () if same_data(source, config) else _flags(config, DATA, "finetune", usual)
         _next("finetune", f"--checkpoint={config.checkpoint}", *own)
 
@@ -112,9 +111,7 @@ def _compare(config, floor, usual):
         names = [f.name for f in dataclasses.fields(config) if f.name not in _OF_THE_START]
         _next(config.mode, *_flags(config, names, config.mode, usual))
     else:
-        from micle_tf.training import state
-
-        names = (*DATA, "data_dir", *state.ARCHITECTURE)
+        names = (*DATA, "data_dir", "preset", *ARCHITECTURE)
         _next("pretrain", *_flags(config, names, "pretrain", usual))
 
 
@@ -127,11 +124,13 @@ def _flags(config, names, mode, usual):
     """--name=value of the fields that do something and are not what they usually are in a mode."""
     data = {name: getattr(config, name) for name in names if name in DATA}
     default = usual(mode, **data)
+    if "preset" in names and config.preset != default.preset:
+        default = usual(mode, **data, preset=config.preset).replace(preset=default.preset)
     said = []
     for name in names:
         value, other = getattr(config, name), getattr(default, name)
         if name in DATA:  # which was given
             other = getattr(Config, name)
         if name == "dataset" or (value != other and not config.otherwise(name)):
-            said.append(f"--{name}={str(value).lower() if isinstance(value, bool) else value}")
+            said.append(f"--{name}={console.flag_value(value)}")
     return said

@@ -39,8 +39,8 @@ def first_screen():
     own = (
         "Your own photos: --manifest=cases.csv in place of --dataset, a table with a row per photo "
         "and columns image (its path beside the table) and case_id (photos of one thing share it); "
-        "patient_id, label, split if known. On a laptop add, to pretrain, --image_size=64 "
-        "--resnet_depth=18 --train_batch_size=64 --train_epochs=20."
+        "patient_id, label, split if known. Settings suit the machine (--preset); --dry_run says "
+        "what a run will take."
     )
     modes = (
         " -> ".join(MODES[:2]) + " -> " + " | ".join(MODES[2:4]) + " -> " + " | ".join(MODES[4:])

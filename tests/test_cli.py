@@ -97,7 +97,8 @@ def test_recipe_is_found_and_loses_to_the_line(monkeypatch, tmp_path):
     assert (config.temperature, config.seed) == (0.3, 5)
     assert origin == "recipe flags/derm_cases/synthetic/pretrain_micle.flags"
     assert cli.configure(["--method=simclr"])[0].temperature == 0.4
-    assert cli.configure(["--dataset=derm_cases/synthetic_shuffled"])[0].temperature == 0.1
+    other = cli.configure(["--dataset=derm_cases/synthetic_shuffled", "--preset=paper"])
+    assert other[0].temperature == 0.1
 
 
 def test_flagfile_replaces_the_recipe(tmp_path):
@@ -177,19 +178,20 @@ def test_chexpert_is_the_set_of_cases(monkeypatch, tmp_path):
         config, origin = cli.configure([f"--dataset={name}"])
         assert origin == "recipe flags/chexpert_cases/official/pretrain.flags"
         assert config.temperature == 0.5
-    assert cli.configure(["--dataset=chexpert/paper"])[0].temperature == 0.1
+    assert cli.configure(["--dataset=chexpert/paper", "--preset=paper"])[0].temperature == 0.1
 
 
 def test_datasets_without_a_recipe(monkeypatch, tmp_path):
     monkeypatch.setattr(cli, "RECIPES", tmp_path / "none")
-    assert cli.configure(["--dataset=cifar10"])[1] == "no recipe: the defaults of --help"
+    plain = cli.configure(["--dataset=cifar10", "--preset=paper"])
+    assert plain[1] == "preset paper: the defaults of --help"
     (tmp_path / "flags/cifar10").mkdir(parents=True)
     (tmp_path / "flags/cifar10/pretrain_simclr.flags").write_text("--seed=7\n")
     monkeypatch.setattr(cli, "RECIPES", tmp_path / "flags")
     found, origin = cli.configure(["--dataset=cifar10", "--method=simclr"])
     assert (found.seed, origin) == (7, "recipe flags/cifar10/pretrain_simclr.flags")
     several = cli.configure(["--dataset=cifar10+mnist", "--method=simclr"])
-    assert (several[0].seed, several[1]) == (0, "no recipe: the defaults of --help")
+    assert (several[0].seed, several[1].split(":")[0]) == (0, "preset laptop")
 
 
 def test_what_a_label_means_is_the_checkpoints(tmp_path):
@@ -380,8 +382,8 @@ def test_how_to_ask_an_export_is_said(tmp_path, capsys):
 
 
 def test_a_flag_that_promises_to_write_nothing_is_kept_or_refused(capsys, tmp_path):
-    assert cli.main(["--mode=finetune", "--dry_run"]) == 2
-    expected = "error: --dry_run: --mode=finetune has none; --mode=prepare has. Nothing was done\n"
+    assert cli.main(["--mode=linear_eval", "--dry_run"]) == 2
+    expected = "error: --dry_run: --mode=linear_eval has none; prepare, pretrain and finetune have. Nothing was done\n"
     assert capsys.readouterr().err == expected
     assert list(tmp_path.iterdir()) == []
 

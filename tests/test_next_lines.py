@@ -108,6 +108,7 @@ ELSEWHERE = {
     "manifest": "likewise",
     "checkpoint": "for what is taken over",
     "tensorflow_log": "before TensorFlow is loaded",
+    "preset": "for what suits the machine",
     "beam_options": "if there is something to prepare",
     "jpeg_quality": "for names of data that was prepared before",
     "labels_shared_by_case": "while files are read, of sets too whose images have labels of their own",

@@ -7,7 +7,7 @@ import shlex
 
 import pytest
 
-from micle_tf import cli
+from micle_tf import cli, presets
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
 
@@ -58,6 +58,7 @@ def test_a_recipe_holds_values_that_its_mode_takes_and_reads(name):
 def test_a_dataset_finds_its_recipe(name, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "flags").symlink_to(FLAGS)
+    monkeypatch.setattr(presets, "accelerators", lambda: presets.Accelerators(1, 16.0))
     dataset = "/".join(name.split("/")[:-1]).removesuffix("/default")
     (mode,) = modes_of(name)
     method = pathlib.Path(name).stem.removeprefix(mode).removeprefix("_")

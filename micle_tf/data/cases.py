@@ -96,8 +96,8 @@ def open_cases(config, trained_on="", splits_as_before=False):
     """
     _check_data_dir(config)
     names = dataset_names(config)
-    parts = [_open_one(config, name, trained_on, splits_as_before) for name in names]
-    return parts[0] if len(parts) == 1 else _joined(parts)
+    parts = [open_one(config, name, trained_on, splits_as_before) for name in names]
+    return parts[0] if len(parts) == 1 else joined(parts)
 
 
 def check_cases(config):
@@ -114,7 +114,7 @@ def check_cases(config):
     for name in names:
         if not is_own(name):
             raise BadInput(f"--dry_run: {name} is tensorflow_datasets' own: no files to check")
-    return [_case_data(prepare.check(config, name), config.ids) for name in names]
+    return [case_data(prepare.check(config, name), config.ids) for name in names]
 
 
 def _check_data_dir(config):
@@ -122,9 +122,10 @@ def _check_data_dir(config):
         raise BadInput(f"--data_dir={config.data_dir}: prepared data lies on a local disk")
 
 
-def _open_one(config, name, trained_on, splits_as_before):
+def open_one(config, name, trained_on="", splits_as_before=False):
+    """`open_cases` of one dataset, by its name of `dataset_names`."""
     if is_own(name):
-        return _case_data(prepare.open_prepared(config, name, trained_on), config.ids)
+        return case_data(prepare.open_prepared(config, name, trained_on), config.ids)
     if config.group_by not in ("case", "image"):
         raise BadInput(f"--group_by={config.group_by}: every case of {name} is one image")
     found = open_image_set(
@@ -147,7 +148,8 @@ def _open_one(config, name, trained_on, splits_as_before):
     )
 
 
-def _case_data(prepared, ids):
+def case_data(prepared, ids):
+    """The `CaseData` of a `prepare.Prepared`; raises BadInput if a patient is in two splits."""
     check_patients(prepared.index, prepared.name, ids)
     metadata = prepared.metadata
     return CaseData(
@@ -204,7 +206,7 @@ def check_patients(index, name, ids="alike"):
 # ---------------------------------------------------------------- several datasets
 
 
-def _joined(parts):
+def joined(parts):
     """Several datasets as one without labels, to pretrain on.
 
     A patient is known by the name of his dataset too. Splits that one of them lacks have the

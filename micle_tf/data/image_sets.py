@@ -27,6 +27,7 @@ from micle_tf.files import disk_is_full
 
 _READ_AT_ONCE = 64  # records
 _VALIDATION = ("validation", "val", "valid", "dev")  # names in use for it
+_keeping = True  # what was found out about a set, beside it
 
 
 class ImageSplit(typing.NamedTuple):
@@ -113,6 +114,22 @@ def open_image_set(
         notes=notes,
         judged=judged,
     )
+
+
+def is_prepared(name, data_dir):
+    """Whether a set of tensorflow_datasets lies prepared in data_dir; raises BadInput if there is none."""
+    return bool(_builder(name, os.path.expanduser(data_dir) or None, ()).info.splits)
+
+
+@contextlib.contextmanager
+def nothing_kept():
+    """What is found out about a set meanwhile is not written beside it."""
+    global _keeping
+    _keeping = False
+    try:
+        yield
+    finally:
+        _keeping = True
 
 
 # ---------------------------------------------------------------- tfds
@@ -398,7 +415,7 @@ def _kept(builder, facts, make):
         except (OSError, EOFError, ValueError, zipfile.BadZipFile):
             continue  # not there, or damaged
     arrays = make()
-    for path in places:
+    for path in places if _keeping else ():
         with contextlib.suppress(OSError):  # with no place for it, it is made anew each time
             os.makedirs(os.path.dirname(path), exist_ok=True)
             save_arrays(path, arrays)

@@ -10,10 +10,9 @@ import json
 import os
 import shlex
 
-import tensorflow as tf
 from tensorflow_datasets.core import constants
 
-from micle_tf import console, files
+from micle_tf import console
 from micle_tf.data.names import takes_manual_dir
 from micle_tf.errors import BadInput
 
@@ -101,6 +100,10 @@ def remember(config, name, folder):
 
     A note that cannot be written is no loss but convenience.
     """
+    import tensorflow as tf  # which a command that only looks up a place may do without
+
+    from micle_tf import files
+
     note = {field: getattr(config, field) for field in (*_NOTED, *_NOTED_LATER)}
     manual_dir = os.path.expanduser(config.manual_dir) or default_manual_dir(config.data_dir)
     note["manual_dir"] = os.path.abspath(manual_dir)

@@ -217,7 +217,7 @@ def check(config, name):
     config, known = places.recalled(config, name)
     if known:
         raise BadInput(f"--dry_run: the files of {name} are gone; say where with --manual_dir")
-    with _bad_data_is_bad_input():
+    with bad_data_is_bad_input():
         configuration = configuration_of(config, name)
         if isinstance(configuration, str):
             raise BadInput(f"--dry_run: {name} is rendered; there are no files to check")
@@ -238,7 +238,7 @@ def check(config, name):
                 index[split] = _index_of(examples, len(source.finding_names))
     return Prepared(
         name=f"{name.partition('/')[0]}/{configuration.name}",
-        metadata=_metadata(source),
+        metadata=metadata_of(source),
         index=index,
         records={},
         report=report.make(
@@ -246,6 +246,31 @@ def check(config, name):
         ),
         folder="",
     )
+
+
+def found(config, name):
+    """One of our datasets as it lies prepared, for the files as they are; None if it is not. Writes nothing."""
+    config, known = places.recalled(config, name)
+    if known:
+        return _open(known, keep=False)
+    configuration = configuration_of(config, name)
+    candidates = [configuration]
+    if not isinstance(configuration, str):
+        candidates.insert(0, configuration.seen_otherwise())
+    for one in candidates:
+        builder = _found(config.data_dir, name, one)
+        if builder.info.splits and not _is_outdated(builder):
+            return _open(builder.data_dir, keep=False)
+    return None
+
+
+def source_of(config, name):
+    """(`CaseConfig`, `CaseSource`) of one of our datasets, from its files or its generator."""
+    configuration = configuration_of(places.recalled(config, name)[0], name)
+    if not isinstance(configuration, str):
+        return configuration, configuration.source
+    source = _module(name).read_source(configuration, "", ReadOptions())
+    return CaseConfig.of(configuration, source), source
 
 
 def _index_of(examples, num_findings):
@@ -279,7 +304,7 @@ def configuration_of(config, name):
     options = ReadOptions(
         config.group_by, config.labels_shared_by_case, BadImages(config.max_bad_images), config.ids
     )
-    with _bad_data_is_bad_input(), _no_garbage_collection():
+    with bad_data_is_bad_input(), _no_garbage_collection():
         if variant == "manifest":
             source = read_manifest(
                 config.manifest, config.image_dir, config.columns, findings=config.findings,
@@ -335,14 +360,16 @@ def _no_garbage_collection():
 
 
 @contextlib.contextmanager
-def _bad_data_is_bad_input():
+def bad_data_is_bad_input():
+    """Raises a fault of the source as BadInput, in one line."""
     try:
         yield
     except BadData as error:
         raise BadInput(" ".join(str(error).splitlines())) from error
 
 
-def _metadata(source):
+def metadata_of(source):
+    """What of a `CaseSource` is kept beside the prepared data, see `case_metadata`."""
     fields = ("class_names", "finding_names", "default_findings", "synonyms")
     fields += ("labels_shared_by_case", "notes")
     return {name: getattr(source, name) for name in fields}
@@ -358,7 +385,8 @@ def _builder(data_dir, name, configuration):
     )
 
 
-def _open(folder):
+def _open(folder, keep=True):
+    """The `Prepared` of a folder; without `keep`, an index that was lost is made and not written."""
     try:
         builder = tfds.builder_from_directory(folder)
         splits = [split for split in SPLITS if split in builder.info.splits]
@@ -369,19 +397,22 @@ def _open(folder):
     return Prepared(
         name=f"{builder.name}/{builder.builder_config.name}",
         metadata=metadata,
-        index={split: _kept_index(builder, split) for split in splits},
+        index={split: _kept_index(builder, split, keep) for split in splits},
         records=records,
         report=report.read(folder),
         folder=str(folder),
     )
 
 
-def _kept_index(builder, split):
+def _kept_index(builder, split, keep):
     """The index beside the data; made again if it was lost or damaged."""
     path = os.path.join(builder.data_dir, f"case_index-{split}.npz")
     try:
         return CaseIndex.load(path)
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile):
+        if not keep:
+            num_findings = len(builder.info.metadata["finding_names"])
+            return build_index(_records(builder, split), num_findings)[0]
         _index(builder)
         return CaseIndex.load(path)
 
@@ -417,7 +448,7 @@ def _prepare(builder, name, configuration, config):
             unplaced = _builder(unfinished, name, configuration)
             if unplaced.source is None:
                 unplaced.source = _module(name).read_source(configuration, "", ReadOptions())
-            with _bad_data_is_bad_input():
+            with bad_data_is_bad_input():
                 _write(unplaced, config, unfinished)
             source_bytes = report.source_bytes(unplaced.source)
             unplaced.source.cases.clear()  # so that they and their index are not in memory at once

@@ -20,7 +20,7 @@ from micle_tf.evaluation.overlap import seen_before
 from micle_tf.losses import masked_sigmoid_cross_entropy, softmax_cross_entropy
 from micle_tf.models.resnet import freeze_through
 from micle_tf.settings import nearest
-from micle_tf.training import loop, state
+from micle_tf.training import loop, memory, plan, state
 from micle_tf.training import strategy as strategies
 from micle_tf.training.best import Validation
 from micle_tf.training.cluster import Cluster
@@ -28,16 +28,19 @@ from micle_tf.training.inference import predict_images, traced
 from micle_tf.training.normalization import batch_norm
 from micle_tf.training.pretrain import (
     check_microbatch,
+    check_plan,
     check_profile,
     describe_models,
+    fit_batch,
     make_optimizer,
     make_schedule,
+    open_data,
 )
 from micle_tf.training.step import trainable_variables
 from micle_tf.training.workers import Workers
 
 
-def finetune(config):
+def finetune(config, stated=None):
     """Runs or resumes a fine-tuning; without `checkpoint` it is the supervised baseline.
 
     The checkpoint that does best on validation is the one that is judged on `eval_split`,
@@ -45,9 +48,10 @@ def finetune(config):
 
     Args:
       config: `Config` with every field decided, `model_dir` too.
+      stated: as for `pretrain`.
 
     Returns:
-      The content of result.json; None on a worker that is not the chief.
+      The content of result.json; None on a worker that is not the chief, and after `dry_run`.
 
     Raises:
       BadInput: the data, the labels, the checkpoint, the batch, the devices or the run
@@ -59,16 +63,21 @@ def finetune(config):
             "from a pretraining; name one with --checkpoint=RUN"
         )
     # ------------------------------------------------------------ devices and data
+    check_plan(config)
+    strategies.check_kernels(config)
     strategies.set_precision(config.precision)
     strategy = strategies.make_strategy(config)
     workers = Workers(strategy, Cluster.of(config))
     replicas = strategy.num_replicas_in_sync
     as_before = state.splits_were_made_before(config.model_dir)
-    data = workers.chief_first(lambda: cases.open_cases(config, splits_as_before=as_before))
+    config = workers.as_the_chief(config, stated)
+    is_free = stated is not None and "train_batch_size" not in stated.anywhere
+    data = open_data(config, workers, as_before)
     for line in cases.describe(data):
         console.say(line)
     targets = Targets.of_config(config, data)
     splits = labelled_splits(config, data, targets)
+    config = fit_batch(config, _units(config, splits["train"]), replicas, is_free, least=1)
     units = _check_batch(config, splits["train"], replicas)
 
     # ------------------------------------------------------------ model and run directory
@@ -76,6 +85,14 @@ def finetune(config):
     check_profile(config, schedule.total_steps)
     console.say(f"devices: {strategies.describe(strategy)}, {config.precision}")
     console.say(f"model: {describe_models(config, models)}")
+    fits = memory.say(config, models, replicas // workers.count, pairs=False)
+    if config.dry_run:
+        training = _training(
+            config, data, targets, splits, models, optimizer, schedule, units, replicas
+        )
+        noun = "labelled case" if config.case_images == "one" else "labelled image"
+        plan.show(training, config, strategy, units, ("image", noun), fits)
+        return None
     facts = {"replicas": replicas, **data.facts, "targets": targets.to_json()}
     run = state.RunDirectory(config.model_dir, config, facts, data.superseded)
     finished, seen, overlap = run.status() == state.FINISHED, None, None
@@ -123,11 +140,15 @@ def finetune(config):
     return state.read_result(run.path, "--model_dir") if workers.is_chief else None
 
 
+def _units(config, split):
+    """How many labelled images, or cases, an epoch has."""
+    one_per_case = config.case_images == "one"
+    return len(pipeline.labelled_units(split.reader.index, split.images, one_per_case)[0])
+
+
 def _check_batch(config, split, replicas):
     """The number of units of an epoch; raises BadInput if no batch can be made of them."""
-    units = len(
-        pipeline.labelled_units(split.reader.index, split.images, config.case_images == "one")[0]
-    )
+    units = _units(config, split)
     batch = config.train_batch_size
     if batch > units:
         noun = "labelled case" if config.case_images == "one" else "labelled image"
@@ -196,7 +217,14 @@ def _training(config, data, targets, splits, models, optimizer, schedule, units,
         images_per_step=config.train_batch_size,
         constants={},
         note=functools.partial(_note, metric),
-        validation=Validation(SELECTION_SPLIT, measure, every, metric, config.patience),
+        validation=Validation(
+            SELECTION_SPLIT,
+            measure,
+            every,
+            metric,
+            config.patience,
+            images=selection.reader.index.num_images,
+        ),
     )
 
 

@@ -41,6 +41,7 @@ def linear_eval(config):
       BadInput: the data, the labels, the checkpoint or the run directory do not fit.
     """
     # ------------------------------------------------------------ data, encoder, run directory
+    strategies.check_kernels(config)
     strategies.set_precision(config.precision)
     data = cases.open_cases(
         config, splits_as_before=state.splits_were_made_before(config.model_dir)

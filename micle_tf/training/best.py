@@ -20,6 +20,7 @@ class Validation:
       metric: which of the values to choose by; the lowest of "loss", the highest of all
         others. Empty: only looked at, nothing is chosen.
       patience: stop after so many validations that were no better than the best; 0: never.
+      images: how many it goes through, for a plan.
     """
 
     split: str
@@ -27,6 +28,7 @@ class Validation:
     every_steps: int
     metric: str = ""
     patience: int = 0
+    images: int = 0
 
 
 class BestCheckpoint:

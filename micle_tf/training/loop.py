@@ -12,9 +12,13 @@ from micle_tf import console
 from micle_tf.errors import BadInput, Preempted, Stopped
 from micle_tf.training.best import BestCheckpoint, Validation
 from micle_tf.training.checkpoints import Checkpoints
+from micle_tf.training.picture import Picture
 from micle_tf.training.preemption import StopRequest
 from micle_tf.training.profile import Profile
 from micle_tf.training.step import make_device_loop, make_train_step
+
+
+_WARNED = "not_learning"  # in the log, so that it is said once in a run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +41,8 @@ class Training:
       note: from the logged values to the text beside the progress bar.
       logged: from the step's values, as numpy arrays, to {name: float}.
       validation: `Validation`; None for none.
+      saw: is told of every step of the chief's: (steps taken, values as tensors).
+      verdict: from (steps taken, logged values) to a line to say; "" for none.
     """
 
     models: Mapping[str, object]
@@ -51,6 +57,8 @@ class Training:
     note: Callable
     logged: Callable = lambda values: {name: float(value) for name, value in values.items()}
     validation: Validation | None = None
+    saw: Callable = lambda step, values: None
+    verdict: Callable = lambda step, values: ""
 
 
 def train(training, config, strategy, run, workers):
@@ -110,6 +118,7 @@ def _train(training, config, strategy, run, workers, stop):
             raise Stopped(f"{error}; is that one place, which all workers reach?") from None
     if step:
         console.say(f"resumed at step {step}")
+    warned = workers.is_chief and run.was_logged(_WARNED)
     values = run.last_logged()
     earlier_seconds = values.pop("seconds", 0.0)
 
@@ -128,6 +137,7 @@ def _train(training, config, strategy, run, workers, stop):
     train_step = tf.function(train_step, autograph=False)
     device_loop = make_device_loop(train_step)
     save_seconds, save_steps = config.checkpoint_interval()
+    picture = Picture(run)
     profile = Profile(run.path, config.profiled_steps() if workers.is_chief else None)
     periods = [config.log_every, save_steps, validation and validation.every_steps]
     moments = [1, training.total_steps, *profile.bounds]
@@ -169,6 +179,8 @@ def _train(training, config, strategy, run, workers, stop):
                 )
             step += count
             clock.took(count)
+            if workers.is_chief:
+                training.saw(step, result)
             profile.after(step)
             stopping = workers.any(stop.signal_name)
             last = step == training.total_steps
@@ -194,7 +206,12 @@ def _train(training, config, strategy, run, workers, stop):
                         best.update(step, judged)
                     values |= {f"{validation.split}/{name}": v for name, v in judged.items()}
                 seconds = earlier_seconds + time.monotonic() - started
+                verdict = "" if warned else training.verdict(step, values)
+                if verdict:
+                    console.say(verdict)
+                    warned, values[_WARNED] = True, 1.0
                 run.log(step, values, seconds)
+                picture.logged()
                 clock.restart()
             progress.update(count, training.note(values) if values else None)
 
@@ -211,6 +228,8 @@ def _train(training, config, strategy, run, workers, stop):
                     f"same command goes on from step {last_saved}"
                 )
             over = validate and is_over()
+    if workers.is_chief:
+        picture.logged(last=True)
     values |= {"seconds": earlier_seconds + time.monotonic() - started, "steps": step}
     workers.wait()
     return values | (best.restore() if best and workers.is_chief else {})

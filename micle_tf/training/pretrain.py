@@ -9,6 +9,7 @@ import tensorflow as tf
 from micle_tf import console, monitors
 from micle_tf.data import cases, pipeline, sampling
 from micle_tf.data.augment import Augmentation
+from micle_tf.data.preview import open_preview
 from micle_tf.data.seen import UNLABELLED, Seen, keep
 from micle_tf.data.targets import is_labelled
 from micle_tf.errors import BadInput
@@ -17,44 +18,52 @@ from micle_tf.losses import nt_xent_and_accuracy
 from micle_tf.models.heads import CLASSIFIER_PATH, projection_head
 from micle_tf.models.resnet import resnet_encoder
 from micle_tf.optimizers import LARS, SGDL2, WarmupCosine, scaled_learning_rate
-from micle_tf.training import loop, state
+from micle_tf.training import cluster, loop, memory, plan, state
 from micle_tf.training import strategy as strategies
 from micle_tf.training.best import Validation
 from micle_tf.training.cluster import Cluster
 from micle_tf.training.inference import predict_images, traced
 from micle_tf.training.normalization import batch_norm
 from micle_tf.training.step import trainable_variables
+from micle_tf.training.watch import LearningWatch
 from micle_tf.training.workers import Workers
 
 _PAIRS_SHOWN = 8
 _MOST_OF_A_CASE = 50  # images; more are hardly one thing of one patient
-_PIXELS_OF_A_CPU = 2 * 64 * 128**2  # of a step; with a ResNet-50 some 5 GB
 _RANK_UP_TO = 2048  # rows of the matrix behind the effective rank: 1 s at each log on one core
 _SHOWN_PIXELS = 144  # small images are enlarged to about this side
 
 
-def pretrain(config):
+def pretrain(config, stated=None):
     """Runs or resumes a pretraining; see README for what the run directory holds.
 
     Args:
       config: `Config` with every field decided, `model_dir` too.
+      stated: `cli.Stated`: a batch that nobody states is cut to the data, and the chief's
+        recipe or preset counts for all workers. None: everything is stated.
 
     Returns:
       The content of result.json and, of each dataset, `labelled_images`: the number in
-      `train_split`; None on a worker that is not the chief.
+      `train_split`; None on a worker that is not the chief, and after `dry_run`.
 
     Raises:
       BadInput: the data, the batch, the devices or the run directory do not fit.
     """
     # ------------------------------------------------------------ devices and data
+    check_plan(config)
+    strategies.check_kernels(config)
     strategies.set_precision(config.precision)
     strategy = strategies.make_strategy(config)
     workers = Workers(strategy, Cluster.of(config))
     as_before = state.splits_were_made_before(config.model_dir)
-    data = workers.chief_first(lambda: cases.open_cases(config, splits_as_before=as_before))
+    config = workers.as_the_chief(config, stated)
+    is_free = stated is not None and "train_batch_size" not in stated.anywhere
+    data = open_data(config, workers, as_before)
     reader = data.open(config.train_split)
     for line in cases.describe(data):
         console.say(line)
+    units = pipeline.num_units(reader.index, config.method)
+    config = fit_batch(config, units, strategy.num_replicas_in_sync, is_free, least=2)
     check_batch(config, reader.index, strategy.num_replicas_in_sync)
     if config.method == "micle" and not (reader.index.images_per_case > 1).any():
         console.say("warning: every case has one image, so that micle here is simclr")
@@ -64,7 +73,8 @@ def pretrain(config):
     check_profile(config, total_steps)
     console.say(f"devices: {strategies.describe(strategy)}, {config.precision}")
     console.say(f"model: {describe_models(config, models)}")
-    _warn_of_size(config)
+    fits = memory.say(config, models, strategy.num_replicas_in_sync // workers.count, pairs=True)
+    watch = LearningWatch(config, schedule)
     dataset = functools.partial(pairs, config, reader, strategy.num_replicas_in_sync)
     others = 2 * config.train_batch_size - 1
     training = loop.Training(
@@ -80,7 +90,13 @@ def pretrain(config):
         note=_note,
         logged=_logged,
         validation=knn_validation(config, data, models["encoder"]),
+        saw=watch.saw,
+        verdict=lambda step, values: watch.verdict(step, values.get("effective_rank")),
     )
+    if config.dry_run:
+        nouns = ("pair", "image" if config.method == "simclr" else "case")
+        plan.show(training, config, strategy, units, nouns, fits)
+        return None
     run = state.RunDirectory(
         config.model_dir, config,
         {"replicas": strategy.num_replicas_in_sync, **data.facts}, data.superseded,
@@ -118,18 +134,41 @@ def pretrain(config):
     return _result(run, config, data) if workers.is_chief else None
 
 
-def _warn_of_size(config):
-    """Says what on a CPU takes days and more memory than laptops have, before it does."""
-    pixels = 2 * config.train_batch_size * config.image_size**2
-    is_tpu = config.strategy == "tpu" or config.tpu_name  # which auto takes
-    if config.microbatch_size or is_tpu or tf.config.get_visible_devices("GPU"):
-        return
-    if config.resnet_depth >= 50 and pixels > _PIXELS_OF_A_CPU:
-        console.say(
-            f"warning: a ResNet-{config.resnet_depth} on {2 * config.train_batch_size:,} images of "
-            f"{config.image_size} px a step is for GPUs: on a CPU it takes days, and tens of GB; "
-            "--image_size=64 --resnet_depth=18 --train_batch_size=64 suit a laptop"
+def check_plan(config):
+    """Raises BadInput if a dry run is asked of several workers."""
+    if config.dry_run and cluster.choose(config, 0) == "multi_worker":
+        raise BadInput(
+            "--dry_run: a plan is made on one machine; without TF_CONFIG, --strategy=one_device or "
+            "mirrored shows what it does"
         )
+
+
+def open_data(config, workers, as_before):
+    """The `CaseData` of a run, prepared by the chief; of a dry run, without writing anything."""
+    if config.dry_run:
+        return open_preview(config)
+    return workers.chief_first(lambda: cases.open_cases(config, splits_as_before=as_before))
+
+
+def fit_batch(config, units, replicas, is_free, least):
+    """A config whose batch is cut to the data and the devices, if nobody stated it; says so.
+
+    Args:
+      config: `Config`.
+      units: how many pairs or labelled images there are.
+      replicas: devices.
+      is_free: nobody stated it.
+      least: rows that a device has to have; below, the batch stays, to be refused.
+    """
+    if not is_free:
+        return config
+    parts = replicas * max(1, config.microbatch_size)
+    size = min(config.train_batch_size, units) // parts * parts
+    if size == config.train_batch_size or size < max(2, least * replicas):
+        return config
+    reason = f"there are {units:,}" if units < config.train_batch_size else f"{parts} divides it"
+    console.say(f"batch: {config.train_batch_size} cut to {size}: {reason}")
+    return config.replace(train_batch_size=size)
 
 
 def _result(run, config, data):
@@ -292,7 +331,7 @@ def describe_models(config, models):
             text += f", on layer {config.ft_proj_selector} of the projection head"
     elif "projection_head" in models:
         text += f"; projection head of {config.num_proj_layers} layers to {config.proj_out_dim}"
-    return text
+    return text + f" (preset {config.preset})" * (config.preset in ("laptop", "gpu"))
 
 
 def show_pairs(run, dataset):
@@ -348,7 +387,10 @@ def knn_validation(config, data, encoder):
 
     units = pipeline.num_units(readers["--train_split"].index, config.method)
     per_epoch = sampling.steps_per_epoch(units, config.train_batch_size)
-    return Validation(config.eval_split, measure, config.steps_between("knn_every", per_epoch))
+    return Validation(
+        config.eval_split, measure, config.steps_between("knn_every", per_epoch),
+        images=sum(reader.index.num_images for reader in readers.values()),
+    )  # fmt: skip
 
 
 def check_profile(config, total_steps):

@@ -9,20 +9,17 @@ import os
 import tensorflow as tf
 from tensorflow.core.protobuf import trackable_object_graph_pb2
 
-from micle_tf.config import Config
 from micle_tf.data.earlier import flags_of_before, what_changed
 from micle_tf.data.report import SEEN_OTHERWISE
 from micle_tf.errors import BadInput
 from micle_tf.files import finite, reason_of, write_json, write_text
+from micle_tf.run_config import ARCHITECTURE, PROJECTION, check_place, read_config  # noqa: F401 - as before
 from micle_tf.run_names import POLICY
 from micle_tf.training.checkpoints import damage_named, latest_checkpoint, step_of, steps_in
 from micle_tf.training.events import forget_events_after
 from micle_tf.training.lock import LOCK_FILE, RunLock
 
 FRESH, UNFINISHED, FINISHED = "fresh", "unfinished", "finished"
-# What a run inherits from the run that it takes its weights from.
-ARCHITECTURE = ("resnet_depth", "width_multiplier", "sk_ratio", "se_ratio", "image_size")
-PROJECTION = ("num_proj_layers", "proj_out_dim")
 
 
 class RunDirectory:
@@ -102,13 +99,20 @@ class RunDirectory:
 
     def last_logged(self):
         """The numbers in the last line of metrics.jsonl as a dict; {} if there is none."""
-        path = self.file("metrics.jsonl")
-        if not tf.io.gfile.exists(path):
-            return {}
-        with tf.io.gfile.GFile(path) as file:
-            lines = [line for line in file.read().splitlines() if _step_of(line) is not None]
+        lines = self._logged_lines()
         last = json.loads(lines[-1]) if lines else {}
         return {name: value for name, value in last.items() if value is not None}
+
+    def was_logged(self, name):
+        """Whether a line of metrics.jsonl has a value of this name."""
+        return any(name in json.loads(line) for line in self._logged_lines())
+
+    def _logged_lines(self):
+        path = self.file("metrics.jsonl")
+        if not tf.io.gfile.exists(path):
+            return []
+        with tf.io.gfile.GFile(path) as file:
+            return [line for line in file.read().splitlines() if _step_of(line) is not None]
 
     def _check_same(self):
         old_config, old_facts = read_config(self.path, "--model_dir")
@@ -208,40 +212,6 @@ def _step_of(line):
         return json.loads(line)["step"]
     except (json.JSONDecodeError, KeyError, TypeError):
         return None
-
-
-def check_place(path, flag):
-    """Raises BadInput, naming the flag, if TensorFlow cannot keep a run at a path."""
-    scheme, remote, _ = path.partition("://")
-    if remote and scheme not in tf.io.gfile.get_registered_schemes():
-        raise BadInput(f"{flag}={path}: TensorFlow has no file system for {scheme}://")
-    special = sorted(set("[]*?") & set(path))
-    if special:  # TensorFlow could write a checkpoint there, and not read it
-        raise BadInput(f"{flag}={path}: TensorFlow cannot read where there is a {special[0]}")
-    try:
-        tf.io.gfile.exists(path)
-    except tf.errors.InvalidArgumentError as error:  # gs:// without a bucket
-        raise BadInput(f"{flag}={path}: {error.message.splitlines()[0]}") from None
-
-
-def read_config(run, flag="--checkpoint"):
-    """(Config, other facts) of a run directory; raises BadInput naming the flag."""
-    path = os.path.join(run, "config.json")
-    if not tf.io.gfile.exists(path):
-        raise BadInput(f"{flag}={run}: not a run directory (no config.json)")
-    try:
-        with tf.io.gfile.GFile(path, "rb") as file:
-            text = file.read().decode()
-        config = Config.from_json(text)
-        stated = json.loads(text)
-        missing = [name for name in ("mode", *ARCHITECTURE) if name not in stated]
-        if missing:
-            raise ValueError(f"no {missing[0]} in it")
-    except (ValueError, TypeError, AttributeError, BadInput, tf.errors.OpError) as error:
-        reason = str(error).splitlines()[0]
-        raise BadInput(f"{flag}={run}: its config.json is damaged ({reason})") from None
-    known = json.loads(config.to_json())
-    return config, {name: value for name, value in stated.items() if name not in known}
 
 
 def describe_weights(run, path):

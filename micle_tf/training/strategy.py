@@ -1,9 +1,12 @@
 """Devices and arithmetic of a run: which strategy, how replicas see each other's embeddings."""
 
+import os
+
 import keras
 import tensorflow as tf
 
 from micle_tf import console
+from micle_tf.config import ONEDNN
 from micle_tf.errors import BadInput, Stopped
 from micle_tf.exits import interrupt_on_sigterm
 from micle_tf.training import cluster
@@ -125,6 +128,15 @@ def describe(strategy):
     if count == 1:
         return f"one device ({kind}), {norm}"
     return f"{name} on {console.count(count, kind)}, {norm}"
+
+
+def check_kernels(config):
+    """Says so where TensorFlow was loaded with other kernels than --cpu_kernels, as in a notebook."""
+    if config.cpu_kernels == "onednn" and os.environ.get(ONEDNN) != "1":
+        console.say(
+            f"note: --cpu_kernels={config.cpu_kernels}: TensorFlow was loaded without them; {ONEDNN}=1 in the "
+            "environment has them from the start"
+        )
 
 
 def set_precision(precision):

@@ -1,15 +1,19 @@
 """The processes that train one model together: one on a laptop, one per machine of a cluster."""
 
 import contextlib
+import dataclasses
+import json
 import time
 import zlib
 
 import tensorflow as tf
 
 from micle_tf import console
+from micle_tf.config import is_compared
 from micle_tf.errors import BadInput, Stopped
 
 _TOLD, _LENGTH = (BadInput, Stopped), 1000  # what the others are told of, in so many bytes
+_CONFIG_LENGTH = 16_384
 _STAY = 2.0  # seconds
 
 
@@ -61,6 +65,21 @@ class Workers:
             return number
         return int(self._summed(tf.constant(number if self.is_chief else 0, tf.int64)))
 
+    def as_the_chief(self, config, stated):
+        """A config with the chief's values of what was not typed, which can be up to its machine.
+
+        Args:
+          config: `Config` of this process.
+          stated: `cli.Stated` of it; None: everything is typed.
+        """
+        if self.count == 1:
+            return config
+        names = [f.name for f in dataclasses.fields(config) if is_compared(f, config.mode)]
+        own = {name: getattr(config, name) for name in [*names, "preset"]}
+        text = self._text(json.dumps(own) if self.is_chief else "", _CONFIG_LENGTH)
+        typed = own.keys() if stated is None else stated.typed
+        return config.replace(**{k: v for k, v in json.loads(text).items() if k not in typed})
+
     def check_same(self, config):
         """Raises BadInput on every worker unless all were started with the same flags.
 
@@ -99,10 +118,14 @@ class Workers:
         """The error of the one worker that has one, on all of them; None if there is none."""
         if self.count == 1:
             return failure
-        text = f"{_TOLD.index(type(failure))}{failure}".encode() if failure else b""
-        told = self._summed(tf.constant(list(text[:_LENGTH].ljust(_LENGTH, b"\0")))).numpy()
-        text = bytes(told.tolist()).rstrip(b"\0").decode(errors="ignore")
+        text = self._text(f"{_TOLD.index(type(failure))}{failure}" if failure else "")
         return failure or (_TOLD[int(text[0])](text[1:]) if text else None)
+
+    def _text(self, text, length=_LENGTH):
+        """The text of the one worker that has one, on all of them."""
+        text = text.encode()[:length].ljust(length, b"\0")
+        told = self._summed(tf.constant(list(text))).numpy()
+        return bytes(told.tolist()).rstrip(b"\0").decode(errors="ignore")
 
     def _sum(self, value):
         """The sum of what the workers have; of the devices of each, the first one speaks."""

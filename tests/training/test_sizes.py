@@ -1,4 +1,4 @@
-"""What is said of batches that cannot be made, or that a CPU will not finish."""
+"""What becomes of batches that cannot be made."""
 
 import pytest
 
@@ -26,23 +26,25 @@ def test_cases_that_are_too_few_since_they_are_classes(images, method, advice):
 
 
 @pytest.mark.parametrize(
-    "changes, warned",
+    "batch, units, replicas, microbatch, least, expected, reason",
     [
-        ({}, True),
-        ({"resnet_depth": 18}, False),
-        ({"image_size": 64}, False),
-        ({"train_batch_size": 16}, False),
-        ({"microbatch_size": 8}, False),
-        ({"tpu_name": "v3"}, False),
-        ({"resnet_depth": 152, "train_batch_size": 64}, True),
+        (96, 61, 1, 0, 2, 61, "there are 61"),
+        (96, 61, 4, 0, 2, 60, "there are 61"),
+        (96, 609, 5, 0, 2, 95, "5 divides it"),
+        (96, 61, 1, 16, 2, 48, "there are 61"),
+        (96, 609, 1, 0, 2, 96, ""),
+        (96, 1, 1, 0, 2, 96, ""),  # and is refused
+        (96, 2, 2, 0, 1, 2, "there are 2"),
+        (96, 1, 1, 0, 1, 96, ""),
+        (96, 6, 4, 0, 2, 96, ""),
     ],
 )
-def test_what_a_cpu_will_not_finish(changes, warned, capsys):
-    pretrain._warn_of_size(Config(**changes))
-    shown = capsys.readouterr().out
-    assert shown.startswith("warning: a ResNet-") == warned and bool(shown) == warned
-    if not changes:
-        assert shown == (
-            "warning: a ResNet-50 on 256 images of 224 px a step is for GPUs: on a CPU it takes days, "
-            "and tens of GB; --image_size=64 --resnet_depth=18 --train_batch_size=64 suit a laptop\n"
-        )
+def test_a_batch_that_nobody_stated_is_cut_to_the_data(
+    batch, units, replicas, microbatch, least, expected, reason, capsys
+):
+    config = Config(train_batch_size=batch, microbatch_size=microbatch)
+    found = pretrain.fit_batch(config, units, replicas, True, least)
+    assert found.train_batch_size == expected
+    line = f"batch: {batch} cut to {expected}: {reason}\n" if reason else ""
+    assert capsys.readouterr().out == line
+    assert pretrain.fit_batch(config, units, replicas, False, least) is config

@@ -1,0 +1,175 @@
+"""Settings that suit a machine, where no recipe says what suits the data: --preset.
+
+A preset is a set of flags, and nothing else: a run's config.json holds the values.
+"""
+
+import os
+import subprocess
+import typing
+
+PRESETS = ("laptop", "gpu", "paper")
+# What a system has where it has a GPU: NVIDIA's, AMD's, that of Windows' subsystem for Linux.
+_DEVICES = ("/dev/nvidia0", "/dev/kfd", "/dev/dxg")
+MODES = ("pretrain", "linear_eval", "finetune")
+
+# Two quiet cores, 500 to 20,000 photos, a quarter of an hour; tried on real photos, see README.
+_SMALL = {"image_size": 64, "resnet_depth": 10, "width_multiplier": 0.5, "cpu_kernels": "onednn"}
+_LAPTOP = {
+    "pretrain": {
+        **_SMALL,
+        "train_batch_size": 96,
+        "train_steps": 1500,
+        "optimizer": "adam",
+        "learning_rate": 0.002,
+        "learning_rate_scaling": "none",
+        "weight_decay": 1e-4,
+        "temperature": 0.2,
+        "crop_area_min": 0.2,
+        "color_jitter_strength": 0.5,
+        "use_blur": False,
+    },
+    "linear_eval": _SMALL,
+    "finetune": {
+        **_SMALL,
+        "train_batch_size": 64,
+        "train_steps": 800,
+        "validate_every": "100steps",
+        "learning_rate": 0.1,
+        "use_blur": False,
+    },
+}
+# The paper's ResNet-50 at 224 px. SimCLR's rate for batches below its 4,096 (README of
+# google-research/simclr), and steps for sets whose hundred epochs would be a few hundred steps.
+_GPU = {
+    "pretrain": {
+        "image_size": 224,
+        "resnet_depth": 50,
+        "width_multiplier": 1.0,
+        "train_steps": 20_000,
+        "learning_rate": 0.075,
+        "learning_rate_scaling": "sqrt",
+        "weight_decay": 1e-4,
+    },
+    "linear_eval": {"image_size": 224, "resnet_depth": 50, "width_multiplier": 1.0},
+    "finetune": {"image_size": 224, "resnet_depth": 50, "width_multiplier": 1.0},
+}
+
+
+def of_run(config):
+    """The preset of a run: "paper" where its config.json has none, or one that was never decided."""
+    return "paper" if config.preset == "auto" else config.preset
+
+
+class Accelerators(typing.NamedTuple):
+    """The GPUs of this machine.
+
+    Attributes:
+      count: how many TensorFlow can use; 0 for none.
+      gib: memory of the smallest, in GiB; 0 if that is not known.
+    """
+
+    count: int
+    gib: float
+
+
+def flags(preset, mode, found):
+    """The flags that a preset stands for in a mode.
+
+    Args:
+      preset: one of `PRESETS`.
+      mode: a mode; one that neither trains nor makes an encoder has none.
+      found: a function of nothing that gives `Accelerators`; asked by "gpu" alone.
+
+    Returns:
+      {name of a field of `Config`: value}; {} for "paper", which is the defaults.
+    """
+    if preset == "laptop":
+        return dict(_LAPTOP.get(mode, {}))
+    if preset != "gpu":
+        return {}
+    batch = {"pretrain": pairs_that_fit, "finetune": images_that_fit}.get(mode)
+    if not batch:
+        return dict(_GPU.get(mode, {}))
+    accelerators = found()
+    size = batch(accelerators.gib) * max(1, accelerators.count)
+    return {**_GPU[mode], "train_batch_size": size}
+
+
+def pairs_that_fit(gib):
+    """Positive pairs of a ResNet-50 at 224 px in float32 on a device of so many GiB.
+
+    Four per GiB, in steps of 16, from 16 to 256: 8 GiB 32, 16 GiB 64, 24 GiB 96, 40 GiB 160, 80
+    GiB 256. A pair takes some 0.19 GB on a CPU, and a share of the memory has to stay free. Of
+    unknown memory: 16.
+    """
+    return min(256, max(16, int(4 * gib) // 16 * 16))
+
+
+def images_that_fit(gib):
+    """Labelled images of fine-tuning, likewise: as many as `pairs_that_fit`, at most 64."""
+    return min(64, pairs_that_fit(gib))
+
+
+def of_machine(config, found):
+    """What --preset=auto takes: "gpu" where there is one, "paper" on a TPU, else "laptop".
+
+    Args:
+      config: `Config`; reads `strategy` and `tpu_name`.
+      found: as for `flags`.
+    """
+    if config.strategy == "tpu" or config.tpu_name:
+        return "paper"
+    return "gpu" if found().count else "laptop"
+
+
+def accelerators():
+    """The `Accelerators` of this machine.
+
+    NVIDIA's own program and the devices of the system are looked at first, so that TensorFlow is not
+    loaded where there are none: its kernels for CPUs are chosen before that (see `cpu_kernels`).
+    TensorFlow's word counts, as it may be a build without CUDA.
+    """
+    memory = _memory_of_gpus()
+    if not memory and not any(map(os.path.exists, _DEVICES)):
+        return Accelerators(0, 0.0)
+    import tensorflow as tf
+
+    count = len(tf.config.list_physical_devices("GPU"))
+    return Accelerators(count, min(memory, default=0.0) / 1024 if count else 0.0)
+
+
+def used_by(config, found):
+    """Of the `Accelerators` of this machine, those that a run takes, on all its machines.
+
+    Args:
+      config: `Config`; reads `strategy`.
+      found: `Accelerators` of this machine.
+    """
+    if config.strategy == "one_device":
+        return found._replace(count=min(found.count, 1))
+    several = config.strategy == "multi_worker" or os.environ.get("TF_CONFIG")
+    if found.count and several and config.strategy != "mirrored":
+        from micle_tf.training import cluster
+
+        return found._replace(count=found.count * cluster.Cluster.of(config).size)
+    return found
+
+
+def _memory_of_gpus():
+    """MiB of each GPU that this process may use, 0 where it is not known; [] where there is none."""
+    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    memory = [float(line) if line.isdecimal() else 0.0 for line in lines]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return memory
+    numbers = [part.strip() for part in visible.split(",") if part.strip()]
+    if numbers == ["-1"]:
+        return []
+    if all(number.isdecimal() for number in numbers):
+        return [memory[int(number)] for number in numbers if int(number) < len(memory)]
+    return memory  # named by UUID: all of them, of which the smallest counts

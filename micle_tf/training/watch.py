@@ -1,0 +1,176 @@
+"""A word, once, when contrastive pretraining learns nothing."""
+
+import collections
+import math
+
+import numpy as np
+
+_WINDOW = 50  # steps
+_FIRST = 100
+_LOSS, _ACCURACY, _RANK = 0.97, 3.0, 4.0  # of chance's; times chance; directions
+_FEWEST_PAIRS, _FEWEST_DIRECTIONS = 8, 16  # below which the two last say nothing
+# What to try, where nothing in the settings stands out.
+_LARGE_ADAM, _LARGE_SGD, _HIGH, _LOW = 0.01, 3.0, 1.0, 0.03
+
+
+class LearningWatch:
+    """Looks at each step's loss and accuracy, and at each logged effective rank.
+
+    The means of the last 50 steps are looked at from step 100 on, when those 50 lie behind the
+    warm-up, and in a run that has one not before a tenth of it. It is not learning when the loss is
+    not below 0.97 of chance's, the accuracy below three times chance's, or the effective rank below
+    4 (the two last only where a batch has 8 pairs, and the embeddings 16 directions, or more).
+
+    Args:
+      config: `Config` of a pretraining.
+      schedule: `WarmupCosine`.
+    """
+
+    def __init__(self, config, schedule):
+        self._config, self._schedule = config, schedule
+        others = 2 * config.train_batch_size - 1
+        self._chance, self._loss_of_chance = 1 / others, math.log(others)
+        warmup = schedule.warmup_steps
+        tenth = math.ceil(schedule.total_steps / 10) if warmup else 0
+        self._from = max(_FIRST, warmup + _WINDOW, tenth)
+        self._seen = collections.deque()  # (step, loss, accuracy) of the last steps
+        self._ranks = collections.deque()  # (step, effective rank)
+        self._began, self._said = None, False
+
+    def saw(self, step, values):
+        """Takes note of a step.
+
+        Args:
+          step: steps taken so far.
+          values: {"loss", "contrastive_accuracy": number or scalar tensor}.
+        """
+        self._began = step if self._began is None else self._began
+        if self._said or step <= self._from - _WINDOW:
+            return
+        self._seen.append((step, float(values["loss"]), float(values["contrastive_accuracy"])))
+        _forget(self._seen, step)
+
+    def verdict(self, step, rank=None):
+        """What to say after a logged step; "" as long as there is nothing, and after it was said.
+
+        Args:
+          step: steps taken so far.
+          rank: effective rank of this step; None where it is not known.
+        """
+        if rank is not None and step > self._from - _WINDOW:
+            self._ranks.append((step, rank))
+            _forget(self._ranks, step)
+        if self._said or step < self._from or not self._seen:
+            return ""
+        if step < self._began + _WINDOW - 1:  # of a run that goes on
+            return ""
+        loss, accuracy = np.mean([values for _, *values in self._seen], axis=0)
+        found = self._symptoms(loss, accuracy)
+        if not found:
+            return ""
+        self._said = True
+        rate = self._schedule.base_learning_rate
+        causes = likely_causes(self._config, rate, collapsed="rank" in found[-1])[:2]
+        first, second = (cause for cause, _ in causes)
+        flags = " ".join(dict.fromkeys(flag for _, several in causes for flag in several))
+        return (
+            f"note: not learning at step {step:,} (mean of the last {_WINDOW}): {', '.join(found)}. Likeliest "
+            f"causes: {first}; {second}. To try, with another --model_dir: {flags}"
+        )
+
+    def _symptoms(self, loss, accuracy):
+        found = []
+        if not loss < _LOSS * self._loss_of_chance:
+            found.append(f"loss {loss:.2f} beside chance's {self._loss_of_chance:.2f}")
+        if self._config.train_batch_size >= _FEWEST_PAIRS and accuracy < _ACCURACY * self._chance:
+            found.append(f"accuracy {accuracy:.1%} beside chance's {self._chance:.1%}")
+        ranks = [rank for _, rank in self._ranks if rank == rank]
+        directions = min(self._config.proj_out_dim, 2 * self._config.train_batch_size)
+        if ranks and directions >= _FEWEST_DIRECTIONS and np.mean(ranks) < _RANK:
+            found.append(f"effective rank {np.mean(ranks):.1f}")
+        return found
+
+
+def likely_causes(config, rate, collapsed=False):
+    """What may keep these settings from learning, the likeliest first.
+
+    Args:
+      config: `Config`.
+      rate: the learning rate after warm-up, scaled by the batch.
+      collapsed: the embeddings have few directions.
+
+    Returns:
+      [(cause, [flags that do otherwise])], at least two; flags that are set already are not
+      among them.
+    """
+    adam, lars = config.optimizer == "adam", config.optimizer == "lars"
+    steady = {"optimizer": "adam", "learning_rate": 0.002, "learning_rate_scaling": "none"}
+    too_high = rate > (_LARGE_ADAM if adam else _LARGE_SGD)
+    moves_little = 0 < rate < (2e-4 if adam else 0.1)
+    found = [
+        (rate == 0, "the learning rate is 0", steady),
+        (
+            config.temperature > _HIGH,
+            f"at temperature {config.temperature:g} all similarities look alike",
+            {"temperature": 0.2},
+        ),
+        (too_high, f"a learning rate of {rate:.3g} is too high for {config.optimizer}", steady),
+        (
+            config.weight_decay >= 0.01 and not adam,
+            f"a weight decay of {config.weight_decay:g} pulls all weights to 0",
+            {"weight_decay": 1e-4},
+        ),
+        (
+            config.temperature < _LOW,
+            f"temperature {config.temperature:g} heeds the nearest image alone",
+            {"temperature": 0.2},
+        ),
+        (
+            lars and 0 < rate <= _LARGE_SGD and config.train_batch_size < 1024,
+            f"LARS, at a rate of {rate:.3g}, takes small steps, for batches of thousands",
+            steady,
+        ),
+        (
+            not lars and moves_little,
+            f"a learning rate of {rate:.3g} moves little with {config.optimizer}",
+            steady,
+        ),
+        (collapsed, "the embeddings were all driven to one place", steady),
+        (
+            config.crop_area_min < 0.2,
+            f"crops down to {config.crop_area_min:.0%} of an image often share nothing",
+            {"crop_area_min": 0.2},
+        ),
+        (
+            config.color_jitter_strength > 0.5,
+            f"colour jitter of strength {config.color_jitter_strength:g} takes the colours away",
+            {"color_jitter_strength": 0.5},
+        ),
+        (
+            config.method == "micle",
+            "the images of a case have nothing in common; see positive_pairs.png",
+            {"method": "simclr"},
+        ),
+        (True, "the views have nothing in common; see positive_pairs.png", {"crop_area_min": 0.5}),
+        (True, "a learning rate that does not suit", {"learning_rate": config.learning_rate / 3}),
+        (True, "the projection head", {"num_proj_layers": 3}),
+    ]
+    causes = []
+    for is_so, cause, changes in found:
+        changed = {name: value for name, value in changes.items() if getattr(config, name) != value}
+        if is_so and changed:
+            causes.append(
+                (
+                    cause,
+                    [
+                        f"--{name}={value:g}" if isinstance(value, float) else f"--{name}={value}"
+                        for name, value in changed.items()
+                    ],
+                )
+            )
+    return causes
+
+
+def _forget(values, step):
+    while values and values[0][0] <= step - _WINDOW:
+        values.popleft()
