@@ -1,8 +1,8 @@
 """From the command line to a mode's function, and from its end to an exit code.
 
-The only module that sees absl flags. A setting comes, in this order, from the
-command line; from the run that --checkpoint names (architecture, data, preset, batch); from the
-recipe, a flagfile; from a preset, which suits the machine; from the default in `config.py`.
+A setting comes, in this order, from the command line; from the run that --checkpoint names
+(architecture, data, preset, batch); from the recipe, a flagfile; from a preset, which suits the
+machine; from the default in `config.py`.
 A run that lies in --model_dir keeps its own for whatever is not typed.
 """
 
@@ -12,19 +12,16 @@ import dataclasses
 import faulthandler
 import os
 import pathlib
-import re
 import sys
 import typing
-
-from absl import flags as absl_flags
 
 from micle_tf import console, inheritance, next_steps, presets, program, usage
 from micle_tf.config import ONEDNN, Config
 from micle_tf.errors import BadInput
 from micle_tf.exits import DONE, guarded, leave
+from micle_tf.parsing import ASKING, parse, take_flagfiles
 from micle_tf.run_config import check_place
 from micle_tf.run_names import POLICY, default_model_dir
-from micle_tf.settings import nearest
 
 __all__ = ["DONE", "RECIPES", "configure", "main", "run", "usual"]  # notebooks call these
 
@@ -33,13 +30,6 @@ RECIPES = program.recipes()
 _STATED = contextvars.ContextVar("stated", default=None)
 _CHOSEN = "MICLE_TF_ONEDNN"  # that it was us who said so
 _MARK = "# for accelerators"  # of a recipe that is nothing for CPUs
-_ASKING = {"h", "help", "helpshort", "helpfull", "version"}
-_DEFINE = {
-    bool: absl_flags.DEFINE_bool,
-    int: absl_flags.DEFINE_integer,
-    float: absl_flags.DEFINE_float,
-    str: absl_flags.DEFINE_string,
-}
 
 
 def run(argv):
@@ -83,7 +73,7 @@ def _asked_for(argv):
     """
     if not argv:
         return lambda: _show(usage.first_screen())
-    asked = {argument.lstrip("-") for argument in argv if argument.startswith("-")} & _ASKING
+    asked = {argument.lstrip("-") for argument in argv if argument.startswith("-")} & ASKING
     if not asked:
         return None
     explicit, _ = parse([arg for arg in argv if arg.lstrip("-") not in asked])
@@ -102,11 +92,6 @@ def _asked_for(argv):
 def _show(text):
     with contextlib.suppress(BrokenPipeError):  # `--help | head`
         print(text, flush=True)
-
-
-def _name_of(argument):
-    """The name of the flag in "--name=value", or of "-name"; "" of anything else."""
-    return argument.partition("=")[0].lstrip("-") if argument.startswith("-") else ""
 
 
 def _wants_native_messages(argv):
@@ -301,79 +286,6 @@ def _as_prepared(config, stated):
     return places.noted(config, names[0], stated)
 
 
-def parse(argv, where=""):
-    """Reads flags into {field: value}, and the flagfiles named among them.
-
-    Raises:
-      BadInput: an unknown flag (with the nearest name), a value of the wrong kind, or a
-        stray argument; the message starts with `where`.
-    """
-    values = absl_flags.FlagValues()
-    fields = dataclasses.fields(Config)
-    for field in fields:
-        _DEFINE[field.type](field.name, None, field.metadata["help"], flag_values=values)
-    absl_flags.DEFINE_string("train_mode", None, "SimCLR's name of mode.", flag_values=values)
-    absl_flags.DEFINE_bool("use_tpu", None, "SimCLR's --strategy=tpu.", flag_values=values)
-    flagfiles, argv = _take_flagfiles(argv, where)
-    try:
-        stray = values([""] + argv)[1:]
-    except absl_flags.UnrecognizedFlagError as error:
-        names = [field.name for field in fields]
-        hint = _nearest_flag(
-            error.flagname, [*names, *_ASKING, "flagfile", "train_mode", "use_tpu"]
-        )
-        raise BadInput(f"{where}--{error.flagname}: no such flag{hint}") from None
-    except (absl_flags.Error, ValueError) as error:  # the latter from --nouse_blur=3
-        raise BadInput(f"{where}{_wrong_kind(error, fields)}") from None
-    if stray:
-        raise BadInput(f"{where}{stray[0]}: stray argument; flags look like --name=value")
-    found = {f.name: values[f.name].value for f in fields if values[f.name].present}
-    for field in fields:
-        if field.metadata["path"] and field.name in found:
-            found[field.name] = os.path.expanduser(found[field.name])
-    if values["train_mode"].present:
-        found.setdefault("mode", values["train_mode"].value)
-    if values["use_tpu"].value:
-        found.setdefault("strategy", "tpu")
-    return found, flagfiles
-
-
-def _nearest_flag(name, names):
-    """As `nearest`; batch_size is train_batch_size, whatever else is near."""
-    longer = [known for known in names if known.endswith(f"_{name}")]
-    hint = nearest(longer[0] if longer else name, names)
-    hint = hint or nearest(name.removeprefix("no"), names)
-    return hint.replace("mean ", "mean --")
-
-
-def _wrong_kind(error, fields):
-    """ "--seed=x: not a whole number", out of absl's "flag --seed=x: invalid literal ..."."""
-    text = " ".join(str(error).split())
-    stated = re.match(r"flag (--(\w+)=.*?): ", text)
-    if not stated:
-        return text
-    kinds = {bool: "not true or false", int: "not a whole number", float: "not a number"}
-    kind = {field.name: kinds.get(field.type) for field in fields} | {"use_tpu": kinds[bool]}
-    kind = kind.get(stated[2])
-    return f"{stated[1]}: {kind}" if kind else text
-
-
-def _take_flagfiles(argv, where):
-    """Splits off the values of --flagfile, which absl would read as if they stood on the line."""
-    files, rest, argv = [], [], iter(argv)
-    for argument in argv:
-        name, equals, value = argument.partition("=")
-        if _name_of(argument) == "flagfile":
-            files.append(value if equals else next(argv, ""))
-            if not files[-1]:
-                raise BadInput(f"{where}{name}: name a file")
-        elif _name_of(argument) == "undefok":  # with which absl would pass over typos
-            raise BadInput(f"{where}{name}: no such flag")
-        else:
-            rest.append(argument)
-    return files, rest
-
-
 def _recipe(config, flagfiles):
     """({field: value}, origin, whether it is for accelerators) of the flagfiles, or the dataset's recipe."""
     if not flagfiles:
@@ -444,7 +356,7 @@ def _named_in(path, other):
 def _is_for_accelerators(path):
     """Whether a flagfile that can be read, or one that it names, has the line `_MARK`."""
     lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    others, _ = _take_flagfiles([line for line in lines if line[:1] == "-"], "")
+    others, _ = take_flagfiles([line for line in lines if line[:1] == "-"])
     return any(line.startswith(_MARK) for line in lines) or any(
         _is_for_accelerators(_named_in(path, name)) for name in others
     )

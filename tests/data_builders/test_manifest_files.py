@@ -324,7 +324,9 @@ def test_where_an_image_of_the_name_lies_is_said(image_folder):
     missing = "table.csv row 2: no such image: photos/1.jpg"
     with pytest.raises(BadData) as caught:
         read_manifest("table.csv", "photos")
-    assert str(caught.value) == f"{missing}; there is ACK/1.jpg: name images by their path from there"
+    assert (
+        str(caught.value) == f"{missing}; there is ACK/1.jpg: name images by their path from there"
+    )
     (image_folder / "photos/BCC/1.jpg").write_bytes(b"other")  # which is meant?
     with pytest.raises(BadData) as caught:
         read_manifest("table.csv", "photos")

@@ -1,0 +1,95 @@
+"""Words of a command line, or lines of a flagfile, as values of settings; absl's flags are seen only here."""
+
+import dataclasses
+import os
+import re
+
+from absl import flags as absl_flags
+
+from micle_tf.config import Config
+from micle_tf.errors import BadInput
+from micle_tf.settings import nearest
+
+ASKING = {"h", "help", "helpshort", "helpfull", "version"}
+_DEFINE = {
+    bool: absl_flags.DEFINE_bool,
+    int: absl_flags.DEFINE_integer,
+    float: absl_flags.DEFINE_float,
+    str: absl_flags.DEFINE_string,
+}
+
+
+def parse(argv, where=""):
+    """Reads flags into {field: value}, and the flagfiles named among them.
+
+    Raises:
+      BadInput: an unknown flag (with the nearest name), a value of the wrong kind, or a
+        stray argument; the message starts with `where`.
+    """
+    values = absl_flags.FlagValues()
+    fields = dataclasses.fields(Config)
+    for field in fields:
+        _DEFINE[field.type](field.name, None, field.metadata["help"], flag_values=values)
+    absl_flags.DEFINE_string("train_mode", None, "SimCLR's name of mode.", flag_values=values)
+    absl_flags.DEFINE_bool("use_tpu", None, "SimCLR's --strategy=tpu.", flag_values=values)
+    flagfiles, argv = take_flagfiles(argv, where)
+    try:
+        stray = values([""] + argv)[1:]
+    except absl_flags.UnrecognizedFlagError as error:
+        names = [field.name for field in fields]
+        hint = _nearest_flag(error.flagname, [*names, *ASKING, "flagfile", "train_mode", "use_tpu"])
+        raise BadInput(f"{where}--{error.flagname}: no such flag{hint}") from None
+    except (absl_flags.Error, ValueError) as error:  # the latter from --nouse_blur=3
+        raise BadInput(f"{where}{_wrong_kind(error, fields)}") from None
+    if stray:
+        raise BadInput(f"{where}{stray[0]}: stray argument; flags look like --name=value")
+    found = {f.name: values[f.name].value for f in fields if values[f.name].present}
+    for field in fields:
+        if field.metadata["path"] and field.name in found:
+            found[field.name] = os.path.expanduser(found[field.name])
+    if values["train_mode"].present:
+        found.setdefault("mode", values["train_mode"].value)
+    if values["use_tpu"].value:
+        found.setdefault("strategy", "tpu")
+    return found, flagfiles
+
+
+def _nearest_flag(name, names):
+    """As `nearest`; batch_size is train_batch_size, whatever else is near."""
+    longer = [known for known in names if known.endswith(f"_{name}")]
+    hint = nearest(longer[0] if longer else name, names)
+    hint = hint or nearest(name.removeprefix("no"), names)
+    return hint.replace("mean ", "mean --")
+
+
+def _wrong_kind(error, fields):
+    """ "--seed=x: not a whole number", out of absl's "flag --seed=x: invalid literal ..."."""
+    text = " ".join(str(error).split())
+    stated = re.match(r"flag (--(\w+)=.*?): ", text)
+    if not stated:
+        return text
+    kinds = {bool: "not true or false", int: "not a whole number", float: "not a number"}
+    kind = {field.name: kinds.get(field.type) for field in fields} | {"use_tpu": kinds[bool]}
+    kind = kind.get(stated[2])
+    return f"{stated[1]}: {kind}" if kind else text
+
+
+def take_flagfiles(argv, where=""):
+    """Splits off the values of --flagfile, which absl would read as if they stood on the line."""
+    files, rest, argv = [], [], iter(argv)
+    for argument in argv:
+        name, equals, value = argument.partition("=")
+        if _name_of(argument) == "flagfile":
+            files.append(value if equals else next(argv, ""))
+            if not files[-1]:
+                raise BadInput(f"{where}{name}: name a file")
+        elif _name_of(argument) == "undefok":  # with which absl would pass over typos
+            raise BadInput(f"{where}{name}: no such flag")
+        else:
+            rest.append(argument)
+    return files, rest
+
+
+def _name_of(argument):
+    """The name of the flag in "--name=value", or of "-name"; "" of anything else."""
+    return argument.partition("=")[0].lstrip("-") if argument.startswith("-") else ""
