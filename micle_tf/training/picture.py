@@ -1,6 +1,5 @@
 """training.png: the course of a run at a glance, redrawn while it goes."""
 
-import json
 import os
 import time
 
@@ -8,6 +7,7 @@ import tensorflow as tf
 
 from micle_tf import console
 from micle_tf.files import renamed_when_whole
+from micle_tf.training.state import read_log
 
 FILE = "training.png"
 _EVERY = 60.0  # seconds
@@ -51,7 +51,7 @@ class Picture:
 
 def draw(path):
     """Draws training.png of a run directory; nothing where fewer than two steps were logged."""
-    lines = read_log(path) if tf.io.gfile.exists(os.path.join(path, "metrics.jsonl")) else []
+    lines = read_log(path)
     panels = panels_of(lines)
     if len(lines) < 2 or not panels:
         return
@@ -118,18 +118,6 @@ def panels_of(lines):
         if found:
             panels[title] = found
     return panels
-
-
-def read_log(path):
-    """The lines of metrics.jsonl as dicts; one that was cut off is left out."""
-    lines = []
-    with tf.io.gfile.GFile(os.path.join(path, "metrics.jsonl")) as file:
-        for text in file.read().splitlines():
-            try:
-                lines.append(json.loads(text))
-            except json.JSONDecodeError:
-                continue
-    return lines
 
 
 def _panel(axis, title, curves):

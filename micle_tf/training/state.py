@@ -99,20 +99,12 @@ class RunDirectory:
 
     def last_logged(self):
         """The numbers in the last line of metrics.jsonl as a dict; {} if there is none."""
-        lines = self._logged_lines()
-        last = json.loads(lines[-1]) if lines else {}
+        last = (read_log(self.path) or [{}])[-1]
         return {name: value for name, value in last.items() if value is not None}
 
     def was_logged(self, name):
         """Whether a line of metrics.jsonl has a value of this name."""
-        return any(name in json.loads(line) for line in self._logged_lines())
-
-    def _logged_lines(self):
-        path = self.file("metrics.jsonl")
-        if not tf.io.gfile.exists(path):
-            return []
-        with tf.io.gfile.GFile(path) as file:
-            return [line for line in file.read().splitlines() if _step_of(line) is not None]
+        return any(name in line for line in read_log(self.path))
 
     def _check_same(self):
         old_config, old_facts = read_config(self.path, "--model_dir")
@@ -204,6 +196,15 @@ class RunDirectory:
 
 def _shown(value):
     return "empty" if value == "" else value
+
+
+def read_log(run):
+    """The lines of a run's metrics.jsonl as dicts; one that was cut off is left out."""
+    path = os.path.join(run, "metrics.jsonl")
+    if not tf.io.gfile.exists(path):
+        return []
+    with tf.io.gfile.GFile(path) as file:
+        return [json.loads(text) for text in file.read().splitlines() if _step_of(text) is not None]
 
 
 def _step_of(line):

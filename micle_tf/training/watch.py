@@ -9,7 +9,7 @@ _WINDOW = 50  # steps
 _FIRST = 100
 _LOSS, _ACCURACY, _RANK = 0.97, 3.0, 4.0  # of chance's; times chance; directions
 _FEWEST_PAIRS, _FEWEST_DIRECTIONS = 8, 16  # below which the two last say nothing
-# What to try, where nothing in the settings stands out.
+# Rates, and temperatures, beyond which they are a likely cause.
 _LARGE_ADAM, _LARGE_SGD, _HIGH, _LOW = 0.01, 3.0, 1.0, 0.03
 
 
