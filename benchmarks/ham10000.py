@@ -2,10 +2,10 @@
 
     python benchmarks/ham10000.py ham10000
 
-The folder holds HAM10000_metadata.csv and the images. SimCLR pretrains for 2S steps, MICLe for S after
-S steps of SimCLR: equal work. Settings are those of flags/derm_cases/ham10000. A stopped
-benchmark, typed again, goes on. Prints a table, the paired differences MICLe - SimCLR, and
-leaves result.json and results.png in --model_dir.
+The folder holds HAM10000_metadata.csv and the images. SimCLR pretrains for 2S steps, MICLe for S
+after S steps of SimCLR: equal work. Settings are those of flags/derm_cases/ham10000. A stopped
+benchmark, typed again, goes on. Prints a table, the paired differences MICLe - SimCLR, and leaves
+result.json and results.png in --model_dir.
 """
 
 import argparse
@@ -124,7 +124,7 @@ def draw(results, path):
     figure, axes = plt.subplots(1, len(METRICS), figsize=(14, 4.2))
     groups = [(mode, fraction) for mode in MODES for fraction in FRACTIONS]
     labels = [f"{MODES[mode]}\n{fraction:.0%} of labels" for mode, fraction in groups]
-    for axis, (metric, title) in zip(axes, METRICS.items()):
+    for axis, (metric, title) in zip(axes, METRICS.items(), strict=True):
         for number, arm in enumerate(ARMS):
             found = [results[name_of(arm, *group)] for group in groups]
             values = np.array([result["metrics"][metric] for result in found])

@@ -115,7 +115,9 @@ def measure(folder, block, num_rounds, seconds):
     ratios = np.median(rounds[:, :, 0] / rounds[:, :1, 0], axis=0)
     print(f"\n{title} ({kilobytes:.1f} kB an image)")
     print("method   decodes  blur   pairs/s   ratio   CPU ms/pair")
-    for (method, once, blur), (pairs, cpu), ratio in zip(rows, np.median(rounds, axis=0), ratios):
+    for (method, once, blur), (pairs, cpu), ratio in zip(
+        rows, np.median(rounds, axis=0), ratios, strict=True
+    ):
         decodes, blurred = (1 if once else 2), ("yes" if blur else "no")
         print(f"{method:9s}{decodes:7d}{blurred:>6s}{pairs:10,.0f}{ratio:8.2f}{cpu:14.2f}")
 

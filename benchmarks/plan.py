@@ -54,8 +54,8 @@ def main():
         taken = 2 * pairs / np.median(speeds)
         estimated, planned = map(float, re.findall(r"memory: about ([\d.]+) GB", plan))
         print(
-            f"| ResNet-{depth} x{width:g}, {side} px, {pairs} pairs | {seconds:.2f} | {taken:.2f} | "
-            f"{seconds / taken:.2f} | {estimated:.1f} | {planned:.1f} | {peak / 1e9:.1f} | "
+            f"| ResNet-{depth} x{width:g}, {side} px, {pairs} pairs | {seconds:.2f} | {taken:.2f} "
+            f"| {seconds / taken:.2f} | {estimated:.1f} | {planned:.1f} | {peak / 1e9:.1f} | "
             f"{planned / (peak / 1e9):.2f} |",
             flush=True,
         )

@@ -56,7 +56,7 @@ def noise(folder):
     lesion = np.sort(np.concatenate([np.arange(cases), rng.integers(cases, size=images - cases)]))
     with open(folder / "HAM10000_metadata.csv", "w", newline="", encoding="utf-8") as file:
         out = csv.writer(file)
-        out.writerow("lesion_id,image_id,dx,dx_type,age,sex,localization".split(","))
+        out.writerow(["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization"])
         for i, number in enumerate(lesion):
             row = [f"HAM_{number:07d}", f"ISIC_{i:07d}", "nv", "histo", "45.0", "male", "back"]
             out.writerow(row)

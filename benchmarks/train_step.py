@@ -119,7 +119,7 @@ def main():
     print(f"ResNet-50, {options.pairs} pairs at {options.size} px, {os.cpu_count()} cores")
     print(f"{'batch norm':12s}{'precision':18s}{'s/step':>8s}{'ratio':>8s}{'peak MB':>10s}")
     first = statistics.median(times[0])
-    for (norm, precision), seconds, peak in zip(VARIANTS, times, memory):
+    for (norm, precision), seconds, peak in zip(VARIANTS, times, memory, strict=True):
         median = statistics.median(seconds)
         print(f"{norm:12s}{precision:18s}{median:8.2f}{median / first:8.2f}{peak:10,.0f}")
     return None

@@ -102,7 +102,9 @@ def main():
         print(f"\n{block}; medians of {options.rounds} rounds of a second")
         print(f"{'':26s}{'pairs/s':>9s}{'ratio':>8s}{'CPU ms a pair':>15s}{'ratio':>8s}")
         ratios = np.median(found / found[:, :1], axis=0)
-        for (name, *_), (pairs, cpu), ratio in zip(variants, np.median(found, axis=0), ratios):
+        for (name, *_), (pairs, cpu), ratio in zip(
+            variants, np.median(found, axis=0), ratios, strict=True
+        ):
             print(f"{name:26s}{pairs:9,.0f}{ratio[0]:8.3f}{cpu:15.3f}{ratio[1]:8.3f}")
 
 

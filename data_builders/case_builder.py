@@ -202,15 +202,17 @@ class CaseConfig(tfds.core.BuilderConfig):
 
     class_names: tuple = ()
     finding_names: tuple = ()
-    images: ImageOptions = ImageOptions()
+    images: ImageOptions = dataclasses.field(default_factory=ImageOptions)
     source: CaseSource | None = dataclasses.field(default=None, repr=False)
 
     @classmethod
-    def of(cls, name, source, images=ImageOptions(), seen_otherwise=False):
+    def of(cls, name, source, images=None, seen_otherwise=False):
         """A configuration of files that were read, named after the hash of all that counts.
 
-        `seen_otherwise`: see the module of that name.
+        `images`: None for the default `ImageOptions`. `seen_otherwise`: see the module of
+        that name.
         """
+        images = images or ImageOptions()
         key = f"{source.fingerprint} {source.bad_images.limit} {images.key()}"
         if seen_otherwise:
             key += " seen otherwise"
@@ -362,9 +364,9 @@ def read_case(case: Case, images: ImageOptions):
             bad.append(f"{image.source}: {error}")
     if not good:
         return None, bad, {}
-    members, stored = zip(*good)
+    members, stored = zip(*good, strict=True)
     attributes = {
-        name: [v for v, image in zip(value, case.images) if image in members]
+        name: [v for v, image in zip(value, case.images, strict=True) if image in members]
         if isinstance(value, list)  # one per image
         else value
         for name, value in case.attributes.items()

@@ -4,6 +4,7 @@ Imported by `data_builders/dicom.py`; needs the extra `dicom` too.
 """
 
 import io
+import itertools
 import zlib
 
 from pydicom import filereader, uid
@@ -62,7 +63,7 @@ def check_codestream(frame, syntax, num_pixels, samples, max_pixels):
     if syntax == uid.RLELossless:
         ends = [int.from_bytes(frame[4 * k : 4 * k + 4], "little") for k in range(1, 16)]
         ends = [end for end in ends[: int.from_bytes(frame[:4], "little")] if end] + [len(frame)]
-        for start, end in zip(ends, ends[1:]):
+        for start, end in itertools.pairwise(ends):
             # A byte of a pixel each; a row may end with one byte more.
             if 64 * (end - start) > num_pixels and _rle_length(frame, start, end) > 2 * num_pixels:
                 raise BadImage(DAMAGED)

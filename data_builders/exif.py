@@ -1,4 +1,4 @@
-"""The two things that matter here in an EXIF block: how the photo is turned, and where it was taken.
+"""The two things that matter in an EXIF block: how the photo is turned, where it was taken.
 
 An EXIF block is a small TIFF file (EXIF 2.3, 4.5): byte order, the place of its first directory,
 and directories of entries of 12 bytes: tag, type, count, value.

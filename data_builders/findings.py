@@ -51,6 +51,7 @@ class FindingColumns:
         self,
         manifest,
         header,
+        *,
         findings="",
         findings_column="",
         taken=None,

@@ -141,8 +141,9 @@ def group_rows(
         shared = shared and all(row.case_id == members[0].case_id for row in members)
         patient_id = _agreed(members, [row.patient_id for row in members], "is of patient")
         key, patient_id = _who(
-            case_id, patient_id, members[0], options.group_by, spelled, studies, shares
-        )
+            case_id, patient_id, members[0], group_by=options.group_by,
+            spelled=spelled, studies=studies, shares=shares,
+        )  # fmt: skip
         patients[case_id] = key
         images = tuple(
             CaseImage(row.image, row.file, row.view, *stated.of(row), where=row.where)
@@ -263,7 +264,7 @@ def _carry_patients_over(rows):
     )
 
 
-def _who(case_id, patient_id, row, group_by, spelled, studies, shares):
+def _who(case_id, patient_id, row, *, group_by, spelled, studies, shares):
     """Who must stay in one split with a case: (key that decides the split, patient_id to store).
 
     Args:
@@ -304,8 +305,8 @@ def _note_on_many(cases):
     if number <= max(_MANY_CASES, _LARGE_SHARE * len(cases)) or patient.startswith(STAND_INS):
         return ""
     return (
-        f"patient {patient} has {number:,} of {len(cases):,} cases, all in one split: if that stands "
-        "for patients who are not known, leave patient_id blank there"
+        f"patient {patient} has {number:,} of {len(cases):,} cases, all in one split: if that "
+        "stands for patients who are not known, leave patient_id blank there"
     )
 
 
@@ -374,7 +375,7 @@ def _shared_labels(members, finding_names):
     """(label, findings) of a case."""
     advice = "; if the images of a case may differ, say --labels_shared_by_case=false"
     label = _agreed(members, [row.label for row in members], "has label", advice)
-    values = zip(finding_names, zip(*(row.findings for row in members)))
+    values = zip(finding_names, zip(*(row.findings for row in members), strict=True), strict=True)
     findings = tuple(
         _agreed(members, stated, f"has {name}", advice, absent=NOT_MENTIONED)
         for name, stated in values
@@ -384,7 +385,7 @@ def _shared_labels(members, finding_names):
 
 def _agreed(members, values, verb, advice="", absent=""):
     """The one value the rows of a case state, or `absent`; raises BadData on a contradiction."""
-    stated = [(row, value) for row, value in zip(members, values) if value != absent]
+    stated = [(row, value) for row, value in zip(members, values, strict=True) if value != absent]
     for row, value in stated:
         first, agreed = stated[0]
         if value != agreed:

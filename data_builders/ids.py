@@ -82,8 +82,8 @@ class Spellings:
         """ "patients written in several ways, each taken for one: 3, as 007 and 7"."""
         example = " and ".join(repr_of(text) for text in self.groups[0][:2])
         return (
-            f"{what} written in several ways, each taken for one: {len(self.groups):,}, as {example}; "
-            f"--ids={LITERAL} takes them as they are written"
+            f"{what} written in several ways, each taken for one: {len(self.groups):,}, as "
+            f"{example}; --ids={LITERAL} takes them as they are written"
         )
 
 
@@ -118,7 +118,8 @@ def refuse_alike(rows, name, what):
         other, there = by_key.setdefault(alike(text), (text, row))
         if as_text(other) != as_text(text):
             raise BadData(
-                f"{row.where}: {what} {repr_of(text)}, but {repr_of(other)} in {there.where}: they differ only by "
+                f"{row.where}: {what} {repr_of(text)}, but {repr_of(other)} in {there.where}: they "
+                "differ only by "
                 "upper and lower case or the form of a number; write them alike if they are one, "
                 f"or say --ids={LITERAL} if they are two"
             )
@@ -131,5 +132,6 @@ def refuse_long(rows, names):
         length = len(getattr(longest, name))
         if length > LONGEST:
             raise BadData(
-                f"{longest.where}: {name} has {length:,} characters; ids of up to {LONGEST:,} are taken"
+                f"{longest.where}: {name} has {length:,} characters; ids of up to {LONGEST:,} are "
+                "taken"
             )

@@ -1,13 +1,14 @@
 """What a table program writes where there is nothing: "nan", "<NA>", "None".
 
-| column                                              | nan, NaN, <NA>, #N/A, NaT, ... | None, NA, N/A, null, ... |
+| column                                              | nan, NaN, <NA>, #N/A, NaT, ... | None, NA,
+N/A, null, ... |
 |-----------------------------------------------------|--------------------------------|--------------------------|
-| patient_id, study_id, split, view, columns of findings | blank                          | blank                    |
-| label, findings_column                              | blank                          | refused: may be a class  |
-| case_id                                             | refused                        | refused                  |
+| patient_id, study_id, split, view, columns of findings | blank                          | blank |
+| label, findings_column                              | blank                          | refused:
+may be a class  | | case_id                                             | refused | refused |
 
-The list is pandas' own (`pandas.read_csv`, na_values), and NaT. --missing=TEXT,TEXT takes its place,
-and then every column but case_id has a blank for each of them.
+The list is pandas' own (`pandas.read_csv`, na_values), and NaT. --missing=TEXT,TEXT takes its
+place, and then every column but case_id has a blank for each of them.
 """
 
 import collections
@@ -61,8 +62,8 @@ class Missing:
             return stated
         if kind == "case_id":
             raise BadData(
-                f"{where}: column {column} holds {cell}, which stands for nothing; give the case an "
-                "id, or say --missing= if it is called so"
+                f"{where}: column {column} holds {cell}, which stands for nothing; give the case "
+                "an id, or say --missing= if it is called so"
             )
         if kind in LABELS and cell in self._doubtful:
             raise BadData(

@@ -39,9 +39,10 @@ def chunks(content):
 def reaches_pixels(content):
     """Whether the first bytes of a PNG hold all that stands before its pixels."""
     last = HEADER_END
-    for kind, _, last in chunks(content):
+    for kind, _, end in chunks(content):
         if kind == b"IDAT":
             return True
+        last = end
     return content[last + 4 : last + 8] == b"IDAT"
 
 

@@ -1,10 +1,12 @@
 """What studies say where patients are not known, and what numbers of studies mean.
 
-| patients  | group_by    | and                                        | then                                  |
+| patients  | group_by    | and                                        | then
+|
 |-----------|-------------|--------------------------------------------|---------------------------------------|
-| not known | case, image | every case lies in one study               | the cases of a study stay in one split |
-| not known | study       | a case has several studies                 | the studies of a case stay in one split |
-| any       | study       | ... and a study several cases, of several patients if they are known | a study is patient/study, or case/study |
+| not known | case, image | every case lies in one study               | the cases of a study stay
+in one split | | not known | study       | a case has several studies                 | the studies
+of a case stay in one split | | any       | study       | ... and a study several cases, of several
+patients if they are known | a study is patient/study, or case/study |
 """
 
 import collections
@@ -131,5 +133,5 @@ class Studies:
         return ()
 
     def keeps_case(self, row):
-        """Whether a row without a patient stays in the split of its case, which has other studies."""
+        """Whether a row without a patient stays in its case's split, which has other studies."""
         return row.case_id in self._with_several_studies

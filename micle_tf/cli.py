@@ -164,7 +164,8 @@ def _decided(argv):
     checked = Config.of_mode(mode, **explicit)
     if checked.dry_run and checked.otherwise("dry_run"):
         raise BadInput(
-            f"--dry_run: --mode={mode} has none; prepare, pretrain and finetune have. Nothing was done"
+            f"--dry_run: --mode={mode} has none; prepare, pretrain and finetune have. Nothing was "
+            "done"
         )
     source, predicts_findings = inheritance.source_of(checked.checkpoint)
     if mode == "evaluate" and not predicts_findings:
@@ -214,7 +215,7 @@ class _Suited(typing.NamedTuple):
     why: str = ""
 
     def described(self, config):
-        """Where the settings of a config come from: the recipe, the preset and its flags that hold."""
+        """Where the settings of a config come from: recipe, preset and its flags that hold."""
         preset = self.preset_values.get("preset")
         if not preset or (preset == "paper" and self.origin):
             return self.origin
@@ -287,7 +288,7 @@ def _as_prepared(config, stated):
 
 
 def _recipe(config, flagfiles):
-    """({field: value}, origin, whether it is for accelerators) of the flagfiles, or the dataset's recipe."""
+    """({field: value}, origin, whether for accelerators) of flagfiles, or the dataset's recipe."""
     if not flagfiles:
         from micle_tf.data.names import dataset_names
 
@@ -308,7 +309,7 @@ def _recipe(config, flagfiles):
 
 
 def usual(mode, **given):
-    """The Config of a command of a mode that says no more than `given`: with what suits its data."""
+    """The Config of a mode's command that says only what is `given`: with what suits its data."""
     suited = _suited(Config.of_mode(mode, **given), given, (), None)
     given = {name: value for name, value in given.items() if name != "preset"}
     return Config.of_mode(mode, **suited.preset_values | suited.recipe | given)
@@ -420,8 +421,8 @@ def _check_system(config):
             __import__(name)
         except ImportError:
             raise BadInput(
-                f"--mode={config.mode}: this system has no {name} ({use}); runs want Linux, macOS or "
-                "Windows' subsystem for Linux"
+                f"--mode={config.mode}: this system has no {name} ({use}); runs want Linux, macOS "
+                "or Windows' subsystem for Linux"
             ) from None
 
 

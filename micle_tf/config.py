@@ -73,9 +73,10 @@ class Config(DataConfig):
     )
     preset: str = _run(
         "auto",
-        "Settings where no recipe has any. laptop: a small ResNet, a quarter of an hour on two cores; gpu: "
-        "ResNet-50 at 224 px, a batch by the memory; paper: the defaults below; auto: gpu or laptop, by what "
-        "is here. Typed, it stands in place of the dataset's own recipe.",
+        "Settings where no recipe has any. laptop: a small ResNet, a quarter of an hour on two "
+        "cores; gpu: "
+        "ResNet-50 at 224 px, a batch by the memory; paper: the defaults below; auto: gpu or "
+        "laptop, by what is here. Typed, it stands in place of the dataset's own recipe.",
         choices=("auto", *PRESETS),
         volatile=True,  # its values are compared instead
         only=_MODEL,
@@ -116,8 +117,8 @@ class Config(DataConfig):
     )
     cpu_kernels: str = _machine(
         "default",
-        "Kernels on a CPU: those that TensorFlow takes by itself, or oneDNN's, twice as fast where it does "
-        "not take them (no AVX-512); they round differently.",
+        "Kernels on a CPU: those that TensorFlow takes by itself, or oneDNN's, twice as fast where "
+        "it does not take them (no AVX-512); they round differently.",
         choices=("default", "onednn"),
         only=_MODEL,
     )
@@ -276,7 +277,8 @@ class Config(DataConfig):
 
     knn_every: str = _evaluation(
         "",
-        "How often to judge by nearest neighbours on --eval_split, 5epochs or 500steps; empty: never.",
+        "How often to judge by nearest neighbours on --eval_split, 5epochs or 500steps; empty: "
+        "never.",
         volatile=True,
         only=_PRETRAIN,
     )
@@ -386,7 +388,8 @@ class Config(DataConfig):
     )
     allow_seen: bool = _evaluation(
         False,
-        "Judge on images that the model learned from, labels and all, in a run before or in other data.",
+        "Judge on images that the model learned from, labels and all, in a run before or in other "
+        "data.",
         volatile=True,
         only=_JUDGE,
     )
@@ -415,7 +418,7 @@ class Config(DataConfig):
             )
 
     def otherwise(self, name):
-        """Why a field does nothing: "in --mode=evaluate", "without --max_image_side"; "" if it does.
+        """Why a field does nothing: "in --mode=evaluate", "without --max_image_side"; else "".
 
         Only for a configuration whose dataset is known to be one.
         """

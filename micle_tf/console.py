@@ -36,7 +36,7 @@ def flag_value(value):
 
 def duration(seconds):
     """Seconds as "42 s", "3 min 20 s" or "2 h 5 min"."""
-    seconds = int(round(seconds))
+    seconds = round(seconds)
     if seconds < 60:
         return f"{seconds} s"
     minutes, seconds = divmod(seconds, 60)

@@ -61,15 +61,15 @@ class DataConfig:
     )
     ids: str = _data(
         "alike",
-        "Whether ids of patients that differ in case, blanks, Unicode or form of a number (7, 007) are "
-        "one, and cases and labels that do are refused; literal: as they are written.",
+        "Whether ids of patients that differ in case, blanks, Unicode or form of a number (7, 007) "
+        "are one, and cases and labels that do are refused; literal: as they are written.",
         choices=("alike", "literal"),
         volatile=True,
     )
     missing: str = _data(
         "usual",
-        "What stands for nothing in a manifest, TEXT,TEXT; empty: blanks alone; usual: nan, NaN, <NA>, "
-        "#N/A, None, NA and the others of pandas.",
+        "What stands for nothing in a manifest, TEXT,TEXT; empty: blanks alone; usual: nan, NaN, "
+        "<NA>, #N/A, None, NA and the others of pandas.",
         volatile=True,
     )
     findings: str = _data(
@@ -151,7 +151,8 @@ class DataConfig:
     )
     strip_metadata: bool = _data(
         False,
-        "Store JPEG and PNG without EXIF (but the orientation), positions, XMP, comments and texts.",
+        "Store JPEG and PNG without EXIF (but the orientation), positions, XMP, comments and "
+        "texts.",
         volatile=True,
         needs=_FILES,
     )
@@ -163,8 +164,8 @@ class DataConfig:
     )
     dry_run: bool = _data(
         False,
-        "Write nothing. prepare: check everything and report; pretrain, finetune: the plan, with memory and "
-        "time, from ten steps.",
+        "Write nothing. prepare: check everything and report; pretrain, finetune: the plan, with "
+        "memory and time, from ten steps.",
         volatile=True,
         only=("prepare", "pretrain", "finetune"),
         common=True,

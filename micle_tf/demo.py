@@ -183,7 +183,7 @@ def draw(model_dir, result, config):
     axes[0].bar_label(bars, [f"{value:.1%}" for value in top1], label_type="center", color="white")
     axes[0].set(ylim=(0, 1), title="Linear evaluation, case-level top-1")
     axes[0].spines[["top", "right"]].set_visible(False)
-    for axis, arm in zip(axes[1:], ARMS):
+    for axis, arm in zip(axes[1:], ARMS, strict=True):
         features = np.load(os.path.join(model_dir, f"{arm}-linear_eval", "features-test.npy"))
         means = np.add.reduceat(features, first) / np.bincount(case_of_image)[:, None]
         standard = (means - means.mean(0)) / (means.std(0) + 1e-6)

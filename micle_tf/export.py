@@ -21,8 +21,8 @@ import tensorflow_datasets as tfds
 from data_builders.images import ImageOptions
 from micle_tf import console, served_images
 from micle_tf.data import cases
-from micle_tf.data.earlier import flags_of_before, what_changed
 from micle_tf.data.decode import evaluation_view, resize
+from micle_tf.data.earlier import flags_of_before, what_changed
 from micle_tf.data.report import SEEN_OTHERWISE, is_superseded
 from micle_tf.data.targets import choose_labelled, is_labelled
 from micle_tf.errors import BadInput, Stopped
@@ -76,8 +76,8 @@ def export(config):
     if "splits" not in facts:
         if flags := flags_of_before(config, classifier.data):
             raise BadInput(
-                f"--checkpoint={config.checkpoint}: was trained on {classifier.data}, of whose files "
-                f"other data is made now: {what_changed(flags)}"
+                f"--checkpoint={config.checkpoint}: was trained on {classifier.data}, of whose "
+                f"files other data is made now: {what_changed(flags)}"
             )
         console.say(f"note: {classifier.data} is not at hand; the model card goes without counts")
     exported = write_export(
@@ -174,7 +174,7 @@ def _places(folder, name, version):
 # ---------------------------------------------------------------- the SavedModel
 
 
-def _servable(classifier, max_pixels, as_stored):
+def _servable(classifier, max_pixels, as_stored):  # noqa: C901 - a signature is a short closure
     """(object to save, {name: signature}).
 
     The object has, for fine-tuning after `tf.saved_model.load`, `features(images,
@@ -378,4 +378,4 @@ def _label_counts(classifier, data):
         counts = (used == 1).sum(axis=0)
     else:
         counts = np.bincount(used, minlength=len(targets.names))
-    return dict(zip(targets.names, counts.tolist()))
+    return dict(zip(targets.names, counts.tolist(), strict=True))

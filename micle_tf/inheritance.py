@@ -1,4 +1,4 @@
-"""What a run takes over: from the run that it starts from, and from what it finds in its own directory."""
+"""What a run takes over: from the run it starts from, and from what its own directory holds."""
 
 import dataclasses
 import os
@@ -15,7 +15,7 @@ _NAMES_DATA = ("dataset", "manifest")
 
 
 def source_of(checkpoint):
-    """(Config of the run that --checkpoint names, whether it may predict findings); None without."""
+    """(Config of the run that --checkpoint names, whether it may predict findings), or None."""
     if not checkpoint:
         return None, True
     check_place(checkpoint, "--checkpoint")
@@ -96,7 +96,7 @@ def run_there(config):
 
 
 def as_there(config, there, typed):
-    """A config with the values of the run in its --model_dir, for whatever nobody typed; and says so.
+    """A config with the values of the run in its --model_dir where nobody typed any; says so.
 
     What says where and how this machine works (devices, how often to save) is no run's own.
 

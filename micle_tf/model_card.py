@@ -122,13 +122,14 @@ def _intended_use(classifier):
     else:
         use = "Research on images like those it was trained on, and fine-tuning on other ones."
     return (
-        f"{use}\n\nNot for diagnosis, triage, treatment or any other decision about a person. It is "
-        "research software, not a medical device, and no authority has cleared it."
+        f"{use}\n\nNot for diagnosis, triage, treatment or any other decision about a person. It "
+        "is research software, not a medical device, and no authority has cleared it."
     )
 
 
 def _data(classifier, facts):
-    text = f"`{_cell(classifier.data)}`, trained on the split `{_cell(classifier.config.train_split)}`."
+    split = _cell(classifier.config.train_split)
+    text = f"`{_cell(classifier.data)}`, trained on the split `{split}`."
     if not facts.get("splits"):
         return f"{text} The data was not at hand at the export, so counts are left out."
     header = ("split", "patients", "cases", "images", "labelled images")
@@ -169,8 +170,8 @@ def _metrics(classifier):
             f"Measured on the split `{_cell(config.eval_split)}`{dataset}. "
             "Losses apart, fractions between 0 and 1; `validation/` marks what was measured on the "
             "validation split. 95 % intervals from "
-            f"{config.bootstrap_samples:,} bootstrap samples of patients (of cases, where the patient "
-            "is not known)."
+            f"{config.bootstrap_samples:,} bootstrap samples of patients (of cases, where the "
+            "patient is not known)."
         )
     intervals = result.get("intervals") or {}
     rows = [
@@ -220,13 +221,15 @@ def _preprocessing(classifier, facts):
         f"{size} x {size} pixels (bicubic, without antialiasing) and scaled to [0, 1]. Grey images "
         "become RGB, an alpha channel is dropped. "
         + (
-            "Photos are shown as they are stored, whatever their EXIF orientation says, as in training. "
+            "Photos are shown as they are stored, whatever their EXIF orientation says, as in "
+            "training. "
             if facts.get("as_stored")
             else "Photos are turned as their EXIF orientation says. "
         )
         + "JPEG and PNG of 8 bits are answered, anything else is refused"
         + (
-            f", and so is a request with more than {facts['max_pixels']:,} pixels in all (`max_pixels`). "
+            f", and so is a request with more than {facts['max_pixels']:,} pixels in all "
+            "(`max_pixels`). "
             if "max_pixels" in facts
             else ". "
         )
@@ -261,7 +264,8 @@ def _settings(config):
 
 def _limitations(classifier):
     points = [
-        "How it does on images from other devices, places and populations is not known: measure it.",
+        "How it does on images from other devices, places and populations is not known: measure "
+        "it.",
         "Whether it does equally well for all ages, sexes and skin types was not measured.",
         "Every image gets an answer, also one that is nothing like the training data.",
     ]

@@ -44,7 +44,7 @@ def spectrum(z1, z2, gather=None):
 
 
 def effective_rank(matrix):
-    """How many directions embeddings make use of: RankMe, Equations 1 and 2 of Garrido et al. (2023).
+    """How many directions embeddings use: RankMe, Equations 1 and 2 of Garrido et al. (2023).
 
     exp(-sum p log p), where p are the singular values divided by their sum, plus 1e-7. Embeddings
     that all point one way give 1, directions of equal strength their number. The embeddings are
@@ -85,7 +85,7 @@ def mean_norm(z1, z2):
 
 
 def knn_accuracy(train_features, train_labels, features, labels, k=20):
-    """Top-1 accuracy of the weighted k-nearest-neighbour classifier of Wu et al. (2018), Section 3.4.
+    """Top-1 of the weighted k-nearest-neighbour classifier of Wu et al. (2018), Section 3.4.
 
     The k training rows of highest cosine similarity s vote for their class with weight
     exp(s / 0.07). Of equally similar rows the earlier one is nearer, of classes with equal votes

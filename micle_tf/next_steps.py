@@ -18,13 +18,13 @@ from micle_tf.run_names import same_data
 # What says which data it is, and how it is prepared.
 DATA = (
     "dataset", "manual_dir", "manifest", "image_dir", "columns", "ids", "missing", "findings",
-    "findings_column", "labels_shared_by_case", "group_by", "max_pixels", "max_image_bytes", "max_bad_images",
-    "max_image_side", "jpeg_quality", "strip_metadata",
+    "findings_column", "labels_shared_by_case", "group_by", "max_pixels", "max_image_bytes",
+    "max_bad_images", "max_image_side", "jpeg_quality", "strip_metadata",
 )  # fmt: skip
 # Of a run that starts from another, what its counterpart without that one does not take over.
 _OF_THE_START = (
-    "mode", "checkpoint", "model_dir", "ft_proj_selector", "fine_tune_after_block", "num_proj_layers",
-    "proj_out_dim", "profile",
+    "mode", "checkpoint", "model_dir", "ft_proj_selector", "fine_tune_after_block",
+    "num_proj_layers", "proj_out_dim", "profile",
 )  # fmt: skip
 
 
@@ -43,11 +43,11 @@ def after_pretraining(config, result, usual):
     """
     names = dataset_names(config)
     labelled = result.get("labelled_images", [1] * len(names))  # a worker has none
-    name = next((name for name, images in zip(names, labelled) if images), None)
+    name = next((name for name, images in zip(names, labelled, strict=False) if images), None)
     if name is None:
         console.say(
-            "no labels to learn from and to choose on: linear_eval and finetune want other data, by --manifest "
-            "or --dataset"
+            "no labels to learn from and to choose on: linear_eval and finetune want other data, "
+            "by --manifest or --dataset"
         )
         _export(config.model_dir)
         return

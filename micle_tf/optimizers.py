@@ -128,6 +128,7 @@ class LARS(keras.optimizers.Optimizer):
         eta=0.001,
         nesterov=False,
         exclude=(),
+        *,
         name="LARS",
         **kwargs,
     ):

@@ -1,4 +1,4 @@
-"""Words of a command line, or lines of a flagfile, as values of settings; absl's flags are seen only here."""
+"""Words of a command line or flagfile as values of settings; absl's flags are seen only here."""
 
 import dataclasses
 import os

@@ -56,7 +56,7 @@ _GPU = {
 
 
 def of_run(config):
-    """The preset of a run: "paper" where its config.json has none, or one that was never decided."""
+    """The preset of a run: "paper" where its config.json has none, or an undecided one."""
     return "paper" if config.preset == "auto" else config.preset
 
 
@@ -125,9 +125,9 @@ def of_machine(config, found):
 def accelerators():
     """The `Accelerators` of this machine.
 
-    NVIDIA's own program and the devices of the system are looked at first, so that TensorFlow is not
-    loaded where there are none: its kernels for CPUs are chosen before that (see `cpu_kernels`).
-    TensorFlow's word counts, as it may be a build without CUDA.
+    NVIDIA's own program and the devices of the system are looked at first, so that TensorFlow is
+    not loaded where there are none: its kernels for CPUs are chosen before that (see
+    `cpu_kernels`). TensorFlow's word counts, as it may be a build without CUDA.
     """
     memory = _memory_of_gpus()
     if not memory and not any(map(os.path.exists, _DEVICES)):
@@ -156,7 +156,7 @@ def used_by(config, found):
 
 
 def _memory_of_gpus():
-    """MiB of each GPU that this process may use, 0 where it is not known; [] where there is none."""
+    """MiB of each GPU that this process may use, 0 where not known; [] where there is none."""
     command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)

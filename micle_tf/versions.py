@@ -35,7 +35,7 @@ def _facts():
 def _devices():
     try:
         import tensorflow as tf
-    except Exception as error:  # noqa: BLE001 - a broken installation is what is reported
+    except Exception as error:  # a broken installation is what is reported
         return f"TensorFlow does not load ({type(error).__name__})"
     found = []
     for device in tf.config.list_physical_devices():
@@ -62,8 +62,7 @@ def _memory():
         return "not known"
     limit = total
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        with contextlib.suppress(OSError, ValueError):
-            with open(path, encoding="ascii") as file:
-                limit = min(limit, int(file.read()))
+        with contextlib.suppress(OSError, ValueError), open(path, encoding="ascii") as file:
+            limit = min(limit, int(file.read()))
     shown = f"{total / 2**30:.1f} GiB"
     return shown if limit == total else f"{shown}, {limit / 2**30:.1f} GiB allowed"

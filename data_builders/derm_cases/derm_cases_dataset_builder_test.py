@@ -20,7 +20,7 @@ from data_builders.images import ImageOptions
 DUMMY_DATA = pathlib.Path(__file__).parent / "dummy_data"
 
 
-def manifest_config(source, images=ImageOptions()):
+def manifest_config(source, images=None):
     """What `run.py` prepares a manifest with."""
     return CaseConfig.of("manifest", source, images)
 

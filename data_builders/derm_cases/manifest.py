@@ -1,6 +1,7 @@
 """The user's own images as cases: a CSV with a row per image, or a folder per case."""
 
 import dataclasses
+import functools
 import os
 
 from data_builders.case_builder import BadData
@@ -28,6 +29,7 @@ def read_manifest(
     manifest,
     image_dir="",
     columns="",
+    *,
     labels_shared_by_case=True,
     findings="",
     findings_column="",
@@ -136,14 +138,15 @@ def _is_image(file):
 
 
 def _note_on_classes(rows):
-    """A note where the sub-folders hold more images than a case ever has, as those of classes do."""
+    """A note where sub-folders hold more images than a case ever has, as those of classes do."""
     cases = len({row.case_id for row in rows})
     if len(rows) <= _IMAGES_OF_A_CASE * cases:
         return []
     return [
-        f"the {cases:,} sub-folders have {len(rows) / cases:,.0f} images each, and each is taken for a "
-        "case, whose images show one thing of one patient; if they are classes, or splits, write a table "
-        "with columns image, case_id and label instead"
+        f"the {cases:,} sub-folders have {len(rows) / cases:,.0f} images each, and each is taken "
+        "for a "
+        "case, whose images show one thing of one patient; if they are classes, or splits, write a "
+        "table with columns image, case_id and label instead"
     ]
 
 
@@ -170,9 +173,16 @@ def _csv_rows(path, folder, renamed, findings, missing, options):
                 if table.header[k] != name or ours in renamed or is_exact(ours, name)
             }
         names = {table.header[i]: name for name, i in place.items()}
-        finding_columns = FindingColumns(path, table.header, *findings, names, missing, literal)
+        finding_columns = FindingColumns(
+            path, table.header, findings=findings[0], findings_column=findings[1],
+            taken=names, missing=missing, literal=literal,
+        )  # fmt: skip
         taken = finding_columns.places.values()
-    rows = [_csv_row(*row, table.header, place, folder, finding_columns, missing) for row in table]
+    read = functools.partial(
+        _csv_row, header=table.header, place=place, folder=folder,
+        finding_columns=finding_columns, missing=missing,
+    )  # fmt: skip
+    rows = [read(*row) for row in table]
     rows = [row for row in rows if row]
     notes = [unused_note(table, place, renamed, taken), missing.note()]
     notes.append(_shortened(rows, table.header, place, options))
@@ -180,11 +190,11 @@ def _csv_rows(path, folder, renamed, findings, missing, options):
     if not finding_columns or not rows:
         return rows, (), notes
     names, values = finding_columns.complete([row.findings for row in rows])
-    rows = [dataclasses.replace(row, findings=v) for row, v in zip(rows, values)]
+    rows = [dataclasses.replace(row, findings=v) for row, v in zip(rows, values, strict=True)]
     return rows, names, notes
 
 
-def _csv_row(where, fields, header, place, folder, finding_columns, missing):
+def _csv_row(where, fields, *, header, place, folder, finding_columns, missing):
     """The `ImageRow`, or None if its image is left out."""
     value = {name: fields[i] for name, i in place.items()}
     if missing.may_be_in(value.values()):
@@ -234,14 +244,14 @@ def _shortened(rows, header, place, options):
             if is_shortened(text):
                 raise BadData(
                     f"{row.where}: column {header[place[name]]} holds {text}, a number that a "
-                    "spreadsheet shortened: others may be shortened to the same; export ids as text, "
-                    f"or say --ids={LITERAL} if they are called so"
+                    "spreadsheet shortened: others may be shortened to the same; export ids as "
+                    f"text, or say --ids={LITERAL} if they are called so"
                 )
     number = sum(is_shortened(row.patient_id) for row in rows)
     if not number:
         return ""
     images = "image" if number == 1 else "images"
     return (
-        f"{header[place['patient_id']]} was shortened by a spreadsheet, as 8.05E+37, so that several "
-        f"patients may pass for one: {number:,} {images}"
+        f"{header[place['patient_id']]} was shortened by a spreadsheet, as 8.05E+37, so that "
+        f"several patients may pass for one: {number:,} {images}"
     )

@@ -70,7 +70,13 @@ _KINDS = {
     "interstitial pattern": (
         "reticular interstitial pattern", "reticulonodular interstitial pattern",
     ),
-    "mass": ("breast mass", "mediastinal mass", "pleural mass", "pulmonary mass", "soft tissue mass"),
+    "mass": (
+        "breast mass",
+        "mediastinal mass",
+        "pleural mass",
+        "pulmonary mass",
+        "soft tissue mass",
+    ),
     "mediastinal enlargement": ("superior mediastinal enlargement",),
     "nodule": ("multiple nodules",),
     "pleural effusion": (

@@ -183,7 +183,7 @@ def check_patients(index, name, ids="alike"):
     first = {}
     for split, part in index.items():
         patients, places = np.unique(part.patient_id, return_index=True)
-        known = zip(patients.tolist(), places.tolist())
+        known = zip(patients.tolist(), places.tolist(), strict=True)
         first[split] = {same(patient): (patient, place) for patient, place in known if patient}
     splits = list(index)
     for i, one in enumerate(splits):
@@ -356,7 +356,8 @@ def _table(title, columns, cells):
     ]
     first = max(len(title), *map(len, cells))
     return [
-        "  " + "  ".join([name.ljust(first), *(c.rjust(w) for c, w in zip(row, widths))])
+        "  "
+        + "  ".join([name.ljust(first), *(c.rjust(w) for c, w in zip(row, widths, strict=True))])
         for name, row in {title: columns, **cells}.items()
     ]
 

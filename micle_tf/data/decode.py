@@ -57,7 +57,7 @@ def decode_crop(content, window_of_size, orientation=None):
 
 
 def decode_stored_crop(content, window_of_size):
-    """As `decode_crop`, of the pixels as they are stored: neither they nor the window are turned."""
+    """As `decode_crop`, of pixels as they are stored: neither they nor the window are turned."""
 
     def from_jpeg():
         window = window_of_size(tf.io.extract_jpeg_shape(content)[:2])

@@ -70,6 +70,6 @@ def _names_of(config, name):
 def what_changed(flags):
     """Why data is other than it was, for a message."""
     return (
-        "ids that differ in spelling, texts that stand for nothing, names of columns or studies are read "
-        f"otherwise since; with {flags} the files are read as that run read them"
+        "ids that differ in spelling, texts that stand for nothing, names of columns or studies "
+        f"are read otherwise since; with {flags} the files are read as that run read them"
     )

@@ -117,7 +117,7 @@ def open_image_set(
 
 
 def is_prepared(name, data_dir):
-    """Whether a set of tensorflow_datasets lies prepared in data_dir; raises BadInput if there is none."""
+    """Whether a tensorflow_datasets set lies prepared in data_dir; BadInput if there is none."""
     return bool(_builder(name, os.path.expanduser(data_dir) or None, ()).info.splits)
 
 
@@ -267,7 +267,7 @@ def _splits(name, builder, image, label):
         with console.Progress(f"indexing {builder.name}", total, "image") as progress:
             for split, paths in files.items():
                 if file_format == "tfrecord":
-                    places = zip(_PLACES, tfrecord_offsets(paths))
+                    places = zip(_PLACES, tfrecord_offsets(paths), strict=True)
                     arrays |= {f"{split}/{place}": array for place, array in places}
                 records = _records(split, paths, arrays)
                 where = f"--dataset={name}: {split} of {builder.data_dir}"
@@ -303,7 +303,7 @@ def _read_labels(records, image, label, where, progress):
     labels = np.full(len(records), -1, np.int64)
     for start in range(0, len(records), _READ_AT_ONCE):
         numbers = range(start, min(start + _READ_AT_ONCE, len(records)))
-        for number, record in zip(numbers, records.read(numbers)):
+        for number, record in zip(numbers, records.read(numbers), strict=True):
             try:
                 feature = tf.train.Example.FromString(record).features.feature
             except DecodeError as error:

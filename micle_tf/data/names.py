@@ -53,11 +53,11 @@ def dataset_names(config):
         raise BadInput(f"--missing={config.missing}: goes with --manifest=cases.csv")
     if config.ids != "alike" and not any(_has_ids(name) for name in names):
         raise BadInput(f"--ids={config.ids}: {config.dataset} has no ids that somebody wrote")
-    if config.findings and all(name.startswith("derm_cases/") for name in names):
-        if not config.manifest:
-            raise BadInput(
-                f"--findings={config.findings}: goes with --manifest=cases.csv or chest X-rays"
-            )
+    is_derm = all(name.startswith("derm_cases/") for name in names)
+    if config.findings and is_derm and not config.manifest:
+        raise BadInput(
+            f"--findings={config.findings}: goes with --manifest=cases.csv or chest X-rays"
+        )
     if config.max_image_side and not any(is_own(name) for name in names):
         raise BadInput(
             f"--max_image_side={config.max_image_side}: {config.dataset} is used as "

@@ -1,4 +1,4 @@
-"""tf.data pipelines: positive pairs to pretrain, labelled images to fine-tune, plain ones to judge."""
+"""tf.data pipelines: positive pairs to pretrain, labelled images to tune, plain ones to judge."""
 
 import numpy as np
 import tensorflow as tf
@@ -18,7 +18,7 @@ def num_units(index, method):
 @_not_converted
 def pair_dataset(
     reader, method, batch_size, options, seed, steps,
-    replica_batch=None, groups=None, decode_once=True, shard=(0, 1),
+    *, replica_batch=None, groups=None, decode_once=True, shard=(0, 1),
 ):  # fmt: skip
     """Batches of positive pairs.
 
@@ -81,8 +81,8 @@ def pair_dataset(
 
 @_not_converted
 def labelled_dataset(
-    reader, images, labels, batch_size, options, seed, steps, one_per_case=False,
-    replica_batch=None, shard=(0, 1),
+    reader, images, labels, batch_size, options,
+    *, seed, steps, one_per_case=False, replica_batch=None, shard=(0, 1),
 ):  # fmt: skip
     """Batches of augmented, labelled images.
 

@@ -28,8 +28,8 @@ from data_builders.seen_otherwise import seen_otherwise
 from data_builders.splits import SPLITS
 from micle_tf import console, files
 from micle_tf.data import places, report
-from micle_tf.data.on_beam import write_on_beam
 from micle_tf.data.names import takes_manual_dir
+from micle_tf.data.on_beam import write_on_beam
 from micle_tf.data.reader import CaseIndex, build_index, stored_images
 from micle_tf.data.records import ArrayRecords
 from micle_tf.data.unfinished import unfinished_folder
@@ -249,7 +249,7 @@ def check(config, name):
 
 
 def found(config, name):
-    """One of our datasets as it lies prepared, for the files as they are; None if it is not. Writes nothing."""
+    """One of our datasets as it lies prepared, for the files as they are, or None; only reads."""
     config, known = places.recalled(config, name)
     if known:
         return _open(known, keep=False)
@@ -386,7 +386,7 @@ def _builder(data_dir, name, configuration):
 
 
 def _open(folder, keep=True):
-    """The `Prepared` of a folder; without `keep`, an index that was lost is made and not written."""
+    """The `Prepared` of a folder; without `keep`, a lost index is made and not written."""
     try:
         builder = tfds.builder_from_directory(folder)
         splits = [split for split in SPLITS if split in builder.info.splits]

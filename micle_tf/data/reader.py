@@ -68,7 +68,10 @@ class CaseIndex:
     @property
     def patient_number(self):
         """[C] int64: equal for cases of one patient; a case of nobody known is alone."""
-        keys = [p or f"\0{c}" for p, c in zip(self.patient_id.tolist(), self.case_id.tolist())]
+        keys = [
+            p or f"\0{c}"
+            for p, c in zip(self.patient_id.tolist(), self.case_id.tolist(), strict=True)
+        ]
         return np.unique(keys, return_inverse=True)[1].astype(np.int64).reshape(-1)
 
     @classmethod

@@ -89,7 +89,11 @@ class TFRecords:
         """
         numbers = np.asarray(numbers, np.int64)
         files = np.searchsorted(self._ends, numbers, side="right").tolist()
-        places = list(zip(files, self._offsets[numbers].tolist(), self._lengths[numbers].tolist()))
+        places = list(
+            zip(
+                files, self._offsets[numbers].tolist(), self._lengths[numbers].tolist(), strict=True
+            )
+        )
         if hasattr(os, "posix_fadvise"):  # the disk may fetch them all at once: twice as fast
             for file, offset, length in places:
                 os.posix_fadvise(
@@ -128,7 +132,9 @@ def tfrecord_offsets(files):
       BadInput: a file cannot be read, or ends within a record.
     """
     found = [_offsets_of_file(os.fspath(file)) for file in files]
-    offsets, lengths = (np.concatenate([np.zeros(0, np.int64), *part]) for part in zip(*found))
+    offsets, lengths = (
+        np.concatenate([np.zeros(0, np.int64), *part]) for part in zip(*found, strict=True)
+    )
     return offsets, lengths, np.array([len(part[0]) for part in found], np.int64)
 
 
@@ -175,7 +181,7 @@ class JoinedRecords:
         for source in np.unique(owner):
             rows = np.flatnonzero(owner == source)
             own = self._sources[source].read(numbers[rows] - self._first[source])
-            for row, record in zip(rows, own):
+            for row, record in zip(rows, own, strict=True):
                 records[row] = record
         return records
 

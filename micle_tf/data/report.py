@@ -49,7 +49,7 @@ def write(folder, report):
 
 
 def add(folder, values):
-    """Notes something in a report that is there, where it can be written; else it is found again."""
+    """Notes something in a report that is there, if it can be written; else it is found again."""
     found = read(folder)
     if found:
         with contextlib.suppress(OSError, tf.errors.OpError):

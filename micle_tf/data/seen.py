@@ -206,7 +206,7 @@ def patient_hashes(index, salt, ids="alike"):
     """
     same = str if ids == LITERAL else alike
     hashed, per_case = {}, []
-    for names in zip(index.patient_id.tolist(), index.case_id.tolist()):
+    for names in zip(index.patient_id.tolist(), index.case_id.tolist(), strict=True):
         name = names if not names[0] else names[0]
         if name not in hashed:
             key = _key(*names, same).encode()

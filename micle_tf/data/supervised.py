@@ -113,8 +113,8 @@ def _say_what_is_not_learned(config, data, targets, splits):
     if len(there[train]) == 1:
         (only,) = there[train]
         raise BadInput(
-            f"--mode={config.mode}: all labelled images of {train} in {data.name} are of one class, "
-            f"{targets.names[only]}: there is nothing to tell apart"
+            f"--mode={config.mode}: all labelled images of {train} in {data.name} are of one "
+            f"class, {targets.names[only]}: there is nothing to tell apart"
         )
     for split, classes in there.items():
         lacking = [name for k, name in enumerate(targets.names) if k not in classes]
@@ -122,6 +122,6 @@ def _say_what_is_not_learned(config, data, targets, splits):
             more = f" and {len(lacking) - _LISTED} more" if len(lacking) > _LISTED else ""
             what = "cannot be learned" if split == train else "does not count there"
             console.say(
-                f"note: no labelled image in {split} of {', '.join(lacking[:_LISTED])}{more}, which "
-                f"{what}"
+                f"note: no labelled image in {split} of {', '.join(lacking[:_LISTED])}{more}, "
+                f"which {what}"
             )

@@ -242,7 +242,7 @@ def _strata(labels, labelled, case):
     images = np.flatnonzero(labelled)
     if labels.ndim == 1:
         cases, first = np.unique(case[images], return_index=True)
-        return list(zip(labels[images[first]].tolist(), cases.tolist()))
+        return list(zip(labels[images[first]].tolist(), cases.tolist(), strict=True))
     cases = np.unique(case[images])
     present = np.zeros((case.max() + 1, labels.shape[1]), bool)
     np.logical_or.at(present, case, labels == 1)
@@ -250,7 +250,7 @@ def _strata(labels, labelled, case):
     frequency = present.sum(axis=0)
     by_rarity = np.argsort(frequency, kind="stable")
     rarest = [next((int(k) for k in by_rarity if row[k]), -1) for row in present]
-    return list(zip(rarest, cases.tolist()))
+    return list(zip(rarest, cases.tolist(), strict=True))
 
 
 def _hash(text):

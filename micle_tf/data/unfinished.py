@@ -16,11 +16,13 @@ def unfinished_folder(root):
     the next one tells what was left, and removes it.
     """
     _remove_left(root)
-    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=root) as folder:
-        with open(os.path.join(folder, _LOCK), "wb") as lock:
-            with contextlib.suppress(OSError):  # a file system without locks: left to its owner
-                _lock(lock)
-            yield folder
+    with (
+        tempfile.TemporaryDirectory(prefix=_PREFIX, dir=root) as folder,
+        open(os.path.join(folder, _LOCK), "wb") as lock,
+    ):
+        with contextlib.suppress(OSError):  # a file system without locks: left to its owner
+            _lock(lock)
+        yield folder
 
 
 def _remove_left(root):

@@ -2,9 +2,9 @@
 
     python -m micle_tf.evaluation.compare RUN_A RUN_B
 
-Both runs hold a predictions.csv of the same images, or --common takes those that they share. Each resample draws patients once and
-judges both runs on them, so that what is easy or hard about a patient cancels out: the
-interval of the difference is narrower than those of the two runs suggest.
+Both runs hold a predictions.csv of the same images, or --common takes those that they share. Each
+resample draws patients once and judges both runs on them, so that what is easy or hard about a
+patient cancels out: the interval of the difference is narrower than those of the two runs suggest.
 """
 
 import argparse
@@ -55,7 +55,8 @@ def compare(run_a, run_b, samples=1000, seed=0, common=False, allow_seen=False):
     data = [_data_of(run) for run in (run_a, run_b)]
     if all(data) and data[0] != data[1]:
         console.say(
-            f"note: {run_a} was judged on {data[0]}, {run_b} on {data[1]}: images are matched by name"
+            f"note: {run_a} was judged on {data[0]}, {run_b} on {data[1]}: images are matched by "
+            "name"
         )
     rows_a, rows_b = _matched(run_a, rows_a, run_b, rows_b, common)
     metrics_of = findings_metrics if multilabel else classification_metrics
@@ -75,7 +76,12 @@ def compare(run_a, run_b, samples=1000, seed=0, common=False, allow_seen=False):
         arguments = label[known], both
         with console.Progress(f"intervals of {level}s", samples, "resample") as progress:
             ends = bootstrap_intervals(
-                difference, *arguments, rows["patient"][known], samples, seed, progress.at
+                difference,
+                *arguments,
+                rows["patient"][known],
+                samples,
+                seed,
+                progress=progress.at,
             )
         found |= {name: (value, *ends[name]) for name, value in difference(*arguments).items()}
     return found
@@ -129,8 +135,8 @@ def _matched(run_a, rows_a, run_b, rows_b, common):
         alike = there & (same if same.ndim == 1 else same.all(axis=1))
         relabelled = int((there & ~alike).sum())
         counts.append(
-            f"of {len(found):,} {level}s in A and {len(place):,} in B {int(alike.sum()):,} are the same"
-            + (f", {relabelled:,} have another label" if relabelled else "")
+            f"of {len(found):,} {level}s in A and {len(place):,} in B {int(alike.sum()):,} are the "
+            "same" + (f", {relabelled:,} have another label" if relabelled else "")
         )
         different = different or not alike.all() or len(place) != len(found)
         parts[level] = (
@@ -194,7 +200,10 @@ def read_predictions(run):
     if not levels:
         raise BadInput(f"{path}: not a predictions.csv of ours")
     parts = ("ids", "patient", "label", "score")
-    levels = {level: dict(zip(parts, map(np.array, zip(*rows)))) for level, rows in levels.items()}
+    levels = {
+        level: dict(zip(parts, map(np.array, zip(*rows, strict=True)), strict=True))
+        for level, rows in levels.items()
+    }
     return levels, names, multilabel
 
 
@@ -233,7 +242,7 @@ def _parse_row(fields, header, names, multilabel):
     """(four ids, patient, label or K labels, K scores); the ValueError says what is wrong."""
     if len(fields) != len(header):
         raise ValueError(f"{len(fields)} fields, but the header has {len(header)}")
-    row = dict(zip(header, fields))
+    row = dict(zip(header, fields, strict=True))
     if multilabel:
         label = [_known(row, f"label_{name}", _FINDING) for name in names]
     else:

@@ -103,7 +103,7 @@ def evaluate(config):
 
 
 def _refuse_other_reading(config, classifier, data):
-    """Raises BadInput if an earlier run was trained on these files, which are read otherwise now."""
+    """Raises BadInput if the run was trained on these files when they were read otherwise."""
     if data.name == classifier.data or not same_data(classifier.config, config):
         return
     flags = flags_of_before(config, classifier.data)
@@ -115,7 +115,7 @@ def _refuse_other_reading(config, classifier, data):
 
 
 def _splits_as_before(config, classifier):
-    """Whether the data is to be split as versions before did, as when the classifier was trained."""
+    """Whether to split the data as versions before did, as when the classifier was trained."""
     if state.splits_were_made_before(config.model_dir):
         return True
     same = dataset_names(config) == dataset_names(classifier.config)

@@ -81,15 +81,14 @@ def finetune(config, stated=None):
     units = _check_batch(config, splits["train"], replicas)
 
     # ------------------------------------------------------------ model and run directory
-    models, optimizer, schedule = _build(config, units, targets, strategy)
+    built = _build(config, units, targets, strategy)
+    models, _, schedule = built
     check_profile(config, schedule.total_steps)
     console.say(f"devices: {strategies.describe(strategy)}, {config.precision}")
     console.say(f"model: {describe_models(config, models)}")
     fits = memory.say(config, models, replicas // workers.count, pairs=False)
     if config.dry_run:
-        training = _training(
-            config, data, targets, splits, models, optimizer, schedule, units, replicas
-        )
+        training = _training(config, data, targets, splits, built, units=units, replicas=replicas)
         noun = "labelled case" if config.case_images == "one" else "labelled image"
         plan.show(training, config, strategy, units, ("image", noun), fits)
         return None
@@ -98,15 +97,8 @@ def finetune(config, stated=None):
     finished, seen, overlap = run.status() == state.FINISHED, None, None
     if not finished:
         seen, overlap = seen_before(config, data, splits)
-    unstarted = not finished and not run.has_checkpoint()
-    if config.checkpoint and unstarted:
-        weights = _restore(config, models, strategy)
-        console.say(f"weights: {state.describe_weights(config.checkpoint, weights)}")
-    elif not config.checkpoint:
-        console.say(f"weights: random, seed {config.seed}: the supervised baseline")
-    training = _training(
-        config, data, targets, splits, models, optimizer, schedule, units, replicas
-    )
+    _start(config, models, strategy, unstarted=not finished and not run.has_checkpoint())
+    training = _training(config, data, targets, splits, built, units=units, replicas=replicas)
 
     # ------------------------------------------------------------ train and judge
     with workers.claimed(run) as status:
@@ -179,22 +171,31 @@ def _build(config, units, targets, strategy):
     return models, optimizer, schedule
 
 
-def _restore(config, models, strategy):
-    """Takes the encoder, and the kept part of the projection head, from --checkpoint."""
-    parts = {name: model for name, model in models.items() if name != "classifier"}
-    with strategy.scope():
-        return state.restore_models(config.checkpoint, **parts)
+def _start(config, models, strategy, *, unstarted):
+    """Says which weights a run begins with, and takes those of --checkpoint where it does begin.
+
+    These are the encoder and the kept part of the projection head.
+    """
+    if not config.checkpoint:
+        console.say(f"weights: random, seed {config.seed}: the supervised baseline")
+    elif unstarted:
+        parts = {name: model for name, model in models.items() if name != "classifier"}
+        with strategy.scope():
+            weights = state.restore_models(config.checkpoint, **parts)
+        console.say(f"weights: {state.describe_weights(config.checkpoint, weights)}")
 
 
-def _training(config, data, targets, splits, models, optimizer, schedule, units, replicas):
+def _training(config, data, targets, splits, built, *, units, replicas):
     """What the loop is handed."""
+    models, optimizer, schedule = built
     train, selection = splits["train"], splits["selection"]
 
     def dataset(steps, shard):
         return pipeline.labelled_dataset(
             train.reader, train.images, train.labels, config.train_batch_size,
-            Augmentation.of(config), config.seed, steps, config.case_images == "one",
-            config.train_batch_size // replicas, shard,
+            Augmentation.of(config), seed=config.seed, steps=steps,
+            one_per_case=config.case_images == "one",
+            replica_batch=config.train_batch_size // replicas, shard=shard,
         )  # fmt: skip
 
     probabilities = _probabilities(models, targets)

@@ -19,6 +19,7 @@ def bootstrap_intervals(
     groups,
     samples: int = 1000,
     seed: int = 0,
+    *,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, tuple[float, float]]:
     """Intervals of several metrics, all from the same resamples.

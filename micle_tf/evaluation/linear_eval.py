@@ -13,8 +13,8 @@ from micle_tf.data.seen import keep
 from micle_tf.data.supervised import SELECTION_SPLIT, labelled_splits
 from micle_tf.data.targets import Targets
 from micle_tf.evaluation import predictions
-from micle_tf.evaluation.overlap import seen_before
 from micle_tf.evaluation.linear_probe import train_linear_head
+from micle_tf.evaluation.overlap import seen_before
 from micle_tf.files import renamed_when_whole
 from micle_tf.training import state
 from micle_tf.training import strategy as strategies

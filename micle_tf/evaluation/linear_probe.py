@@ -81,8 +81,8 @@ def train_linear_head(
       `(head, info)`. `head` is a `linear_head` from raw features float32 [n, d] to probabilities
       float32 [n, K]. `info` is plain JSON: `l2`, the strength with the lowest mean validation
       cross-entropy (the larger of equals; for findings the mean over findings of the mean over
-      their known rows), `validation_loss`, its value in nats, `l2_grid` and `validation_losses`, both in increasing order of strength, and
-      `steps`.
+      their known rows), `validation_loss`, its value in nats, `l2_grid` and `validation_losses`,
+      both in increasing order of strength, and `steps`.
 
     Raises:
       ValueError: a split without rows, shapes that do not fit, a feature that is not finite, a

@@ -147,7 +147,9 @@ def findings_metrics(y_true, y_score, finding_names: Sequence[str]) -> dict[str,
 
     aucs = {}
     # Row by row of the transposed: the bootstrap comes here a thousand times.
-    columns = zip(finding_names, np.ascontiguousarray(y_true.T), np.ascontiguousarray(y_score.T))
+    columns = zip(
+        finding_names, np.ascontiguousarray(y_true.T), np.ascontiguousarray(y_score.T), strict=True
+    )
     for name, truth, score in columns:
         known = truth >= 0
         area = _auc(truth[known] == 1, score[known])

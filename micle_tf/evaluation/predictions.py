@@ -72,7 +72,7 @@ def predictions_csv(levels, targets):
     for level, rows in levels.items():
         shown = rows["label"] if targets.multilabel else names[rows["label"]][:, None]
         for *ids, label, scores in zip(
-            *(rows[name] for name in _IDS), shown, rows["probabilities"]
+            *(rows[name] for name in _IDS), shown, rows["probabilities"], strict=True
         ):
             writer.writerow([level, *ids, *label, *(f"{score:.9g}" for score in scores)])
     return text.getvalue()
@@ -136,7 +136,7 @@ def support(metrics, levels, targets):
         label = values["label"][is_labelled(values["label"])]
         has = label == 1 if targets.multilabel else label[:, None] == np.arange(len(targets.names))
         rows[level] = len(label)
-        positives[level] = dict(zip(targets.names, has.sum(axis=0).tolist()))
+        positives[level] = dict(zip(targets.names, has.sum(axis=0).tolist(), strict=True))
     found = {}
     for name in metrics:
         level = "case" if name.startswith("case/") else "image"
@@ -180,8 +180,8 @@ def _say_what_is_undefined(metrics, targets):
     undefined = [name for name, value in values.items() if value is None or value != value]
     if undefined:
         console.say(
-            f"note: undefined, the labels of the split being all alike: {', '.join(undefined)}; means "
-            "are over the others"
+            f"note: undefined, the labels of the split being all alike: {', '.join(undefined)}; "
+            "means are over the others"
         )
 
 

@@ -52,6 +52,7 @@ def resnet_encoder(
     se_ratio=0.0,
     input_shape=(224, 224, 3),
     norm=None,
+    *,
     name=None,
 ):
     """Builds SimCLR's ResNet without a classifier.
@@ -240,7 +241,7 @@ def _channels(base, width_multiplier):
     return max(1, round(base * width_multiplier))
 
 
-def _conv(x, filters, kernel_size, strides, name, use_bias=False, activation=None):
+def _conv(x, filters, kernel_size, strides, name, *, use_bias=False, activation=None):
     # With stride 2, Keras's "same" pads only the far side of an even input; SimCLR pads both.
     if strides > 1 and kernel_size > 1:
         x = _pad(x, kernel_size, f"{name}_pad")

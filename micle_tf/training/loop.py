@@ -17,7 +17,6 @@ from micle_tf.training.preemption import StopRequest
 from micle_tf.training.profile import Profile
 from micle_tf.training.step import make_device_loop, make_train_step
 
-
 _WARNED = "not_learning"  # in the log, so that it is said once in a run
 
 
@@ -88,7 +87,7 @@ def train(training, config, strategy, run, workers):
         return _train(training, config, strategy, run, workers, stop)
 
 
-def _train(training, config, strategy, run, workers, stop):
+def _train(training, config, strategy, run, workers, stop):  # noqa: C901, PLR0915 - one state
     # ------------------------------------------------------------ restore
     validation = training.validation
     best = BestCheckpoint(validation, training.models, run) if _chooses(validation) else None

@@ -13,8 +13,8 @@ from micle_tf.presets import accelerators
 
 _GB = 1e9
 # Fitted to the largest resident size (ru_maxrss) of pretraining on a CPU, TensorFlow 2.21; see
-# benchmarks/README.md. Of the outputs of the convolutions, what is kept for the gradient and what the
-# gradient itself takes; of the weights, gradients, optimizer, and a checkpoint that is written.
+# benchmarks/README.md. Of the outputs of the convolutions, what is kept for the gradient and what
+# the gradient itself takes; of the weights, gradients, optimizer, and a checkpoint that is written.
 _BASE, _OUTPUTS, _WEIGHTS, _SIMILARITIES = 0.86e9, 2.1, 7.0, 6.0
 _SPARE = 0.95  # of what there is, that may be used
 
@@ -76,10 +76,9 @@ def say(config, models, replicas, pairs):
     """Says what a training will take and, where that is not there, the flags that would do.
 
     Args:
-      config: `Config`; reads `train_batch_size`, `microbatch_size`, `preset`, `strategy`, `tpu_name`.
-      models: {name: built Keras model}.
-      replicas: devices.
-      pairs: whether a row of the batch is a positive pair.
+      config: `Config`; reads `train_batch_size`, `microbatch_size`, `preset`, `strategy`,
+      `tpu_name`. models: {name: built Keras model}. replicas: devices. pairs: whether a row of the
+      batch is a positive pair.
 
     Returns:
       Whether it fits, as far as that is known.

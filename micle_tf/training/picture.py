@@ -63,7 +63,7 @@ def draw(path):
     figure = Figure(figsize=(_WIDTH, _PANEL_HEIGHT * rows + 0.4), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, 2, squeeze=False).ravel()
-    for axis, (title, curves) in zip(axes, panels.items()):
+    for axis, (title, curves) in zip(axes, panels.items(), strict=False):
         _panel(axis, title, curves)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
@@ -102,7 +102,10 @@ def panels_of(lines):
                 {**_OWN, "color": color, "linestyle": style, "marker": "."},
             )
             for name, style, color in zip(
-                judged[:_MOST_METRICS], _STYLES, ("#1f4e79", "#c2571a", "#444444", "#7a9a01")
+                judged[:_MOST_METRICS],
+                _STYLES,
+                ("#1f4e79", "#c2571a", "#444444", "#7a9a01"),
+                strict=False,
             )
         ],
         "share of time waiting for images": [("input_wait", "", _OWN)],
@@ -114,7 +117,7 @@ def panels_of(lines):
             points = [(line["step"], line[name]) for line in lines if line.get(name) is not None]
             points = points[:: max(1, len(points) // _MOST_POINTS)]
             if points:
-                found.append((label, style, *zip(*points)))
+                found.append((label, style, *zip(*points, strict=True)))
         if found:
             panels[title] = found
     return panels

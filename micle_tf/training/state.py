@@ -119,7 +119,8 @@ class RunDirectory:
                 different.remove("data")
             elif not changed and different == ["data"]:
                 raise BadInput(
-                    f"--model_dir={self.path}: holds a run on {self._superseded}: {SEEN_OTHERWISE}; "
+                    f"--model_dir={self.path}: holds a run on {self._superseded}: "
+                    f"{SEEN_OTHERWISE}; "
                     f"the data is {self._facts['data']} now: choose another directory, or finish "
                     "the run with the version that began it"
                 )
@@ -216,7 +217,7 @@ def _step_of(line):
 
 
 def describe_weights(run, path):
-    """ "runs/a, step 500" of one of a run's checkpoints and, if that is not finished, a word on it."""
+    """ "runs/a, step 500" of a run's checkpoint and, if it is not finished, a word on that."""
     step = step_of(path)
     return f"{run}, step {step:,}" + ("" if is_finished(run) else " (of an unfinished run)")
 

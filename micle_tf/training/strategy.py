@@ -73,7 +73,7 @@ def _tpu(config):
             tpu=name, zone=config.tpu_zone or None, project=config.gcp_project or None
         )
         hosts = resolver.cluster_spec().as_dict().get("worker", [])
-    except Exception as error:  # noqa: BLE001 - of Google's client, network, credentials
+    except Exception as error:  # of Google's client, network, credentials
         if "not yet ready" in str(error):
             raise Stopped(f"{flag}: {_one_line(error)}") from None
         raise BadInput(f"{flag}: {_one_line(error)}") from None
@@ -131,11 +131,11 @@ def describe(strategy):
 
 
 def check_kernels(config):
-    """Says so where TensorFlow was loaded with other kernels than --cpu_kernels, as in a notebook."""
+    """Says so if TensorFlow was loaded with other kernels than --cpu_kernels, as in a notebook."""
     if config.cpu_kernels == "onednn" and os.environ.get(ONEDNN) != "1":
         console.say(
-            f"note: --cpu_kernels={config.cpu_kernels}: TensorFlow was loaded without them; {ONEDNN}=1 in the "
-            "environment has them from the start"
+            f"note: --cpu_kernels={config.cpu_kernels}: TensorFlow was loaded without them; "
+            f"{ONEDNN}=1 in the environment has them from the start"
         )
 
 

@@ -74,7 +74,8 @@ class LearningWatch:
         first, second = (cause for cause, _ in causes)
         flags = " ".join(dict.fromkeys(flag for _, several in causes for flag in several))
         return (
-            f"note: not learning at step {step:,} (mean of the last {_WINDOW}): {', '.join(found)}. Likeliest "
+            f"note: not learning at step {step:,} (mean of the last {_WINDOW}): "
+            f"{', '.join(found)}. Likeliest "
             f"causes: {first}; {second}. To try, with another --model_dir: {flags}"
         )
 
