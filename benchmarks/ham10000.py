@@ -14,7 +14,7 @@ import sys
 
 import numpy as np
 
-from micle_tf import cli
+from micle_tf import cli, quiet
 from micle_tf.evaluation.compare import compare
 from micle_tf.files import write_json
 from micle_tf.training import state
@@ -146,6 +146,6 @@ def draw(results, path):
 
 
 if __name__ == "__main__":
-    cli.hide_native_messages()
-    cli.quiet_loggers()
+    quiet.hide_native_messages()
+    quiet.quiet_loggers()
     main()

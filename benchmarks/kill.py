@@ -139,7 +139,7 @@ def unfinished(run):
 def compare(whole, killed):
     """What two finished runs differ in, as lines; prints what was compared."""
     sys.path.insert(0, str(ROOT))
-    from micle_tf.cli import hide_native_messages
+    from micle_tf.quiet import hide_native_messages
 
     hide_native_messages()
     expected, found = tensors(whole), tensors(killed)

@@ -20,8 +20,8 @@ import numpy as np
 SIZES = [(10, 0.5, 64, 96, 60), (18, 1.0, 96, 64, 30), (50, 1.0, 96, 32, 30), (50, 1.0, 224, 8, 30)]
 CHILD = """
 import resource, sys
-from micle_tf import cli
-cli.hide_native_messages()
+from micle_tf import cli, quiet
+quiet.hide_native_messages()
 code = cli.main(sys.argv[1:])
 print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 sys.exit(code)

@@ -1,136 +1,21 @@
-"""The one schema of every dataset here: a case, its images, its labels.
+"""The tfds builder of every dataset here, and the features of a case.
 
-A case is one patient's set of images of one condition. A dataset's own builder only turns
-files into cases (see `grouping`); the features, the tfds builder, and the checks on images,
-cases and patients live here and are the same for all.
+A dataset's own builder only says how its files become cases, see `grouping`.
 """
 
-import collections
 import dataclasses
 import functools
 import hashlib
-import itertools
-import json
 import os
-from collections.abc import Callable, Iterable, Mapping
-from concurrent import futures
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_builders.images import BadImage, ImageOptions, check_bytes, stored_image
-from data_builders.splits import patient_key
-
-UNLABELLED = -1  # a class
-UNCERTAIN, NOT_MENTIONED = -1, -2  # a finding
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class CaseImage:
-    """One image of a case, not yet read.
-
-    Attributes:
-      image_id: name of the image, unique in the dataset; never a local path.
-      read: returns the encoded image. Called once, by any thread, just before the case is
-        written. If it is an `ImageFile`, messages name the file too.
-      view_position: how it was taken ("PA", "close-up", ...); "" if unknown.
-      class_label: index of the class, or -1 (`UNLABELLED`).
-      findings: one of 1, 0, -1 (uncertain), -2 (`NOT_MENTIONED`) per finding;
-        empty for a dataset with one class per image. Where all are -2, nothing is known.
-      where: the row that names it, for messages ("cases.csv row 7"); not stored.
-    """
-
-    image_id: str
-    read: Callable[[], bytes]
-    view_position: str = ""
-    class_label: int = UNLABELLED
-    findings: tuple[int, ...] = ()
-    where: str = ""
-
-    @property
-    def source(self):
-        """Row and file, for messages about what is in the file."""
-        shown = getattr(self.read, "shown", self.where)
-        return shown if self.where == shown else f"{self.where}: {shown}"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Case:
-    """One case, as every builder hands it over. `images` holds one or more."""
-
-    case_id: str
-    patient_id: str
-    images: tuple[CaseImage, ...]
-    attributes: Mapping[str, str] = dataclasses.field(default_factory=dict)
-
-
-class BadData(ValueError):
-    """The source cannot become cases. One line: what is wrong, in which file and row."""
-
-
-class BadImages:
-    """Images that are left out, up to a limit.
-
-    Args:
-      limit: how many may be left out.
-
-    Attributes:
-      found: one message each, in order.
-    """
-
-    def __init__(self, limit=0):
-        self.limit, self.found = limit, []
-
-    def add(self, message):
-        """Notes a bad image; raises BadData if there are more than `limit`."""
-        self.found.append(message)
-        if not self.limit:
-            raise BadData(message)
-        if len(self.found) > self.limit:
-            raise BadData(f"{message}; that makes more than --max_bad_images={self.limit}")
-
-
-@dataclasses.dataclass(frozen=True)
-class CaseSource:
-    """What the files of a dataset say; made by `grouping.group_rows`.
-
-    Attributes:
-      cases: {split: [Case]}, of the splits that have any.
-      class_names: in the order of the labels; empty if nothing is labelled, or with findings.
-      finding_names: in the order of the values; empty where each image has one class.
-      default_findings: those that a classifier predicts unless told; empty: all.
-      synonyms: {another set's name of a finding: ours}, so that a classifier of that set can be
-        judged on this one.
-      labels_shared_by_case: the images of a case carry one label.
-      notes: one line each on what was decided for the user.
-      bad_images: `BadImages` that were left out so far.
-      fingerprint: hash of what the rows say and of the sizes of the images.
-      stamp: hash of when the images were written. A copy of the files has another one, so it
-        is no part of the fingerprint.
-      threads: read images in several threads; not where reading is Python's own work.
-      counts: of the images stored so far, see `read_case`.
-    """
-
-    cases: Mapping[str, list]
-    class_names: tuple = ()
-    finding_names: tuple = ()
-    default_findings: tuple = ()
-    synonyms: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    labels_shared_by_case: bool = True
-    notes: tuple = ()
-    bad_images: BadImages = dataclasses.field(default_factory=BadImages)
-    fingerprint: str = ""
-    stamp: str = ""
-    threads: bool = True
-    counts: collections.Counter = dataclasses.field(default_factory=collections.Counter)
-
-    @property
-    def num_cases(self):
-        """Of all splits."""
-        return sum(len(cases) for cases in self.cases.values())
-
-
-# ---------------------------------------------------------------- the schema
+from data_builders.examples import case_examples, check_cases, check_some_left
+from data_builders.grouping import ReadOptions
+from data_builders.images import ImageOptions
+from data_builders.on_beam import beam_examples
+from data_builders.schema import CaseSource
 
 
 def case_features(class_names=(), finding_names=()):
@@ -183,9 +68,6 @@ def case_metadata(source):
         labels_shared_by_case=bool(source.labels_shared_by_case),
         notes=list(source.notes),
     )
-
-
-# ---------------------------------------------------------------- the tfds builder
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -278,8 +160,6 @@ class CaseDatasetBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True
 
     def _split_generators(self, dl_manager):
         if self.source is None:
-            from data_builders.grouping import ReadOptions  # which imports this module
-
             folder = str(dl_manager.manual_dir)
             self.source = self.read_source(self.builder_config.name, folder, ReadOptions())
         self.info.metadata.update(case_metadata(self.source))
@@ -298,131 +178,5 @@ class CaseDatasetBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True
         check_some_left(written, split, self.source.bad_images)
 
     def _beam_examples(self, split, cases):
-        from data_builders.on_beam import beam_examples
-
         file = os.path.join(self.beam_folder, f"found-{split}.json")
         return beam_examples(cases, self.builder_config.images, file)
-
-
-# ---------------------------------------------------------------- examples
-
-
-def case_examples(cases: Iterable[Case], images: ImageOptions, source: CaseSource):
-    """Turns cases into (key, example) as tfds wants them.
-
-    Threads read and check the images of the next few cases, so that two cases per core
-    are in memory, whatever the size of the dataset.
-
-    Args:
-      cases: the cases of one split.
-      images: which images are accepted, and how they are stored.
-      source: where they come from; its `bad_images` are added to.
-
-    Yields:
-      Per case, in order, (case_id, example) with the fields of `case_features`; None for a
-      case without a good image.
-
-    Raises:
-      BadData: one bad image more than may be left out; of several, the first one in order.
-    """
-    # Decoding leaves Python to other threads; rendering does not, and is slower with several.
-    workers = min(os.cpu_count() or 1, 8) if source.threads else 1
-    with futures.ThreadPoolExecutor(workers) as pool:
-        waiting = collections.deque()
-        remaining = iter(cases)
-        try:
-            while True:
-                for case in itertools.islice(remaining, 2 * workers + 1 - len(waiting)):
-                    waiting.append(pool.submit(read_case, case, images))
-                if not waiting:
-                    return
-                example, bad, counts = waiting.popleft().result()
-                for message in bad:
-                    source.bad_images.add(message)
-                source.counts.update(counts)
-                yield example
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def read_case(case: Case, images: ImageOptions):
-    """Reads the images of one case.
-
-    Returns:
-      ((case_id, example), [message on each image that is bad and left out], counts); None in
-      place of the first if no image is good. `counts` is {"turned": images that their EXIF says
-      to turn, "with_position": images whose stored copy says where they were taken}.
-    """
-    good, bad = [], []
-    for image in case.images:
-        try:
-            check_bytes(getattr(image.read, "size", 0), images.max_image_bytes)
-            good.append((image, stored_image(image.read(), images)))
-        except OSError as error:
-            bad.append(f"{image.source}: cannot be read: {error.strerror}")
-        except BadImage as error:
-            bad.append(f"{image.source}: {error}")
-    if not good:
-        return None, bad, {}
-    members, stored = zip(*good, strict=True)
-    attributes = {
-        name: [v for v, image in zip(value, case.images, strict=True) if image in members]
-        if isinstance(value, list)  # one per image
-        else value
-        for name, value in case.attributes.items()
-    }
-    example = dict(
-        case_id=case.case_id,
-        patient_id=case.patient_id,
-        attributes=json.dumps(attributes, sort_keys=True, ensure_ascii=False),
-        images=[image.content for image in stored],
-        image_id=[image.image_id for image in members],
-        view_position=[image.view_position for image in members],
-        pixel_hash=[image.pixel_hash for image in stored],
-    )
-    if members[0].findings:
-        example["findings"] = np.array([image.findings for image in members], np.int8)
-    else:
-        example["class_label"] = [image.class_label for image in members]
-    counts = dict(
-        turned=sum(image.turned for image in stored),
-        with_position=sum(image.has_position for image in stored),
-    )
-    return (case.case_id, example), bad, counts
-
-
-def check_some_left(number, split, bad_images):
-    """Raises BadData if not one case of a split has a good image; tfds writes no empty split."""
-    if not number:
-        raise BadData(f"{bad_images.found[-1]}; that leaves no image in {split}")
-
-
-def check_cases(cases_by_split: Mapping[str, Iterable[Case]]):
-    """The last check before writing, the same for every builder.
-
-    Raises:
-      BadData: a case or an image is there twice, a case has no image, or a patient
-        stands in two splits.
-    """
-    cases, images, patients = {}, {}, {}
-    for split, members in cases_by_split.items():
-        for case in members:
-            if not case.images:
-                raise BadData(f"case {case.case_id} has no image")
-            source = case.images[0].where
-            if case.case_id in cases:
-                first = cases[case.case_id]
-                raise BadData(f"{source}: case {case.case_id} is there twice ({first})")
-            cases[case.case_id] = source
-            for image in case.images:
-                if image.image_id in images:
-                    first = images[image.image_id]
-                    raise BadData(f"{image.where}: image {image.image_id} is there twice ({first})")
-                images[image.image_id] = image.where
-            key = patient_key(case.patient_id, case.case_id)
-            other_split, other_source = patients.setdefault(key, (split, source))
-            if other_split != split:
-                raise BadData(
-                    f"{source}: {key} is in {split}, but in {other_split} in {other_source}; "
-                    "a patient must stay in one split"
-                )

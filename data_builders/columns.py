@@ -2,8 +2,8 @@
 
 import re
 
-from data_builders.case_builder import BadData
 from data_builders.ids import as_text
+from data_builders.schema import BadData
 
 KNOWN_COLUMNS = ("image", "case_id", "patient_id", "study_id", "label", "view", "split")
 _NEEDED = ("image", "case_id")

@@ -24,7 +24,7 @@ from pydicom.multival import MultiValue
 from pydicom.pixels import apply_color_lut, get_decoder
 
 from data_builders.dicom_limits import check_codestream, inflated
-from data_builders.images import (
+from data_builders.pixels import (
     DAMAGED,
     PIXELS_AT_ONCE,
     BadImage,

@@ -10,7 +10,7 @@ import zlib
 from pydicom import filereader, uid
 
 from data_builders import jpeg
-from data_builders.images import DAMAGED, BadImage, check_pixels
+from data_builders.pixels import DAMAGED, BadImage, check_pixels
 
 # What a deflated file may hold beside the largest picture that is accepted.
 _BESIDE_PIXELS = 1 << 24

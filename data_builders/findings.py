@@ -5,9 +5,9 @@ finding that holds 1, 0, -1 (uncertain) or nothing (CheXpert, Irvin et al., 2019
 separated by "|" in one column (ChestX-ray14, Wang et al., 2017).
 """
 
-from data_builders.case_builder import NOT_MENTIONED, BadData
 from data_builders.ids import alike, as_text
 from data_builders.missing import Missing
+from data_builders.schema import NOT_MENTIONED, BadData
 from data_builders.tables import one_of
 
 

@@ -5,7 +5,9 @@ import dataclasses
 import hashlib
 import json
 
-from data_builders.case_builder import (
+from data_builders.ids import LITERAL, Spellings, alike, as_text, refuse_alike, refuse_long, repr_of
+from data_builders.image_files import ImageFile
+from data_builders.schema import (
     NOT_MENTIONED,
     UNLABELLED,
     BadData,
@@ -14,8 +16,6 @@ from data_builders.case_builder import (
     CaseImage,
     CaseSource,
 )
-from data_builders.ids import LITERAL, Spellings, alike, as_text, refuse_alike, refuse_long, repr_of
-from data_builders.image_files import ImageFile
 from data_builders.splits import (
     SPLITS,
     STAND_INS,

@@ -16,7 +16,7 @@ import collections
 import re
 import unicodedata
 
-from data_builders.case_builder import BadData
+from data_builders.schema import BadData
 
 LONGEST = 1000  # characters of an id
 LITERAL = "literal"

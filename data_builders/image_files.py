@@ -6,7 +6,7 @@ import functools
 import os
 import stat
 
-from data_builders.case_builder import BadData, BadImages
+from data_builders.schema import BadData, BadImages
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".dcm", ".dicom")
 

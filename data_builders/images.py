@@ -28,25 +28,23 @@ import numpy as np
 import tensorflow as tf
 
 from data_builders import exif, jpeg, png, upright
+from data_builders.pixels import (
+    DAMAGED,
+    BadImage,
+    check_bytes,
+    check_pixels,
+    counts_of,
+    percentile_window,
+    to_8_bits,
+)
 
-# Percentiles of all pixels that become black and white. The half per cent at either end is what
-# burnt-in letters, collimator edges and dead pixels take; an X-ray's own greys lie between.
-WINDOW_PERCENTILES = (0.5, 99.5)
 # zlib's level: against its default of 6, a radiograph is a tenth larger and written six times as
 # fast, and reading costs the same.
 PNG_COMPRESSION = 3
 
-# Pixels of more than 8 bits that are worked on at once, for each of which that takes 16 bytes.
-PIXELS_AT_ONCE = 1 << 20
-
-DAMAGED = "the image is damaged or cut short"
 _JPEG = b"\xff\xd8\xff"
 # A DICOM data set without preamble begins with its first element, which is of group 2 or 8.
 DICOM_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
-
-
-class BadImage(ValueError):
-    """The file cannot be stored. One clause that says why, without the name of the file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,18 +125,6 @@ def header_is_whole(content: bytes):
     return True
 
 
-def check_pixels(height: int, width: int, max_pixels: int):
-    """Raises BadImage if height x width is more than max_pixels."""
-    if height * width > max_pixels:
-        raise BadImage(f"{width} x {height} pixels are more than --max_pixels={max_pixels}")
-
-
-def check_bytes(size: int, max_image_bytes: int):
-    """Raises BadImage if a file of `size` bytes is larger than max_image_bytes."""
-    if size > max_image_bytes:
-        raise BadImage(f"{size} bytes are more than --max_image_bytes={max_image_bytes}")
-
-
 def stored_image(content: bytes, options: ImageOptions) -> StoredImage:
     """Checks an image file and turns it into what is stored; see the table above.
 
@@ -175,67 +161,6 @@ def _stored(pixels, content, turned, has_position, options):
     elif content is None:
         content, has_position = _as_png(pixels), False
     return StoredImage(content, _pixel_hash(pixels), turned != 1, has_position)
-
-
-def percentile_window(levels, counts):
-    """The window of an image that states none.
-
-    Files with 16 bits a pixel seldom use them: those of PadChest hold 10 to 12 bits, and
-    so taking the high byte, as image decoders do, would show them black.
-
-    Args:
-      levels: [n] numbers, ascending: the values that occur; all channels share one window.
-      counts: [n] integers, how often each occurs; at least one is above 0.
-
-    Returns:
-      (low, high): the percentiles `WINDOW_PERCENTILES` of the values, as `numpy.percentile`
-      interpolates them, but without a copy of all values; the extremes where these are equal
-      because nearly all values are.
-    """
-    levels, counts = levels[counts > 0], counts[counts > 0]
-    end = np.cumsum(counts)
-    low, high = (_percentile(levels, end, q) for q in WINDOW_PERCENTILES)
-    return (low, high) if low < high else (levels[0], levels[-1])
-
-
-def _percentile(levels, end, q):
-    """numpy's rule "linear", bit for bit; value i has the first level whose end is above i."""
-    place = (end[-1] - 1) * (q / 100)
-    first = int(place)
-    lower, upper = (
-        levels[np.searchsorted(end, min(i, end[-1] - 1), side="right")].astype(np.float64)
-        for i in (first, first + 1)
-    )
-    share = place - first
-    if share < 0.5:
-        return lower + (upper - lower) * share
-    return upper - (upper - lower) * (1 - share)
-
-
-def counts_of(values, size, place=lambda values: values):
-    """How often each of 0 ... size - 1 occurs, as `numpy.bincount`, in little memory.
-
-    `place` makes these numbers of some of the values at a time.
-    """
-    counts, values = np.zeros(size, np.int64), values.reshape(-1)
-    for start in range(0, len(values), PIXELS_AT_ONCE):
-        counts += np.bincount(place(values[start : start + PIXELS_AT_ONCE]), minlength=size)
-    return counts
-
-
-def to_8_bits(values, low, high):
-    """Maps values linearly to 0 ... 255, from `low` and below to `high` and above.
-
-    Args:
-      values: array of numbers.
-      low, high: the window. If high <= low, what is above `low` is 255 and the rest 0.
-
-    Returns:
-      uint8 array of the same shape.
-    """
-    if high <= low:
-        return np.where(values > low, 255, 0).astype(np.uint8)
-    return np.rint(np.interp(values, (low, high), (0, 255))).astype(np.uint8)
 
 
 def _read_jpeg(content, options):

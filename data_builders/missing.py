@@ -13,8 +13,8 @@ place, and then every column but case_id has a blank for each of them.
 
 import collections
 
-from data_builders.case_builder import BadData
 from data_builders.ids import as_text
+from data_builders.schema import BadData
 
 USUAL = "usual"  # the value of --missing that stands for the list below
 # Written by programs alone.

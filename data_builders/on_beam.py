@@ -7,7 +7,7 @@ import json
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from data_builders.case_builder import read_case
+from data_builders.examples import read_case
 
 
 def beam_examples(cases, images, found_file):

@@ -11,7 +11,7 @@ import re
 import sys
 import zlib
 
-from data_builders.case_builder import BadData
+from data_builders.schema import BadData
 
 
 class Table:

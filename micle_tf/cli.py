@@ -9,14 +9,15 @@ A run that lies in --model_dir keeps its own for whatever is not typed.
 import contextlib
 import contextvars
 import dataclasses
-import faulthandler
 import os
 import pathlib
 import sys
 import typing
 
-from micle_tf import console, inheritance, next_steps, presets, program, usage
+import micle_tf
+from micle_tf import console, inheritance, next_steps, presets, program, quiet, usage
 from micle_tf.config import ONEDNN, Config
+from micle_tf.dataset_names import dataset_names, is_own, takes_manual_dir
 from micle_tf.errors import BadInput
 from micle_tf.exits import DONE, guarded, leave
 from micle_tf.parsing import ASKING, parse, take_flagfiles
@@ -42,7 +43,7 @@ def run(argv):
       The exit code: 0 done, 2 bad usage or input, 75 interrupted, 1 stopped from outside.
     """
     if not _wants_native_messages(argv):
-        hide_native_messages()
+        quiet.hide_native_messages()
     return main(argv, leave)
 
 
@@ -57,7 +58,7 @@ def main(argv, end=lambda code: code):
         _check_system(config)
         _choose_kernels(config)
         if not config.tensorflow_log:
-            quiet_loggers()
+            quiet.quiet_loggers()
         console.say(f"micle-tf: {config.mode}{origin and ', '}{origin}")
         _STATED.set(stated)
         _run_mode(config)
@@ -78,9 +79,7 @@ def _asked_for(argv):
         return None
     explicit, _ = parse([arg for arg in argv if arg.lstrip("-") not in asked])
     if "version" in asked:
-        from micle_tf.versions import show_versions
-
-        return show_versions
+        return micle_tf.show_versions
     if "helpfull" in asked:
         return lambda: _show(usage.full())
     if "mode" not in explicit:
@@ -104,28 +103,6 @@ def _wants_native_messages(argv):
         values["tensorflow_log"] for values in (*read, explicit) if "tensorflow_log" in values
     ]
     return bool(stated and stated[-1])
-
-
-def hide_native_messages():
-    """Points descriptor 2, to which native code writes, to nowhere; Python's stderr stays."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    faulthandler.enable(sys.stderr)  # a crash of native code still leaves a trace
-
-
-def quiet_loggers():
-    """Keeps the Python loggers of TensorFlow, tfds and Beam to errors."""
-    import logging
-
-    from absl import logging as absl_logging
-
-    absl_logging.set_verbosity(absl_logging.ERROR)
-    logging.getLogger().setLevel(logging.ERROR)
-    import tensorflow as tf
-
-    tf.get_logger().setLevel("ERROR")
 
 
 def configure(argv):
@@ -276,8 +253,6 @@ def _suited(config, explicit, flagfiles, source):
 
 def _as_prepared(config, stated):
     """A config with what was noted when its dataset was prepared; what is stated stays."""
-    from micle_tf.data.names import dataset_names, is_own, takes_manual_dir
-
     names = dataset_names(config)
     # Each of several has a note of its own, and of the others there is none.
     if len(names) > 1 or not (is_own(names[0]) and takes_manual_dir(names[0])):
@@ -290,8 +265,6 @@ def _as_prepared(config, stated):
 def _recipe(config, flagfiles):
     """({field: value}, origin, whether for accelerators) of flagfiles, or the dataset's recipe."""
     if not flagfiles:
-        from micle_tf.data.names import dataset_names
-
         dataset, *others = dataset_names(config)
         names = [f"{config.mode}_{config.method}.flags", f"{config.mode}.flags"]
         paths = [RECIPES / dataset / name for name in names if not others]

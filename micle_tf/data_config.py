@@ -6,7 +6,7 @@ The prepared data itself is compared when a run is resumed, hence so many volati
 import dataclasses
 import functools
 
-from micle_tf.data.names import labels_are_per_image, made_from_files, prepared_here
+from micle_tf.dataset_names import labels_are_per_image, made_from_files, prepared_here
 from micle_tf.settings import Needs, setting
 
 MODES = ("prepare", "pretrain", "linear_eval", "finetune", "evaluate", "export")

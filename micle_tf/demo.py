@@ -15,7 +15,7 @@ import shutil
 import sys
 import time
 
-from micle_tf import cli, console
+from micle_tf import cli, console, quiet
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
 from micle_tf.exits import guarded
@@ -49,7 +49,7 @@ def main(argv):
         arguments = vars(parser.parse_args(argv))
         for path in ("model_dir", "data_dir"):
             arguments[path] = os.path.expanduser(arguments[path])
-        cli.quiet_loggers()
+        quiet.quiet_loggers()
         demo(**arguments)
 
     return guarded(command)
@@ -200,5 +200,5 @@ def draw(model_dir, result, config):
 
 
 if __name__ == "__main__":
-    cli.hide_native_messages()
+    quiet.hide_native_messages()
     sys.exit(main(sys.argv[1:]))

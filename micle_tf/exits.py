@@ -167,7 +167,7 @@ def _outside(error):
 
 def _lost_workers(message):
     """ "worker 1 (10.0.0.2:2222)": the others that a failed collective operation names, or ""."""
-    from micle_tf.training.cluster import from_environment
+    from micle_tf.cluster import from_environment
 
     try:
         cluster = from_environment()

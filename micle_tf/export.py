@@ -26,6 +26,7 @@ from micle_tf.data.earlier import flags_of_before, what_changed
 from micle_tf.data.report import SEEN_OTHERWISE, is_superseded
 from micle_tf.data.targets import choose_labelled, is_labelled
 from micle_tf.errors import BadInput, Stopped
+from micle_tf.evaluation.classifier import open_classifier
 from micle_tf.files import reason_of, write_text
 from micle_tf.model_card import model_card, signature_rows
 from micle_tf.training import state
@@ -58,8 +59,6 @@ def export(config):
       BadInput: there is no such run, or the export has no place; see `write_export`.
       Stopped: the SavedModel, loaded back, does not give what the run's model gives.
     """
-    from micle_tf.evaluation.classifier import open_classifier
-
     if not config.checkpoint:
         raise BadInput("--mode=export: name a run with --checkpoint=RUN")
     classifier = open_classifier(config.checkpoint)

@@ -10,7 +10,7 @@ import shlex
 
 from micle_tf import console
 from micle_tf.config import Config
-from micle_tf.data.names import dataset_names
+from micle_tf.dataset_names import dataset_names
 from micle_tf.program import typed
 from micle_tf.run_config import ARCHITECTURE, read_config
 from micle_tf.run_names import same_data

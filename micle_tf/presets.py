@@ -149,7 +149,7 @@ def used_by(config, found):
         return found._replace(count=min(found.count, 1))
     several = config.strategy == "multi_worker" or os.environ.get("TF_CONFIG")
     if found.count and several and config.strategy != "mirrored":
-        from micle_tf.training import cluster
+        from micle_tf import cluster
 
         return found._replace(count=found.count * cluster.Cluster.of(config).size)
     return found

@@ -2,7 +2,7 @@
 
 import os
 
-from micle_tf.data.names import dataset_names, file_name
+from micle_tf.dataset_names import dataset_names, file_name
 
 # What says which cases there are, and not where their files are or how they are stored.
 _CASES = (

@@ -5,24 +5,24 @@ import os
 import platform
 from importlib import metadata
 
-import micle_tf
-
 _LIBRARIES = (
     "tensorflow", "keras", "tensorflow-datasets", "array_record", "numpy", "scikit-learn",
     "simplejpeg", "tensorboard", "protobuf", "pydicom", "apache-beam",
 )  # fmt: skip
 
 
-def show_versions():
+def show_versions(own):
     """Prints a block for bug reports: versions, devices, memory. No names, no paths.
+
+    `own` is the version of this package.
 
     Imports TensorFlow, to ask it for devices.
     """
-    print("\n".join(f"{name:20s} {value}" for name, value in _facts().items()), flush=True)
+    print("\n".join(f"{name:20s} {value}" for name, value in _facts(own).items()), flush=True)
 
 
-def _facts():
-    facts = {"micle-tf": micle_tf.__version__, "python": platform.python_version()}
+def _facts(own):
+    facts = {"micle-tf": own, "python": platform.python_version()}
     facts["system"] = f"{platform.system()} {platform.release()}, {platform.machine()}"
     for name in _LIBRARIES:
         try:

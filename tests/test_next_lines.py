@@ -20,7 +20,7 @@ import tensorflow_datasets as tfds
 from data_builders.derm_cases import synthetic
 from micle_tf import cli, export
 from micle_tf.config import Config
-from micle_tf.data.names import dataset_names
+from micle_tf.dataset_names import dataset_names
 from micle_tf.errors import BadInput
 from tests.data_builders import trees_nih
 from tests.generated_cases import write_cases
@@ -97,7 +97,7 @@ def sources(tmp_path_factory):
 # Who looks at settings without doing anything by them: it prints, compares or notes them.
 LOOKERS = (
     "dataclasses", "micle_tf.config", "micle_tf.settings", "micle_tf.run_names", "micle_tf.cli",
-    "micle_tf.next_steps", "micle_tf.data.names", "micle_tf.data.places", "micle_tf.training.state",
+    "micle_tf.next_steps", "micle_tf.dataset_names", "micle_tf.data.places", "micle_tf.training.state",
     "micle_tf.model_card", __name__,
 )  # fmt: skip
 # What is read before a mode begins, or in a case of its own that has a test of its own.

@@ -316,10 +316,10 @@ def test_a_batch_that_somebody_chose_goes_along(source, mode, typed, batch, tmp_
 
 LOOK = """
 import os, sys
-from micle_tf import cli
+from micle_tf import cli, quiet
 cli._run_mode = lambda config: print(
     config.cpu_kernels, "tensorflow" in sys.modules, os.environ.get("TF_ENABLE_ONEDNN_OPTS"))
-cli.quiet_loggers = lambda: None
+quiet.quiet_loggers = lambda: None
 sys.exit(cli.main(sys.argv[1:]))
 """
 

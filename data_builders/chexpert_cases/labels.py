@@ -1,6 +1,6 @@
 """CheXpert's 14 findings, as CheXpert and MIMIC-CXR-JPG write them: a column each."""
 
-from data_builders.case_builder import NOT_MENTIONED, BadData
+from data_builders.schema import NOT_MENTIONED, BadData
 
 # In the order of CheXpert's own files; those of MIMIC-CXR-JPG are sorted by name.
 FINDINGS = (

@@ -2,8 +2,9 @@
 
 import tensorflow_datasets as tfds
 
-from data_builders.case_builder import CaseConfig, CaseDatasetBuilder, CaseSource
+from data_builders.case_builder import CaseConfig, CaseDatasetBuilder
 from data_builders.derm_cases import ham10000, isic2019, pad_ufes_20, scin, synthetic
+from data_builders.schema import CaseSource
 
 _RENDERED = {
     "synthetic": ({}, "Rendered cases with varied photos."),

@@ -2,9 +2,9 @@
 
 import sys
 
-from data_builders.case_builder import BadData
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
+from data_builders.schema import BadData
 from data_builders.tables import Table, find_table, own_folder, stated
 
 DESCRIPTION = "HAM10000: 10,015 dermoscopic photos of 7,470 pigmented lesions, 7 classes."

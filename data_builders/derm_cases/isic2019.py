@@ -3,9 +3,9 @@
 import collections
 import dataclasses
 
-from data_builders.case_builder import BadData
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
+from data_builders.schema import BadData
 from data_builders.tables import Table, find_table, own_folder, stated
 
 DESCRIPTION = "ISIC 2019, training part: 25,331 dermoscopic photos, 8 classes, HAM10000 among them."

@@ -2,9 +2,9 @@
 
 import sys
 
-from data_builders.case_builder import BadData
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
+from data_builders.schema import BadData
 from data_builders.tables import Table, find_table, own_folder, stated
 
 DESCRIPTION = "PAD-UFES-20: 2,298 smartphone photos of 1,891 skin lesions, 6 classes."

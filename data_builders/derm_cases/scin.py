@@ -7,9 +7,9 @@ import math
 import os
 import sys
 
-from data_builders.case_builder import BadData
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
+from data_builders.schema import BadData
 from data_builders.tables import Table, find_table, own_folder
 
 DESCRIPTION = "SCIN: 5,033 cases of one to three photos taken by the people themselves."

@@ -17,8 +17,8 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from data_builders.case_builder import UNLABELLED, Case, CaseImage
 from data_builders.derm_cases.rendering import LOOKS, Photo, draw_lesion, draw_photo, render
+from data_builders.schema import UNLABELLED, Case, CaseImage
 
 CLASS_NAMES = tuple(f"synthetic {look}" for look in LOOKS)
 PATIENTS_PER_SPLIT = {"train": 1340, "validation": 240, "test": 800}

@@ -6,7 +6,7 @@ import sys
 
 import tensorflow_datasets as tfds
 
-from data_builders.case_builder import BadData, CaseConfig, CaseDatasetBuilder
+from data_builders.case_builder import CaseConfig, CaseDatasetBuilder
 from data_builders.chexpert_cases.labels import (
     COMPETITION,
     FINDINGS,
@@ -16,6 +16,7 @@ from data_builders.chexpert_cases.labels import (
 )
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
+from data_builders.schema import BadData
 from data_builders.tables import Table, find_table, own_folder
 
 # Below the user's folder: the tables at once, or the folders that PhysioNet's downloads make.

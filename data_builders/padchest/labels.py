@@ -7,7 +7,7 @@ tree. Stored are those below; names of the tree's finer branches count for them.
 import ast
 import collections
 
-from data_builders.case_builder import NOT_MENTIONED, BadData
+from data_builders.schema import NOT_MENTIONED, BadData
 
 # The set has no columns whose order could be kept: by the alphabet.
 FINDINGS = (

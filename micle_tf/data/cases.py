@@ -9,9 +9,9 @@ from data_builders.ids import alike, repr_of
 from micle_tf import console
 from micle_tf.data import prepare, report
 from micle_tf.data.image_sets import open_image_set
-from micle_tf.data.names import DATASETS, dataset_names, is_own
 from micle_tf.data.reader import CaseIndex, CaseReader
 from micle_tf.data.targets import column_of, is_labelled
+from micle_tf.dataset_names import DATASETS, dataset_names, is_own
 from micle_tf.errors import BadInput
 from micle_tf.settings import nearest
 

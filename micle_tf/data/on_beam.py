@@ -8,7 +8,7 @@ import shlex
 
 import tensorflow_datasets as tfds
 
-from data_builders.case_builder import check_some_left
+from data_builders.examples import check_some_left
 from micle_tf import console
 from micle_tf.errors import BadInput
 

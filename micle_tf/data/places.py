@@ -13,7 +13,7 @@ import shlex
 from tensorflow_datasets.core import constants
 
 from micle_tf import console
-from micle_tf.data.names import takes_manual_dir
+from micle_tf.dataset_names import takes_manual_dir
 from micle_tf.errors import BadInput
 
 _NOTED = ("manual_dir", "max_pixels", "max_bad_images", "max_image_side", "jpeg_quality")

@@ -13,26 +13,21 @@ import tensorflow_datasets as tfds
 from google.protobuf import json_format
 from tensorflow_datasets.core import shuffle
 
-from data_builders.case_builder import (
-    BadData,
-    BadImages,
-    CaseConfig,
-    case_examples,
-    check_cases,
-    check_some_left,
-)
+from data_builders.case_builder import CaseConfig
 from data_builders.derm_cases.manifest import read_manifest
+from data_builders.examples import case_examples, check_cases, check_some_left
 from data_builders.grouping import ReadOptions
 from data_builders.images import ImageOptions, orientation
+from data_builders.schema import BadData, BadImages
 from data_builders.seen_otherwise import seen_otherwise
 from data_builders.splits import SPLITS
 from micle_tf import console, files
 from micle_tf.data import places, report
-from micle_tf.data.names import takes_manual_dir
 from micle_tf.data.on_beam import write_on_beam
 from micle_tf.data.reader import CaseIndex, build_index, stored_images
 from micle_tf.data.records import ArrayRecords
 from micle_tf.data.unfinished import unfinished_folder
+from micle_tf.dataset_names import takes_manual_dir
 from micle_tf.errors import BadInput, Preempted, Stopped
 
 _MEMORY = 1 << 20  # bytes of examples that tfds may hold before it sorts on disk

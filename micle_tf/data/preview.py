@@ -8,12 +8,12 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
-from data_builders.case_builder import case_examples, check_cases
+from data_builders.examples import case_examples, check_cases
 from micle_tf import console
 from micle_tf.data import cases, prepare
 from micle_tf.data.image_sets import is_prepared, nothing_kept
-from micle_tf.data.names import dataset_names, is_own
 from micle_tf.data.reader import CaseIndex
+from micle_tf.dataset_names import dataset_names, is_own
 from micle_tf.errors import BadInput
 
 _PHOTOS = 64

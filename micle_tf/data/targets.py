@@ -6,8 +6,8 @@ import hashlib
 
 import numpy as np
 
-from data_builders.case_builder import NOT_MENTIONED, UNCERTAIN
 from data_builders.ids import as_text
+from data_builders.schema import NOT_MENTIONED, UNCERTAIN
 from data_builders.tables import one_of
 from micle_tf import console
 from micle_tf.errors import BadInput

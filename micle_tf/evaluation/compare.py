@@ -18,7 +18,7 @@ import sys
 
 import numpy as np
 
-from micle_tf import cli, console
+from micle_tf import console, quiet
 from micle_tf.errors import BadInput
 from micle_tf.evaluation.intervals import bootstrap_intervals
 from micle_tf.evaluation.metrics import classification_metrics, findings_metrics
@@ -300,5 +300,5 @@ def _bad_usage(message):
 
 
 if __name__ == "__main__":
-    cli.hide_native_messages()
+    quiet.hide_native_messages()
     sys.exit(main(sys.argv[1:]))

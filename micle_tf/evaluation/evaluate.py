@@ -8,10 +8,10 @@ import numpy as np
 from micle_tf import console
 from micle_tf.data import cases
 from micle_tf.data.earlier import flags_of_before, what_changed
-from micle_tf.data.names import dataset_names
 from micle_tf.data.seen import Seen
 from micle_tf.data.supervised import SELECTION_SPLIT
 from micle_tf.data.targets import column_of, is_labelled
+from micle_tf.dataset_names import dataset_names
 from micle_tf.errors import BadInput
 from micle_tf.evaluation import predictions
 from micle_tf.evaluation.classifier import open_classifier

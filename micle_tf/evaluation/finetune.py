@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from micle_tf import console
 from micle_tf.class_weights import balanced_class_weights, balanced_finding_weights
+from micle_tf.cluster import Cluster
 from micle_tf.data import cases, pipeline, sampling
 from micle_tf.data.augment import Augmentation
 from micle_tf.data.seen import keep
@@ -23,7 +24,6 @@ from micle_tf.settings import nearest
 from micle_tf.training import loop, memory, plan, state
 from micle_tf.training import strategy as strategies
 from micle_tf.training.best import Validation
-from micle_tf.training.cluster import Cluster
 from micle_tf.training.inference import predict_images, traced
 from micle_tf.training.normalization import batch_norm
 from micle_tf.training.pretrain import (

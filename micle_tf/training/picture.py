@@ -5,6 +5,10 @@ import time
 
 import tensorflow as tf
 
+# Not pyplot, which keeps figures and asks for a screen.
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
 from micle_tf import console
 from micle_tf.files import renamed_when_whole
 from micle_tf.training.state import read_log
@@ -55,10 +59,6 @@ def draw(path):
     panels = panels_of(lines)
     if len(lines) < 2 or not panels:
         return
-    # Not pyplot, which keeps figures and asks for a screen.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     rows = -(-len(panels) // 2)
     figure = Figure(figsize=(_WIDTH, _PANEL_HEIGHT * rows + 0.4), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)

@@ -6,7 +6,8 @@ import math
 import keras
 import tensorflow as tf
 
-from micle_tf import console, monitors
+from micle_tf import cluster, console, monitors
+from micle_tf.cluster import Cluster
 from micle_tf.data import cases, pipeline, sampling
 from micle_tf.data.augment import Augmentation
 from micle_tf.data.preview import open_preview
@@ -18,10 +19,9 @@ from micle_tf.losses import nt_xent_and_accuracy
 from micle_tf.models.heads import CLASSIFIER_PATH, projection_head
 from micle_tf.models.resnet import resnet_encoder
 from micle_tf.optimizers import LARS, SGDL2, WarmupCosine, scaled_learning_rate
-from micle_tf.training import cluster, loop, memory, plan, state
+from micle_tf.training import loop, memory, plan, state
 from micle_tf.training import strategy as strategies
 from micle_tf.training.best import Validation
-from micle_tf.training.cluster import Cluster
 from micle_tf.training.inference import predict_images, traced
 from micle_tf.training.normalization import batch_norm
 from micle_tf.training.step import trainable_variables

@@ -5,11 +5,10 @@ import os
 import keras
 import tensorflow as tf
 
-from micle_tf import console
+from micle_tf import cluster, console
 from micle_tf.config import ONEDNN
 from micle_tf.errors import BadInput, Stopped
 from micle_tf.exits import interrupt_on_sigterm
-from micle_tf.training import cluster
 
 
 def make_strategy(config):

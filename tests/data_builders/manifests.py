@@ -2,8 +2,8 @@
 
 import pytest
 
-from data_builders.case_builder import BadData
 from data_builders.derm_cases.manifest import read_manifest
+from data_builders.schema import BadData
 
 GIF = bytes.fromhex("47494638396101000100800000000000ffffff2c00000000010001000002024401003b")
 

@@ -3,9 +3,9 @@ import os
 import numpy as np
 import pytest
 
-from data_builders import case_builder
-from data_builders.case_builder import BadData, BadImages, Case, CaseImage, CaseSource
+from data_builders.examples import case_examples, check_cases
 from data_builders.images import ImageOptions, stored_image
+from data_builders.schema import BadData, BadImages, Case, CaseImage, CaseSource
 from tests.pictures import jpeg, png
 
 
@@ -30,7 +30,7 @@ def case_of(case_id, *contents, patient_id="", **image):
 def examples_of(cases, limit=0, **images):
     """(examples, messages on what was left out)."""
     source = CaseSource({"train": cases}, bad_images=BadImages(limit))
-    examples = list(case_builder.case_examples(cases, ImageOptions(**images), source))
+    examples = list(case_examples(cases, ImageOptions(**images), source))
     return examples, source.bad_images.found
 
 
@@ -84,7 +84,7 @@ def test_only_the_next_few_cases_are_read(threads):
         Case(f"c{i}", "", (CaseImage(f"i{i}", lambda i=i: read.append(i) or content),))
         for i in range(1000)
     )
-    examples = case_builder.case_examples(cases, ImageOptions(), CaseSource({}, threads=threads))
+    examples = case_examples(cases, ImageOptions(), CaseSource({}, threads=threads))
     for _ in range(50):
         next(examples)
     examples.close()
@@ -96,7 +96,7 @@ def test_the_first_fault_in_order_is_named():
     missing = FileNotFoundError(2, "No such file or directory")
     cases = [case_of(f"c{i}", jpeg(), jpeg()) for i in range(5)]
     cases += [case_of("c5", jpeg(), b"not"), case_of("c6", missing), case_of("c7", b"")]
-    examples = case_builder.case_examples(cases, ImageOptions(), CaseSource({}))
+    examples = case_examples(cases, ImageOptions(), CaseSource({}))
     assert [next(examples)[0] for _ in range(5)] == ["c0", "c1", "c2", "c3", "c4"]
     with pytest.raises(BadData) as caught:
         next(examples)
@@ -161,7 +161,7 @@ def test_attributes_of_what_is_left_out_go_with_it():
 
 
 def test_cases_that_are_sound():
-    case_builder.check_cases(
+    check_cases(
         {
             "train": [case_of("c1", b"", b"", patient_id="p"), case_of("c2", b"", patient_id="p")],
             "test": [case_of("c3", b""), case_of("c4", b"")],
@@ -193,5 +193,5 @@ def test_cases_that_are_sound():
 )
 def test_cases_that_are_not(train, test, message):
     with pytest.raises(BadData) as caught:
-        case_builder.check_cases({"train": [train], "test": [test]})
+        check_cases({"train": [train], "test": [test]})
     assert str(caught.value) == message

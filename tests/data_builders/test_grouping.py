@@ -4,10 +4,12 @@ import dataclasses
 
 import pytest
 
-from data_builders.case_builder import BadData, BadImages, CaseConfig, check_cases
+from data_builders.case_builder import CaseConfig
+from data_builders.examples import check_cases
 from data_builders.grouping import ImageRow, ReadOptions, group_rows
 from data_builders.image_files import ImageFile
 from data_builders.images import ImageOptions
+from data_builders.schema import BadData, BadImages
 from data_builders.splits import choose_split
 from tests.data_builders.manifests import cases_of, split_of
 

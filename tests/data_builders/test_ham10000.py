@@ -4,9 +4,9 @@ import pathlib
 
 import pytest
 
-from data_builders.case_builder import BadData, BadImages
 from data_builders.derm_cases import ham10000
 from data_builders.grouping import ReadOptions
+from data_builders.schema import BadData, BadImages
 from tests.data_builders.manifests import cases_of
 from tests.data_builders.trees_derm import counts_of, write_tree
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from data_builders.case_builder import BadData
 from data_builders.grouping import ReadOptions
 from data_builders.ids import Spellings, alike, as_text, is_shortened, refuse_alike, repr_of
+from data_builders.schema import BadData
 from tests.data_builders.manifests import cases_of, expect_fault, read, split_of
 
 pytestmark = pytest.mark.usefixtures("image_folder")

@@ -6,8 +6,8 @@ import stat
 
 import pytest
 
-from data_builders.case_builder import BadData, BadImages
 from data_builders.image_files import ImageFolder
+from data_builders.schema import BadData, BadImages
 
 
 @pytest.fixture(autouse=True)

@@ -3,9 +3,9 @@ import pathlib
 
 import pytest
 
-from data_builders.case_builder import UNLABELLED, BadData
 from data_builders.derm_cases import isic2019
 from data_builders.grouping import ReadOptions
+from data_builders.schema import UNLABELLED, BadData
 from tests.data_builders.manifests import cases_of
 from tests.data_builders.trees_derm import counts_of, write_tree
 

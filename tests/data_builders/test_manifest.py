@@ -1,7 +1,7 @@
 import pytest
 
-from data_builders.case_builder import UNLABELLED
 from data_builders.columns import parse_columns
+from data_builders.schema import UNLABELLED
 from tests.data_builders.manifests import cases_of, expect_fault, read, split_of
 
 pytestmark = pytest.mark.usefixtures("image_folder")

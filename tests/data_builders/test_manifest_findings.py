@@ -2,9 +2,9 @@
 
 import pytest
 
-from data_builders.case_builder import BadData
 from data_builders.derm_cases.manifest import read_manifest
 from data_builders.findings import parse_findings
+from data_builders.schema import BadData
 from tests.data_builders.manifests import cases_of, expect_fault, read
 
 pytestmark = pytest.mark.usefixtures("image_folder")

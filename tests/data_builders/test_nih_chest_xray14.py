@@ -6,9 +6,9 @@ import pathlib
 import pytest
 import tensorflow_datasets as tfds
 
-from data_builders.case_builder import BadData, BadImages
 from data_builders.grouping import ReadOptions
 from data_builders.nih_chest_xray14 import nih_chest_xray14_dataset_builder as nih
+from data_builders.schema import BadData, BadImages
 from tests.data_builders import trees_nih
 from tests.data_builders.manifests import cases_of, split_of
 from tests.pictures import png

@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from data_builders.case_builder import BadData, BadImages
 from data_builders.grouping import ReadOptions
 from data_builders.padchest import labels
 from data_builders.padchest import padchest_dataset_builder as padchest
+from data_builders.schema import BadData, BadImages
 from tests.data_builders import trees_padchest
 from tests.data_builders.manifests import cases_of
 from tests.data_builders.trees_padchest import TABLE, patient_id, study_id

@@ -6,7 +6,7 @@ import unicodedata
 import hypothesis
 from hypothesis import strategies as st
 
-from data_builders.case_builder import check_cases
+from data_builders.examples import check_cases
 from data_builders.grouping import ImageRow, ReadOptions, group_rows
 from data_builders.ids import alike
 from data_builders.image_files import ImageFile

@@ -6,9 +6,9 @@ import pathlib
 
 import pytest
 
-from data_builders.case_builder import UNLABELLED, BadData, BadImages
 from data_builders.derm_cases import scin
 from data_builders.grouping import ReadOptions
+from data_builders.schema import UNLABELLED, BadData, BadImages
 from tests.data_builders.manifests import cases_of
 from tests.data_builders.trees_derm import (
     SCIN_CASE_COLUMNS,

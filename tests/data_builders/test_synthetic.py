@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_builders.case_builder import UNLABELLED
 from data_builders.derm_cases.rendering import IMAGE_SIZE
 from data_builders.derm_cases.synthetic import CLASS_NAMES, synthetic_cases
+from data_builders.schema import UNLABELLED
 
 SMALL = {"train": 30, "validation": 4, "test": 4}
 

@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from data_builders.case_builder import BadData
+from data_builders.schema import BadData
 from data_builders.tables import Table, find_table, find_table_or_none, one_of
 
 

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from micle_tf.cluster import Cluster
 from micle_tf.config import Config
 from micle_tf.optimizers import SGDL2
 from micle_tf.training import loop, state
 from micle_tf.training import strategy as strategies
-from micle_tf.training.cluster import Cluster
 from micle_tf.training.workers import Workers
 
 ROWS = 4

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from micle_tf import cluster
+from micle_tf.cluster import Cluster
 from micle_tf.config import Config
 from micle_tf.errors import BadInput, Stopped
-from micle_tf.training import cluster
 from micle_tf.training import strategy as strategies
-from micle_tf.training.cluster import Cluster
 
 HOSTS = ["10.0.0.1:2222", "10.0.0.2:2222"]
 WORKERS = {"worker 0": HOSTS[0], "worker 1": HOSTS[1]}

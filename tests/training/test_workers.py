@@ -11,9 +11,9 @@ import pytest
 import tensorflow as tf
 
 from micle_tf import cli
+from micle_tf.cluster import Cluster
 from micle_tf.config import Config
 from micle_tf.training import strategy as strategies
-from micle_tf.training.cluster import Cluster
 from micle_tf.training.workers import Workers
 from tests.generated_cases import TINY, write_cases
 from tests.training import three_steps

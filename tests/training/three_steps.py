@@ -9,11 +9,11 @@ import sys
 import numpy as np
 import tensorflow as tf
 
+from micle_tf.cluster import Cluster, from_environment
 from micle_tf.config import Config
 from micle_tf.data import cases
 from micle_tf.training import loop, pretrain
 from micle_tf.training import strategy as strategies
-from micle_tf.training.cluster import Cluster, from_environment
 from micle_tf.training.step import make_train_step
 from micle_tf.training.workers import Workers
 

@@ -2,10 +2,10 @@
 
 import pytest
 
+from micle_tf import dataset_names as names
 from micle_tf.config import Config
-from micle_tf.data import names
-from micle_tf.data.names import dataset_names
 from micle_tf.data.prepare import _module
+from micle_tf.dataset_names import dataset_names
 from micle_tf.errors import BadInput
 
 
