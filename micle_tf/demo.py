@@ -44,13 +44,14 @@ def main(argv):
         parser.add_argument("--seed", type=int, default=0, help="of weights, order, augmentation")
         parser.add_argument("--control", choices=PRETRAINING_DATA, default="none")
         parser.add_argument("--steps", type=int, default=STEPS, help=f"S; default {STEPS}")
-        parser.add_argument("--model_dir", default="runs/demo", help="an earlier demo is replaced")
-        parser.add_argument("--data_dir", default="", help="where prepared data is kept")
-        arguments = vars(parser.parse_args(argv))
-        for path in ("model_dir", "data_dir"):
-            arguments[path] = os.path.expanduser(arguments[path])
+        path = os.path.expanduser
+        parser.add_argument(
+            "--model_dir", type=path, default="runs/demo", help="an earlier demo is replaced"
+        )
+        parser.add_argument("--data_dir", type=path, default="", help="where prepared data is kept")
+        arguments = parser.parse_args(argv)
         quiet.quiet_loggers()
-        demo(**arguments)
+        demo(**vars(arguments))
 
     return guarded(command)
 

@@ -60,6 +60,13 @@ def test_what_is_no_demo_is_not_replaced(tmp_path, capsys):
     assert (tmp_path / "thesis.txt").exists()
 
 
+def test_a_path_may_begin_at_home(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "thesis.txt").write_text("mine")
+    assert demo.main(["--model_dir=~"]) == exits.BAD_INPUT
+    assert capsys.readouterr().err == f"error: --model_dir={tmp_path}: is there, and is no demo\n"
+
+
 def test_controls_change_only_the_pretraining_cases():
     plain = synthetic.synthetic_cases(patients_per_split=PATIENTS)
     shuffled = synthetic.synthetic_cases(patients_per_split=PATIENTS, shuffle_case_ids=True)
