@@ -22,7 +22,8 @@ from micle_tf.errors import BadInput
 from micle_tf.exits import DONE, guarded, leave
 from micle_tf.parsing import ASKING, parse, take_flagfiles
 from micle_tf.run_config import check_place
-from micle_tf.run_names import POLICY, default_model_dir
+from micle_tf.run_names import default_model_dir
+from micle_tf.settings import Tag, tagged
 
 __all__ = ["DONE", "RECIPES", "configure", "main", "run", "usual"]  # notebooks call these
 
@@ -146,7 +147,7 @@ def _decided(argv):
         )
     source, predicts_findings = inheritance.source_of(checked.checkpoint)
     if mode == "evaluate" and not predicts_findings:
-        for name in [name for name in POLICY if name in explicit]:
+        for name in [name for name in tagged(Config, Tag.POLICY) if name in explicit]:
             console.say(f"note: --{name} does nothing without findings")
             del explicit[name]
     given = (inheritance.inherited(checked, explicit, source) if source else {}) | explicit

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from micle_tf import console
 from micle_tf.errors import BadInput, Stopped
+from micle_tf.settings import Tag, tagged
 
 _WAIT_SECONDS = 600
 
@@ -70,7 +71,7 @@ def choose(config, num_gpus=0):
     kind, wanted = config.strategy, config.virtual_devices
     if kind == "auto":
         kind = _found(config, num_gpus)
-    for name in ("tpu_name", "tpu_zone", "gcp_project"):
+    for name in tagged(config, Tag.TPU):
         if getattr(config, name) and kind != "tpu":
             raise BadInput(f"--{name}={getattr(config, name)}: {_NEEDS_TPU[config.strategy]}")
     if (config.tpu_zone or config.gcp_project) and not config.tpu_name:

@@ -13,7 +13,7 @@ import re
 from micle_tf.data_config import DataConfig
 from micle_tf.errors import BadInput
 from micle_tf.presets import PRESETS
-from micle_tf.settings import GROUPS, Needs, check_value, parse_every, parse_range, setting
+from micle_tf.settings import GROUPS, Needs, Tag, check_value, parse_every, parse_range, setting
 
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"  # in the environment, when TensorFlow is loaded
 RESNET_DEPTHS = (10, 14, 18, 34, 50, 101, 152, 200)
@@ -31,6 +31,9 @@ _HEAD = Needs(
     "without --ft_proj_selector",
     lambda config: config.mode != "finetune" or config.ft_proj_selector,
 )
+_encoder = functools.partial(_model, only=_MODEL, tags=Tag.ENCODER)
+_projection = functools.partial(_model, only=_TRAIN, needs=_HEAD, tags=Tag.PROJECTION)
+_tpu = functools.partial(_machine, volatile=True, only=_TRAIN, tags=Tag.TPU)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Config(DataConfig):
         high=2048,
         only=(*_MODEL, "evaluate"),
         common=True,
+        tags=Tag.INPUT,
     )
 
     # Run.
@@ -64,12 +68,14 @@ class Config(DataConfig):
         only=(*_MODEL, "evaluate", "export"),
         common=True,
         path=True,
+        tags=Tag.COMMAND | Tag.RUN_PLACE,
     )
     checkpoint: str = _run(
         "",
         "Run directory to take the weights from, and what it was trained on.",
         common=True,
         path=True,
+        tags=Tag.START | Tag.RUN_PLACE,
     )
     preset: str = _run(
         "auto",
@@ -97,15 +103,9 @@ class Config(DataConfig):
         volatile=True,  # the number of replicas is compared instead
         only=_TRAIN,
     )
-    tpu_name: str = _machine(
-        "", "Cloud TPU to train on: a name, grpc://host:port, or local.", volatile=True, only=_TRAIN
-    )
-    tpu_zone: str = _machine(
-        "", "Zone of the TPU; empty: the zone of this machine.", volatile=True, only=_TRAIN
-    )
-    gcp_project: str = _machine(
-        "", "Project of the TPU; empty: the project of this machine.", volatile=True, only=_TRAIN
-    )
+    tpu_name: str = _tpu("", "Cloud TPU to train on: a name, grpc://host:port, or local.")
+    tpu_zone: str = _tpu("", "Zone of the TPU; empty: the zone of this machine.")
+    gcp_project: str = _tpu("", "Project of the TPU; empty: the project of this machine.")
     virtual_devices: int = _machine(
         1, "Split the CPU into this many devices.", low=1, high=64, only=_TRAIN
     )
@@ -114,6 +114,7 @@ class Config(DataConfig):
         "Arithmetic of the encoder and head.",
         choices=("float32", "mixed_bfloat16", "float64"),
         only=_MODEL,
+        tags=Tag.INHERITED,
     )
     cpu_kernels: str = _machine(
         "default",
@@ -152,41 +153,27 @@ class Config(DataConfig):
         "Write a TensorFlow profile of these steps, both included: 20:25.",
         volatile=True,
         only=_TRAIN,
+        tags=Tag.COMMAND,
     )
     tensorflow_log: bool = _machine(False, "Show TensorFlow's own messages.", volatile=True)
 
     # Model.
-    resnet_depth: int = _model(
-        50, "Depth of the ResNet.", choices=RESNET_DEPTHS, only=_MODEL, common=True
+    resnet_depth: int = _encoder(50, "Depth of the ResNet.", choices=RESNET_DEPTHS, common=True)
+    width_multiplier: float = _encoder(
+        1.0, "Width of the ResNet; fractions too.", low=1 / 64, high=16, common=True
     )
-    width_multiplier: float = _model(
-        1.0, "Width of the ResNet; fractions too.", low=1 / 64, high=16, only=_MODEL, common=True
-    )
-    sk_ratio: float = _model(
+    sk_ratio: float = _encoder(
         0.0,
         "Selective-kernel ratio of depths 14 and 50 to 200, 0 for none; SimCLRv2: 0.0625.",
         low=0,
         high=1,
-        only=_MODEL,
     )
-    se_ratio: float = _model(
-        0.0, "Squeeze-and-excitation ratio, 0 for none.", low=0, high=1, only=_MODEL
+    se_ratio: float = _encoder(0.0, "Squeeze-and-excitation ratio, 0 for none.", low=0, high=1)
+    num_proj_layers: int = _projection(
+        2, "Layers of the projection head: 2 as in the paper, 3 as SimCLRv2.", low=1, high=8
     )
-    num_proj_layers: int = _model(
-        2,
-        "Layers of the projection head: 2 as in the paper, 3 as SimCLRv2.",
-        low=1,
-        high=8,
-        only=_TRAIN,
-        needs=_HEAD,
-    )
-    proj_out_dim: int = _model(
-        128,
-        "Width of the projection head's output.",
-        low=1,
-        high=65_536,
-        only=_TRAIN,
-        needs=_HEAD,
+    proj_out_dim: int = _projection(
+        128, "Width of the projection head's output.", low=1, high=65_536
     )
 
     # Pretraining.
@@ -352,6 +339,7 @@ class Config(DataConfig):
         low=0,
         high=8,
         only=_FINETUNE,
+        tags=Tag.START,
     )
     fine_tune_after_block: int = _model(
         -1,
@@ -359,6 +347,7 @@ class Config(DataConfig):
         low=-1,
         high=4,
         only=_FINETUNE,
+        tags=Tag.START,
     )
     best_metric: str = _evaluation(
         "",

@@ -7,11 +7,12 @@ import dataclasses
 import functools
 
 from micle_tf.dataset_names import labels_are_per_image, made_from_files, prepared_here
-from micle_tf.settings import Needs, setting
+from micle_tf.settings import Needs, Tag, setting
 
 MODES = ("prepare", "pretrain", "linear_eval", "finetune", "evaluate", "export")
 _FINDINGS = ("linear_eval", "finetune", "evaluate")
 _data = functools.partial(setting, group="data")
+_stored = functools.partial(_data, volatile=True, tags=Tag.STORED)
 _FILES = Needs("without data that is made from files", made_from_files)
 
 
@@ -19,13 +20,16 @@ _FILES = Needs("without data that is made from files", made_from_files)
 class DataConfig:
     """What to do, the dataset, how it is prepared, and what counts as a label."""
 
-    mode: str = setting("pretrain", "What to do.", group="run", choices=MODES, common=True)
+    mode: str = setting(
+        "pretrain", "What to do.", group="run", choices=MODES, common=True, tags=Tag.COMMAND
+    )
 
     # Data.
     dataset: str = _data(
         "derm_cases",
         "Dataset: chexpert, derm_cases/ham10000, cifar10, ...; several, to pretrain on: A+B.",
         common=True,
+        tags=Tag.NAMES_DATA,
     )
     data_dir: str = _data(
         "",
@@ -33,6 +37,7 @@ class DataConfig:
         volatile=True,
         path=True,
         common=True,
+        tags=Tag.INHERITED | Tag.DATA_PLACE,
     )
     manual_dir: str = _data(
         "",
@@ -40,6 +45,7 @@ class DataConfig:
         volatile=True,
         path=True,
         common=True,
+        tags=Tag.READ,
     )
     manifest: str = _data(
         "",
@@ -47,17 +53,20 @@ class DataConfig:
         volatile=True,
         path=True,
         common=True,
+        tags=Tag.CASES | Tag.NAMES_DATA | Tag.DATA_PLACE,
     )
     image_dir: str = _data(
         "",
         "Folder that the manifest's image column is relative to; empty: the manifest's own.",
         volatile=True,
         path=True,
+        tags=Tag.CASES | Tag.OF_MANIFEST | Tag.DATA_PLACE,
     )
     columns: str = _data(
         "",
         "Other names of the manifest's columns: image=isic_id,case_id=lesion_id; split= for none.",
         volatile=True,
+        tags=Tag.CASES | Tag.OF_MANIFEST,
     )
     ids: str = _data(
         "alike",
@@ -65,12 +74,14 @@ class DataConfig:
         "are one, and cases and labels that do are refused; literal: as they are written.",
         choices=("alike", "literal"),
         volatile=True,
+        tags=Tag.READ,
     )
     missing: str = _data(
         "usual",
         "What stands for nothing in a manifest, TEXT,TEXT; empty: blanks alone; usual: nan, NaN, "
         "<NA>, #N/A, None, NA and the others of pandas.",
         volatile=True,
+        tags=Tag.READ | Tag.OF_MANIFEST,
     )
     findings: str = _data(
         "",
@@ -82,11 +93,13 @@ class DataConfig:
             "without --manifest in this mode",
             lambda config: config.manifest or config.mode in _FINDINGS,
         ),
+        tags=Tag.CASES,
     )
     findings_column: str = _data(
         "",
         "The manifest's column that lists an image's findings, separated by |.",
         volatile=True,
+        tags=Tag.CASES | Tag.OF_MANIFEST,
     )
     labels_shared_by_case: bool = _data(
         True,
@@ -95,6 +108,7 @@ class DataConfig:
             "where images have labels of their own, or are cases of their own",
             lambda config: made_from_files(config) and not labels_are_per_image(config),
         ),
+        tags=Tag.CASES,
     )
     group_by: str = _data(
         "case",
@@ -102,59 +116,56 @@ class DataConfig:
         "each image alone.",
         choices=("case", "study", "patient", "image"),
         volatile=True,
+        tags=Tag.CASES,
     )
-    max_pixels: int = _data(
+    max_pixels: int = _stored(
         100_000_000,
         "Largest image accepted when data is prepared, or what an export takes at once, in pixels.",
         low=1,
         high=2**31 - 1,
-        volatile=True,
         needs=Needs(
             _FILES.otherwise, lambda config: config.mode == "export" or made_from_files(config)
         ),
     )
-    max_image_bytes: int = _data(
+    max_image_bytes: int = _stored(
         1 << 28,
         "Largest image file accepted when data is prepared, in bytes.",
         low=1,
         high=2**40,
-        volatile=True,
         needs=_FILES,
+        tags=Tag.STORED_LATER,
     )
-    max_bad_images: int = _data(
+    max_bad_images: int = _stored(
         0,
         "How many images may be left out because they are missing, damaged or too large.",
         low=0,
         high=10**9,
-        volatile=True,
         needs=_FILES,
     )
-    max_image_side: int = _data(
+    max_image_side: int = _stored(
         0,
         "Shrink stored images to this longer side, in pixels, as JPEG; 0: as they are. Twice "
         "--image_size leaves crops room.",
         low=0,
         high=2**15,
-        volatile=True,
         needs=_FILES,
     )
-    jpeg_quality: int = _data(
+    jpeg_quality: int = _stored(
         95,
         "Quality of images that were shrunk.",
         low=1,
         high=100,
-        volatile=True,
         needs=Needs(
             "without --max_image_side",
             lambda config: config.max_image_side and made_from_files(config),
         ),
     )
-    strip_metadata: bool = _data(
+    strip_metadata: bool = _stored(
         False,
         "Store JPEG and PNG without EXIF (but the orientation), positions, XMP, comments and "
         "texts.",
-        volatile=True,
         needs=_FILES,
+        tags=Tag.STORED_LATER,
     )
     beam_options: str = _data(
         "",
@@ -169,6 +180,7 @@ class DataConfig:
         volatile=True,
         only=("prepare", "pretrain", "finetune"),
         common=True,
+        tags=Tag.COMMAND,
     )
 
     # What counts as a label.
@@ -177,10 +189,12 @@ class DataConfig:
         "A finding that is uncertain (-1): left out of loss and metrics, or absent, or present.",
         choices=("ignore", "zeros", "ones"),
         only=_FINDINGS,
+        tags=Tag.POLICY,
     )
     unmentioned: str = _data(
         "zeros",
         "A finding that is not mentioned, where others are: absent, or left out.",
         choices=("zeros", "ignore"),
         only=_FINDINGS,
+        tags=Tag.POLICY,
     )

@@ -1,7 +1,7 @@
 """Names of the datasets, known without opening any of them."""
 
 from micle_tf.errors import BadInput
-from micle_tf.settings import nearest
+from micle_tf.settings import Tag, nearest, tagged
 
 # Ours, each with its configurations; every other name is a set of tensorflow_datasets.
 DATASETS = {
@@ -46,11 +46,11 @@ def dataset_names(config):
             f"--manifest={config.manifest}: goes with --dataset=derm_cases/manifest, "
             f"not with {config.dataset}"
         )
-    for flag in ("image_dir", "columns", "findings_column"):
-        if getattr(config, flag) and not config.manifest:
+    usual = lambda flag: getattr(type(config), flag)
+    # Of several, one that is empty by default is named.
+    for flag in sorted(tagged(config, Tag.OF_MANIFEST), key=lambda flag: usual(flag) != ""):
+        if getattr(config, flag) != usual(flag) and not config.manifest:
             raise BadInput(f"--{flag}={getattr(config, flag)}: goes with --manifest=cases.csv")
-    if config.missing != "usual" and not config.manifest:
-        raise BadInput(f"--missing={config.missing}: goes with --manifest=cases.csv")
     if config.ids != "alike" and not any(_has_ids(name) for name in names):
         raise BadInput(f"--ids={config.ids}: {config.dataset} has no ids that somebody wrote")
     is_derm = all(name.startswith("derm_cases/") for name in names)

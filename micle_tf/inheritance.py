@@ -4,14 +4,13 @@ import dataclasses
 import os
 import shlex
 
-from micle_tf import console, next_steps, presets
+from micle_tf import console, presets
 from micle_tf.config import Config, is_compared
 from micle_tf.errors import BadInput
 from micle_tf.run_config import ARCHITECTURE, PROJECTION, check_place, is_run, read_config
-from micle_tf.run_names import POLICY
+from micle_tf.settings import Tag, tagged
 
 _KEPT = ("data", "evaluation")  # groups of flags that a run keeps whether they are compared or not
-_NAMES_DATA = ("dataset", "manifest")
 
 
 def source_of(checkpoint):
@@ -41,7 +40,7 @@ def inherited(config, explicit, source):
     fixed = ARCHITECTURE
     if config.mode in ("pretrain", "finetune"):
         fixed += PROJECTION
-    free = ("image_size",)
+    free = tagged(Config, Tag.INPUT)
     if config.mode in ("evaluate", "export"):
         fixed, free = fixed + ("precision",), ()
     for name in fixed:
@@ -57,11 +56,11 @@ def inherited(config, explicit, source):
             f"--precision={stated}: --checkpoint={config.checkpoint} was trained in "
             f"{source.precision}, and float64 goes with float64 alone"
         )
-    names = fixed + ("precision", "data_dir")
-    if "dataset" not in explicit and "manifest" not in explicit:
-        names += next_steps.DATA
+    names = fixed + tagged(Config, Tag.INHERITED)
+    if not any(name in explicit for name in tagged(Config, Tag.NAMES_DATA)):
+        names += tagged(Config, Tag.DATA)
     if config.mode == "evaluate":
-        names += POLICY  # what a label means stays what it meant in training
+        names += tagged(Config, Tag.POLICY)  # what a label means stays what it meant in training
     taken = {name: getattr(source, name) for name in names}
     if not os.path.isdir(os.path.expanduser(source.manual_dir)):
         taken.pop("manual_dir", None)  # the files were moved since
@@ -107,11 +106,12 @@ def as_there(config, there, typed):
     """
     fields = dataclasses.fields(Config)
     names = {f.name for f in fields if is_compared(f, config.mode) or f.metadata["group"] in _KEPT}
-    names -= {"mode", "model_dir", "dry_run", "preset", *typed}
+    names -= {*tagged(Config, Tag.COMMAND), *typed}
     if "train_epochs" in typed:  # which a number of steps would beat
         names.discard("train_steps")
-    if any(getattr(config, name) != getattr(there, name) for name in _NAMES_DATA if name in typed):
-        names -= set(next_steps.DATA)
+    stated = [name for name in tagged(Config, Tag.NAMES_DATA) if name in typed]
+    if any(getattr(config, name) != getattr(there, name) for name in stated):
+        names -= set(tagged(Config, Tag.DATA))
     if not os.path.isdir(os.path.expanduser(there.manual_dir)):
         names.discard("manual_dir")  # the files were moved since
     kept = {name: getattr(there, name) for name in names}

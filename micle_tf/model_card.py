@@ -12,8 +12,7 @@ import tensorflow as tf
 
 from micle_tf import __version__
 from micle_tf.config import Config
-
-_PATHS = ("manifest", "image_dir", "data_dir", "model_dir", "checkpoint")
+from micle_tf.settings import Tag, tagged
 
 
 def model_card(classifier, facts, name="model", version=1):
@@ -250,10 +249,11 @@ def _signatures(classifier):
 
 def _settings(config):
     usual = Config.of_mode(config.mode)
+    places = tagged(config, Tag.DATA_PLACE | Tag.RUN_PLACE)
     rows = [
         (f"`{field.name}`", getattr(config, field.name), getattr(usual, field.name))
         for field in dataclasses.fields(config)
-        if field.name not in _PATHS and getattr(config, field.name) != getattr(usual, field.name)
+        if field.name not in places and getattr(config, field.name) != getattr(usual, field.name)
     ]
     if not rows:
         return f"The defaults of `{config.mode}`."

@@ -14,24 +14,19 @@ from micle_tf.dataset_names import dataset_names
 from micle_tf.program import typed
 from micle_tf.run_config import ARCHITECTURE, read_config
 from micle_tf.run_names import same_data
+from micle_tf.settings import Tag, tagged
 
-# What says which data it is, and how it is prepared.
-DATA = (
-    "dataset", "manual_dir", "manifest", "image_dir", "columns", "ids", "missing", "findings",
-    "findings_column", "labels_shared_by_case", "group_by", "max_pixels", "max_image_bytes",
-    "max_bad_images", "max_image_side", "jpeg_quality", "strip_metadata",
-)  # fmt: skip
+# What says which data it is, and how it is prepared; and where what was prepared is kept.
+_DATA = tagged(Config, Tag.DATA)
+_KEPT_DATA = (*_DATA, "data_dir")
 # Of a run that starts from another, what its counterpart without that one does not take over.
-_OF_THE_START = (
-    "mode", "checkpoint", "model_dir", "ft_proj_selector", "fine_tune_after_block",
-    "num_proj_layers", "proj_out_dim", "profile",
-)  # fmt: skip
+_OF_THE_START = tagged(Config, Tag.COMMAND | Tag.START | Tag.PROJECTION)
 
 
 def after_preparing(config, usual):
     """The data, or what was checked, is what to go on with."""
     mode, more = ("prepare", ("beam_options",)) if config.dry_run else ("pretrain", ())
-    _next(mode, *_flags(config, (*DATA, "data_dir", *more), mode, usual))
+    _next(mode, *_flags(config, (*_KEPT_DATA, *more), mode, usual))
 
 
 def after_pretraining(config, result, usual):
@@ -53,7 +48,7 @@ def after_pretraining(config, result, usual):
         return
     arguments = [f"--checkpoint={config.model_dir}"]
     if len(names) > 1:
-        own = DATA if name == "derm_cases/manifest" else ("dataset",)
+        own = _DATA if name == "derm_cases/manifest" else ("dataset",)
         alone = dict(dataset=name, manual_dir="")  # where other files are is noted beside the data
         arguments += _flags(config.replace(**alone), own, "finetune", usual)
     _next("linear_eval", *arguments)
@@ -65,7 +60,7 @@ def after_linear_eval(config, usual):
     _compare(config, "a random encoder", usual)
     if config.checkpoint:
         source, _ = read_config(config.checkpoint)
-        own = () if same_data(source, config) else _flags(config, DATA, "finetune", usual)
+        own = () if same_data(source, config) else _flags(config, _DATA, "finetune", usual)
         _next("finetune", f"--checkpoint={config.checkpoint}", *own)
 
 
@@ -111,7 +106,7 @@ def _compare(config, floor, usual):
         names = [f.name for f in dataclasses.fields(config) if f.name not in _OF_THE_START]
         _next(config.mode, *_flags(config, names, config.mode, usual))
     else:
-        names = (*DATA, "data_dir", "preset", *ARCHITECTURE)
+        names = (*_KEPT_DATA, "preset", *ARCHITECTURE)
         _next("pretrain", *_flags(config, names, "pretrain", usual))
 
 
@@ -122,14 +117,14 @@ def _next(mode, *arguments):
 
 def _flags(config, names, mode, usual):
     """--name=value of the fields that do something and are not what they usually are in a mode."""
-    data = {name: getattr(config, name) for name in names if name in DATA}
+    data = {name: getattr(config, name) for name in names if name in _DATA}
     default = usual(mode, **data)
     if "preset" in names and config.preset != default.preset:
         default = usual(mode, **data, preset=config.preset).replace(preset=default.preset)
     said = []
     for name in names:
         value, other = getattr(config, name), getattr(default, name)
-        if name in DATA:  # which was given
+        if name in _DATA:  # which was given
             other = getattr(Config, name)
         if name == "dataset" or (value != other and not config.otherwise(name)):
             said.append(f"--{name}={console.flag_value(value)}")

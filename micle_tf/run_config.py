@@ -9,10 +9,11 @@ import os
 
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
+from micle_tf.settings import Tag, tagged
 
 # What a run inherits from the run that it takes its weights from.
-ARCHITECTURE = ("resnet_depth", "width_multiplier", "sk_ratio", "se_ratio", "image_size")
-PROJECTION = ("num_proj_layers", "proj_out_dim")
+ARCHITECTURE = (*tagged(Config, Tag.ENCODER), *tagged(Config, Tag.INPUT))
+PROJECTION = tagged(Config, Tag.PROJECTION)
 
 
 def check_place(path, flag):

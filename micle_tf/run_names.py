@@ -3,13 +3,7 @@
 import os
 
 from micle_tf.dataset_names import dataset_names, file_name
-
-# What says which cases there are, and not where their files are or how they are stored.
-_CASES = (
-    "manifest", "image_dir", "columns", "findings", "findings_column", "labels_shared_by_case",
-    "group_by",
-)  # fmt: skip
-POLICY = ("uncertain", "unmentioned")  # what a label means
+from micle_tf.settings import Tag, tagged
 
 
 def default_model_dir(config, source):
@@ -38,7 +32,8 @@ def default_model_dir(config, source):
     if config.mode == "evaluate" and config.eval_split != "test":
         mode += f"-{config.eval_split}"
     if config.mode == "evaluate" and source:
-        differing = [n for n in POLICY if getattr(config, n) != getattr(source, n)]
+        policy = tagged(config, Tag.POLICY)
+        differing = [n for n in policy if getattr(config, n) != getattr(source, n)]
         policies = [f"{name}_{getattr(config, name)}" for name in differing]
         mode = "-".join([mode, *policies])
     return os.path.join(folder, mode)
@@ -49,7 +44,7 @@ def same_data(source, config):
     same_name = dataset_names(source) == dataset_names(config)
     return same_name and all(
         config.otherwise(name) or _spelled(source, name) == _spelled(config, name)
-        for name in _CASES
+        for name in tagged(config, Tag.CASES)
     )
 
 

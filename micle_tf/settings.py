@@ -1,8 +1,9 @@
-"""What a setting of a run may be: fields with their help and bounds, when they do anything, and
-texts like "10m"."""
+"""What a setting of a run may be: fields with their help and bounds, what else is true of them,
+when they do anything, and texts like "10m"."""
 
 import dataclasses
 import difflib
+import enum
 import math
 import typing
 from collections.abc import Callable
@@ -12,6 +13,35 @@ from micle_tf.errors import BadInput
 # The order and titles of help.
 GROUPS = ("run", "data", "model", "training", "evaluation", "export", "machine")
 _MOST = 10**12  # steps, minutes: beyond any run
+
+
+class Tag(enum.Flag):
+    """What is true of a setting, said at its field: whoever needs all such settings asks `tagged`.
+
+    Each member says what the settings are that have it.
+    """
+
+    NONE = 0
+    # Which data it is, and how it is prepared.
+    NAMES_DATA = enum.auto()  # names it: where that is another, nothing of DATA is taken over
+    CASES = enum.auto()  # which cases there are, not where files are or how they are stored
+    READ = enum.auto()  # where the files are, and how they are read
+    STORED = enum.auto()  # how images are stored, which is noted beside the prepared data
+    STORED_LATER = enum.auto()  # likewise, and there are notes without it
+    DATA = NAMES_DATA | CASES | READ | STORED | STORED_LATER
+    OF_MANIFEST = enum.auto()  # goes with --manifest alone
+    POLICY = enum.auto()  # what a label means
+    # What is kept from run to run.
+    ENCODER = enum.auto()  # the shape of the encoder, which its weights dictate
+    INPUT = enum.auto()  # the shape of its input, which they leave open
+    PROJECTION = enum.auto()  # the shape of the projection head
+    INHERITED = enum.auto()  # as in the run that one starts from, beside its shapes and its data
+    START = enum.auto()  # which weights a run starts from, and what becomes of them
+    COMMAND = enum.auto()  # of this one command, which no other takes over
+    # Machines.
+    DATA_PLACE = enum.auto()  # where data is, on each machine somewhere else
+    RUN_PLACE = enum.auto()  # where a run is
+    TPU = enum.auto()  # which TPU
 
 
 class Needs(typing.NamedTuple):
@@ -28,7 +58,7 @@ class Needs(typing.NamedTuple):
 
 def setting(
     default, text, *, group, choices=None, low=None, high=None, volatile=False, only=(),
-    by_mode=None, needs=None, common=False, path=False,
+    by_mode=None, needs=None, common=False, path=False, tags=Tag.NONE,
 ):  # fmt: skip
     """A field with its help line and what values it takes.
 
@@ -46,11 +76,18 @@ def setting(
       needs: `Needs`, beyond the mode; None for nothing.
       common: among the few that --help shows.
       path: a file or folder, of which ~ is the home.
+      tags: `Tag`, one or several.
     """
     metadata = {"help": text, "choices": choices, "low": low, "high": high, "volatile": volatile}
     metadata |= {"only": only, "by_mode": by_mode or {}, "needs": needs, "group": group}
-    metadata |= {"common": common, "path": path}
+    metadata |= {"common": common, "path": path, "tags": tags}
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def tagged(settings, tags):
+    """Names of the fields of a `Config`, or of the class, with one of the tags; in their order."""
+    fields = dataclasses.fields(settings)
+    return tuple(field.name for field in fields if field.metadata["tags"] & tags)
 
 
 def nearest(text, names):

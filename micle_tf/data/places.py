@@ -15,9 +15,7 @@ from tensorflow_datasets.core import constants
 from micle_tf import console
 from micle_tf.dataset_names import takes_manual_dir
 from micle_tf.errors import BadInput
-
-_NOTED = ("manual_dir", "max_pixels", "max_bad_images", "max_image_side", "jpeg_quality")
-_NOTED_LATER = ("max_image_bytes", "strip_metadata")  # notes of before are without
+from micle_tf.settings import Tag, tagged
 
 
 def root(data_dir):
@@ -43,7 +41,7 @@ def noted(config, name, stated=()):
         return config
     changes = {
         field: note[field]
-        for field in (*_NOTED, *_NOTED_LATER)
+        for field in ("manual_dir", *_how_stored(config))
         if field not in stated and getattr(config, field) == getattr(type(config), field)
     }
     shown = [
@@ -104,9 +102,9 @@ def remember(config, name, folder):
 
     from micle_tf import files
 
-    note = {field: getattr(config, field) for field in (*_NOTED, *_NOTED_LATER)}
     manual_dir = os.path.expanduser(config.manual_dir) or default_manual_dir(config.data_dir)
-    note["manual_dir"] = os.path.abspath(manual_dir)
+    note = {"manual_dir": os.path.abspath(manual_dir)}
+    note |= {field: getattr(config, field) for field in _how_stored(config)}
     old = _read(config, name)
     known = old["prepared"] if old and not _different(config, old) else {}
     known[_made(config)] = os.path.relpath(folder, root(config.data_dir))
@@ -121,12 +119,19 @@ def _made(config):
     return config.group_by + apart + ("" if config.ids == "alike" else f", ids {config.ids}")
 
 
+def _how_stored(config):
+    """Names of the fields that say how images are stored, in the order of notes."""
+    return (*tagged(config, Tag.STORED), *tagged(config, Tag.STORED_LATER))
+
+
 def _different(config, note):
     """Whether images were stored otherwise, by a flag that says anything of them."""
-    before = config.replace(**{field: note[field] for field in (*_NOTED, *_NOTED_LATER)})
+    before = config.replace(
+        **{field: note[field] for field in ("manual_dir", *_how_stored(config))}
+    )
     return any(
         getattr(config, field) != note[field]
-        for field in (*_NOTED[1:], *_NOTED_LATER)
+        for field in _how_stored(config)
         if not (config.otherwise(field) and before.otherwise(field))
     )
 
@@ -140,7 +145,9 @@ def _read(config, name):
     try:
         with open(_file(config, name), encoding="utf-8") as file:
             note = json.load(file)
-        usual = {field: getattr(type(config), field) for field in _NOTED_LATER}
-        return usual | note if {*_NOTED, "prepared"} <= note.keys() else None
+        needed = {"manual_dir", "prepared", *tagged(config, Tag.STORED)}
+        later = tagged(config, Tag.STORED_LATER)
+        usual = {field: getattr(type(config), field) for field in later}
+        return usual | note if needed <= note.keys() else None
     except (OSError, ValueError, AttributeError):
         return None

@@ -11,7 +11,7 @@ from data_builders.schema import NOT_MENTIONED, UNCERTAIN
 from data_builders.tables import one_of
 from micle_tf import console
 from micle_tf.errors import BadInput
-from micle_tf.run_names import POLICY
+from micle_tf.settings import Tag, tagged
 
 OTHER = "Other"
 
@@ -57,7 +57,7 @@ class Targets:
 
     def say_what_does_nothing(self, config):
         """Notes the flags on findings where the targets are classes."""
-        for flag in () if self.multilabel else POLICY:
+        for flag in () if self.multilabel else tagged(config, Tag.POLICY):
             if getattr(config, flag) != getattr(type(config), flag):
                 console.say(f"note: --{flag} does nothing without findings")
 

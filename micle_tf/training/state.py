@@ -14,7 +14,7 @@ from micle_tf.data.report import SEEN_OTHERWISE
 from micle_tf.errors import BadInput
 from micle_tf.files import finite, reason_of, write_json, write_text
 from micle_tf.run_config import ARCHITECTURE, PROJECTION, check_place, read_config  # noqa: F401 - as before
-from micle_tf.run_names import POLICY
+from micle_tf.settings import Tag, tagged
 from micle_tf.training.checkpoints import damage_named, latest_checkpoint, step_of, steps_in
 from micle_tf.training.events import forget_events_after
 from micle_tf.training.lock import LOCK_FILE, RunLock
@@ -111,7 +111,7 @@ class RunDirectory:
         changed = [
             f"{name} ({_shown(getattr(old_config, name))} there)"
             for name in self._config.differences(old_config)
-            if name not in POLICY or self._predicts_findings()
+            if name not in tagged(self._config, Tag.POLICY) or self._predicts_findings()
         ]
         different = [name for name, value in self._facts.items() if old_facts.get(name) != value]
         if self._superseded and old_facts.get("data") == self._superseded:

@@ -11,6 +11,7 @@ import tensorflow as tf
 from micle_tf import console
 from micle_tf.config import is_compared
 from micle_tf.errors import BadInput, Stopped
+from micle_tf.settings import Tag, tagged
 
 _TOLD, _LENGTH = (BadInput, Stopped), 1000  # what the others are told of, in so many bytes
 _CONFIG_LENGTH = 16_384
@@ -85,8 +86,8 @@ class Workers:
 
         Only what differs by nature may differ: where each of them has its data.
         """
-        stated = config.replace(data_dir="", manifest="", image_dir="").to_json()
-        number = zlib.crc32(stated.encode())
+        without = {name: "" for name in tagged(config, Tag.DATA_PLACE)}
+        number = zlib.crc32(config.replace(**without).to_json().encode())
         if self.any(number != self.of_chief(lambda: number)):
             self.part()
             raise BadInput(

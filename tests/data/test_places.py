@@ -47,6 +47,17 @@ def test_what_was_said_is_recalled(folders, capsys):
     )
 
 
+def test_a_note_keeps_its_order(folders):
+    """Those that came later stand after the others, as they do where it is said what is noted."""
+    remember(max_image_side=64)
+    note = json.loads((folders / f"data/{HAM}.prepared.json").read_text())
+    assert list(note) == [
+        "manual_dir", "max_pixels", "max_bad_images", "max_image_side", "jpeg_quality",
+        "max_image_bytes", "strip_metadata", "prepared",
+    ]  # fmt: skip
+    assert note["manual_dir"] == str(folders / "files")
+
+
 def test_what_is_said_now_goes_first(folders):
     remember(max_image_side=64, jpeg_quality=80)
     found, known = places.recalled(config(max_image_side=32), HAM)
