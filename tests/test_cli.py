@@ -29,20 +29,37 @@ def elsewhere(tmp_path, monkeypatch):
     [
         ("--trian_steps=3", "--trian_steps: no such flag; did you mean --train_steps?"),
         ("--zzz=1", "--zzz: no such flag"),
-        ("--mode=pretain", "--mode=pretain: not one of prepare, pretrain, linear_eval, finetune, evaluate, export; did you mean pretrain?"),
+        (
+            "--mode=pretain",
+            "--mode=pretain: not one of prepare, pretrain, linear_eval, finetune, evaluate, "
+            "export; did you mean pretrain?",
+        ),
         ("--temperature=warm", "--temperature=warm: not a number"),
-        ("--train_steps=99999999999999999999", "--train_steps=99999999999999999999: must be at most 1e+12"),
+        (
+            "--train_steps=99999999999999999999",
+            "--train_steps=99999999999999999999: must be at most 1e+12",
+        ),
         ("--train_steps=-1", "--train_steps=-1: must be at least 0"),
         ("--learning_rate=1e30", "--learning_rate=1e+30: must be at most 10000"),
         ("--learning_rate=inf", "--learning_rate=inf: not a finite number"),
         ("--weight_decay=-inf", "--weight_decay=-inf: not a finite number"),
         ("--warmup_epochs=1e300", "--warmup_epochs=1e+300: must be at most 1e+07"),
-        ("--checkpoint_every=9999999999999m", "--checkpoint_every=9999999999999m: give a time or a number of steps, as 10m, 500s or 1000steps"),
-        ("--profile=1:9999999999999", "--profile=1:9999999999999: give the first and the last step, as 20:25"),
+        (
+            "--checkpoint_every=9999999999999m",
+            "--checkpoint_every=9999999999999m: give a time or a number of steps, as 10m, 500s or "
+            "1000steps",
+        ),
+        (
+            "--profile=1:9999999999999",
+            "--profile=1:9999999999999: give the first and the last step, as 20:25",
+        ),
         ("--undefok=trian_steps", "--undefok: no such flag"),
         ("-undefok", "-undefok: no such flag"),
         ("--method=SimCLE", "--method=SimCLE: not one of simclr, micle; did you mean simclr?"),
-        ("--train-batch-size=8", "--train-batch-size: no such flag; did you mean --train_batch_size?"),
+        (
+            "--train-batch-size=8",
+            "--train-batch-size: no such flag; did you mean --train_batch_size?",
+        ),
         ("--batch_size=8", "--batch_size: no such flag; did you mean --train_batch_size?"),
         ("--epochs=8", "--epochs: no such flag; did you mean --train_epochs?"),
         ("--versio", "--versio: no such flag; did you mean --version?"),
@@ -55,13 +72,36 @@ def elsewhere(tmp_path, monkeypatch):
         ("--use_blur=perhaps", "--use_blur=perhaps: not true or false"),
         ("--nouse_blur=3", "--nouse_blur=3 does not take an argument"),
         ("pretrain", "pretrain: stray argument; flags look like --name=value"),
-        ("--checkpoint_every=5h", "--checkpoint_every=5h: give a time or a number of steps, as 10m, 500s or 1000steps"),
-        ("--dataset=derm", "--dataset=derm: neither one of derm_cases, chexpert_cases, nih_chest_xray14, mimic_cxr_jpg, padchest nor a tensorflow_datasets set"),
-        ("--dataset=derm_cases/sythetic", "--dataset=derm_cases/sythetic: derm_cases has synthetic, synthetic_shuffled, synthetic_same_photo, manifest, scin, pad_ufes_20, ham10000, isic2019; did you mean synthetic?"),
-        ("--dataset=derm_cases/manifest", "--dataset=derm_cases/manifest: name your cases with --manifest=cases.csv"),
+        (
+            "--checkpoint_every=5h",
+            "--checkpoint_every=5h: give a time or a number of steps, as 10m, 500s or 1000steps",
+        ),
+        (
+            "--dataset=derm",
+            "--dataset=derm: neither one of derm_cases, chexpert_cases, nih_chest_xray14, "
+            "mimic_cxr_jpg, padchest nor a tensorflow_datasets set",
+        ),
+        (
+            "--dataset=derm_cases/sythetic",
+            "--dataset=derm_cases/sythetic: derm_cases has synthetic, synthetic_shuffled, "
+            "synthetic_same_photo, manifest, scin, pad_ufes_20, ham10000, isic2019; did you mean "
+            "synthetic?",
+        ),
+        (
+            "--dataset=derm_cases/manifest",
+            "--dataset=derm_cases/manifest: name your cases with --manifest=cases.csv",
+        ),
         ("--manifest=none.csv", "--manifest=none.csv: no such file or folder"),
-        ("--dataset=chexpert/small", "--dataset=chexpert/small: chexpert_cases has official, paper"),
-        ("--dataset=chexpertt", "--dataset=chexpertt: neither one of derm_cases, chexpert_cases, nih_chest_xray14, mimic_cxr_jpg, padchest nor a tensorflow_datasets set; did you mean chexpert or chexpert_cases?"),
+        (
+            "--dataset=chexpert/small",
+            "--dataset=chexpert/small: chexpert_cases has official, paper",
+        ),
+        (
+            "--dataset=chexpertt",
+            "--dataset=chexpertt: neither one of derm_cases, chexpert_cases, nih_chest_xray14, "
+            "mimic_cxr_jpg, padchest nor a tensorflow_datasets set; did you mean chexpert or "
+            "chexpert_cases?",
+        ),
         ("--group_by=lesion", "--group_by=lesion: not one of case, study, patient, image"),
         ("--uncertain=one", "--uncertain=one: not one of ignore, zeros, ones; did you mean ones?"),
         ("--unmentioned=ones", "--unmentioned=ones: not one of zeros, ignore"),
@@ -71,9 +111,13 @@ def elsewhere(tmp_path, monkeypatch):
         ("--jpeg_quality=0", "--jpeg_quality=0: must be at least 1"),
         ("--max_pixels=0", "--max_pixels=0: must be at least 1"),
         ("--checkpoint=nowhere", "--checkpoint=nowhere: not a run directory (no config.json)"),
-        ("--strategy=mirrored", "--strategy=mirrored: needs several devices, and here is 1; --virtual_devices=2 splits the CPU"),
+        (
+            "--strategy=mirrored",
+            "--strategy=mirrored: needs several devices, and here is 1; --virtual_devices=2 splits "
+            "the CPU",
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_one_line_and_exit_2(argument, message, capsys, tmp_path):
     assert cli.main([argument]) == 2
     assert capsys.readouterr().err == f"error: {message}\n"
@@ -256,7 +300,7 @@ def test_a_checkpoint_brings_architecture_and_data(tmp_path):
     assert (config.resnet_depth, config.image_size, config.precision) == (18, 64, "float64")
     assert (config.manifest, config.columns) == ("a.csv", "image=i")
     assert config.seed == 0
-    with pytest.raises(BadInput, match="--resnet_depth=50: --checkpoint=.* was trained with 18"):
+    with pytest.raises(BadInput, match=r"--resnet_depth=50: --checkpoint=.* was trained with 18"):
         cli.configure(["--mode=linear_eval", f"--checkpoint={tmp_path}", "--resnet_depth=50"])
 
 
@@ -282,46 +326,75 @@ def test_simclrs_name_of_the_tpu_strategy():
     assert strategy("--use_tpu") == strategy("--use_tpu=True", "--tpu_name=v3") == "tpu"
     assert strategy("--use_tpu=False") == strategy("--nouse_tpu") == "auto"
     assert strategy("--use_tpu", "--strategy=mirrored") == "mirrored"
-    with pytest.raises(BadInput, match="^--use_tpu=perhaps: not true or false$"):
+    with pytest.raises(BadInput, match=r"^--use_tpu=perhaps: not true or false$"):
         cli.configure(["--use_tpu=perhaps"])
 
 
 @pytest.mark.parametrize(
     "flags, notes",
     [
-        (["--mode=finetune", "--temperature=0.5"], ["--temperature does nothing in --mode=finetune"]),
+        (
+            ["--mode=finetune", "--temperature=0.5"],
+            ["--temperature does nothing in --mode=finetune"],
+        ),
         (["--eval_batch_size=8"], ["--eval_batch_size does nothing without --knn_every"]),
         (["--eval_batch_size=8", "--eval_split=test", "--knn_every=1epochs"], []),
-        (["--jpeg_quality=80", "--manifest=cases.csv"],
-         ["--jpeg_quality does nothing without --max_image_side"]),
+        (
+            ["--jpeg_quality=80", "--manifest=cases.csv"],
+            ["--jpeg_quality does nothing without --max_image_side"],
+        ),
         (["--jpeg_quality=80", "--manifest=cases.csv", "--max_image_side=64"], []),
         (["--max_pixels=100"], ["--max_pixels does nothing without data that is made from files"]),
-        (["--max_pixels=100", "--dataset=cifar10"],
-         ["--max_pixels does nothing without data that is made from files"]),
+        (
+            ["--max_pixels=100", "--dataset=cifar10"],
+            ["--max_pixels does nothing without data that is made from files"],
+        ),
         (["--max_pixels=100", "--manifest=cases.csv"], []),
         (["--max_pixels=100", "--mode=export"], []),
-        (["--labels_shared_by_case=false", "--dataset=cifar10"],
-         ["--labels_shared_by_case does nothing where images have labels of their own, or are cases "
-          "of their own"]),
-        (["--labels_shared_by_case=false", "--dataset=nih_chest_xray14"],
-         ["--labels_shared_by_case does nothing where images have labels of their own, or are cases "
-          "of their own"]),
+        (
+            ["--labels_shared_by_case=false", "--dataset=cifar10"],
+            [
+                "--labels_shared_by_case does nothing where images have labels of their own, or "
+                "are cases of their own"
+            ],
+        ),
+        (
+            ["--labels_shared_by_case=false", "--dataset=nih_chest_xray14"],
+            [
+                "--labels_shared_by_case does nothing where images have labels of their own, or "
+                "are cases of their own"
+            ],
+        ),
         (["--labels_shared_by_case=false", "--manifest=cases.csv"], []),
-        (["--beam_options=x", "--dataset=cifar10"],
-         ["--beam_options does nothing with sets of tensorflow_datasets"]),
+        (
+            ["--beam_options=x", "--dataset=cifar10"],
+            ["--beam_options does nothing with sets of tensorflow_datasets"],
+        ),
         (["--beam_options=x"], []),
-        (["--train_epochs=3", "--train_steps=9"], ["--train_epochs does nothing beside --train_steps"]),
+        (
+            ["--train_epochs=3", "--train_steps=9"],
+            ["--train_epochs does nothing beside --train_steps"],
+        ),
         (["--train_epochs=3"], []),
         (["--momentum=0.8", "--optimizer=adam"], ["--momentum does nothing with --optimizer=adam"]),
-        (["--mode=finetune", "--proj_out_dim=64"],
-         ["--proj_out_dim does nothing without --ft_proj_selector"]),
-        (["--mode=prepare", "--image_size=64", "--seed=1"],
-         ["--image_size does nothing in --mode=prepare", "--seed does nothing in --mode=prepare"]),
-        (["--dataset=nih_chest_xray14", "--findings=Edema"],
-         ["--findings does nothing without --manifest in this mode"]),
+        (
+            ["--mode=finetune", "--proj_out_dim=64"],
+            ["--proj_out_dim does nothing without --ft_proj_selector"],
+        ),
+        (
+            ["--mode=prepare", "--image_size=64", "--seed=1"],
+            [
+                "--image_size does nothing in --mode=prepare",
+                "--seed does nothing in --mode=prepare",
+            ],
+        ),
+        (
+            ["--dataset=nih_chest_xray14", "--findings=Edema"],
+            ["--findings does nothing without --manifest in this mode"],
+        ),
         (["--mode=finetune", "--dataset=nih_chest_xray14", "--findings=Edema"], []),
     ],
-)  # fmt: skip
+)
 def test_what_does_nothing_is_named(flags, notes, capsys):
     cli.configure(flags)
     shown = capsys.readouterr().out.splitlines()
@@ -383,7 +456,10 @@ def test_how_to_ask_an_export_is_said(tmp_path, capsys):
 
 def test_a_flag_that_promises_to_write_nothing_is_kept_or_refused(capsys, tmp_path):
     assert cli.main(["--mode=linear_eval", "--dry_run"]) == 2
-    expected = "error: --dry_run: --mode=linear_eval has none; prepare, pretrain and finetune have. Nothing was done\n"
+    expected = (
+        "error: --dry_run: --mode=linear_eval has none; prepare, pretrain and finetune have. "
+        "Nothing was done\n"
+    )
     assert capsys.readouterr().err == expected
     assert list(tmp_path.iterdir()) == []
 
@@ -407,9 +483,9 @@ def test_recipes_that_name_others(tmp_path, monkeypatch):
     config, _ = cli.configure([f"--flagfile={mine}"])
     assert (config.seed, config.resnet_depth) == (7, 152)
     mine.write_text("--undefok=seed\n")
-    with pytest.raises(BadInput, match="mine.flags: --undefok: no such flag"):
+    with pytest.raises(BadInput, match=r"mine.flags: --undefok: no such flag"):
         cli.configure([f"--flagfile={mine}"])
-    with pytest.raises(BadInput, match="^--flagfile: name a file$"):
+    with pytest.raises(BadInput, match=r"^--flagfile: name a file$"):
         cli.configure(["--flagfile"])
 
 
@@ -472,7 +548,7 @@ def test_our_recipes_are_found_from_anywhere(tmp_path):
     (tmp_path / "flags/mine.flags").write_text("--seed=7\n")
     config, origin = cli.configure(["--flagfile=flags/mine.flags"])
     assert (config.seed, origin) == (7, "recipe flags/mine.flags")
-    with pytest.raises(BadInput, match="--flagfile=flags/none.flags: cannot be read"):
+    with pytest.raises(BadInput, match=r"--flagfile=flags/none.flags: cannot be read"):
         cli.configure(["--flagfile=flags/none.flags"])
 
 
@@ -492,9 +568,9 @@ def test_evaluations_on_several_manifests_have_directories_of_their_own(tmp_path
     assert name("--eval_split=validation") == "evaluate-validation"
     assert name("--manifest=sets/b.csv") == "evaluate-derm_cases-manifest-b"
     assert name("--manifest=c") == "evaluate-derm_cases-manifest-c"
-    with pytest.raises(BadInput, match="--precision=float64: --checkpoint=.* was trained "):
+    with pytest.raises(BadInput, match=r"--precision=float64: --checkpoint=.* was trained "):
         name("--precision=float64")
-    with pytest.raises(BadInput, match="--precision=mixed_bfloat16: --checkpoint=.* was trained "):
+    with pytest.raises(BadInput, match=r"--precision=mixed_bfloat16: --checkpoint=.* was trained "):
         name("--precision=mixed_bfloat16")
 
 
@@ -525,7 +601,7 @@ def test_what_to_type_after_a_pretraining(flags, labelled, following, capsys):
     said = [line for line in lines if not line.startswith("next: ")]
     assert lines[len(said) :] == [f"next: python run.py --mode={text}" for text in following]
     expected = (
-        "no labels to learn from and to choose on: linear_eval and finetune want other data, by --manifest "
-        "or --dataset"
+        "no labels to learn from and to choose on: linear_eval and finetune want other data, by "
+        "--manifest or --dataset"
     )
     assert said == ([expected] if labelled == [0] else [])

@@ -14,7 +14,7 @@ def test_a_mode_has_defaults_of_its_own_that_what_is_given_beats():
     assert pretrain == Config(eval_split="validation")  # test is not to be looked at that early
     changed = {
         name: (a, b)
-        for (name, a), b in zip(vars(pretrain).items(), vars(finetune).values())
+        for (name, a), b in zip(vars(pretrain).items(), vars(finetune).values(), strict=True)
         if a != b
     }
     assert changed == {
@@ -44,7 +44,11 @@ def test_json_round_trip_of_every_field():
     "mode, changes, expected",
     [
         ("finetune", {"patience": 2, "best_metric": "loss"}, ["best_metric", "patience"]),
-        ("finetune", {"label_fraction": 0.5, "case_images": "one"}, ["label_fraction", "case_images"]),
+        (
+            "finetune",
+            {"label_fraction": 0.5, "case_images": "one"},
+            ["label_fraction", "case_images"],
+        ),
         ("finetune", {"eval_batch_size": 8, "keep_checkpoints": 9, "manifest": "m.csv"}, []),
         ("finetune", {"method": "simclr", "mask_negatives": "case"}, []),
         ("pretrain", {"patience": 2, "class_weights": "balanced"}, []),
@@ -55,15 +59,29 @@ def test_json_round_trip_of_every_field():
         ("finetune", {"uncertain": "ones", "unmentioned": "ignore"}, ["uncertain", "unmentioned"]),
         ("pretrain", {"uncertain": "ones", "unmentioned": "ignore"}, []),
         # The prepared data itself is compared.
-        ("finetune", {"manual_dir": "x", "group_by": "image", "findings": "Edema",
-                      "max_bad_images": 1, "max_image_side": 9, "jpeg_quality": 9,
-                      "max_pixels": 9, "beam_options": "x"}, []),
-        ("finetune", {"dataset": "chexpert", "labels_shared_by_case": False},
-         ["dataset", "labels_shared_by_case"]),
+        (
+            "finetune",
+            {
+                "manual_dir": "x",
+                "group_by": "image",
+                "findings": "Edema",
+                "max_bad_images": 1,
+                "max_image_side": 9,
+                "jpeg_quality": 9,
+                "max_pixels": 9,
+                "beam_options": "x",
+            },
+            [],
+        ),
+        (
+            "finetune",
+            {"dataset": "chexpert", "labels_shared_by_case": False},
+            ["dataset", "labels_shared_by_case"],
+        ),
         # Of single images nothing is shared.
         ("finetune", {"dataset": "cifar10", "labels_shared_by_case": False}, ["dataset"]),
     ],
-)  # fmt: skip
+)
 def test_what_a_resumed_run_may_change(mode, changes, expected):
     config = Config.of_mode(mode, checkpoint="runs/a")
     found = config.replace(**changes).differences(config)
@@ -78,21 +96,31 @@ def test_what_a_resumed_run_may_change(mode, changes, expected):
         ({"fine_tune_after_block": 5}, "--fine_tune_after_block=5: must be at most 4"),
         ({"ft_proj_selector": -1}, "--ft_proj_selector=-1: must be at least 0"),
         ({"top_classes": -1}, "--top_classes=-1: must be at least 0"),
-        ({"class_weights": "balance"},
-         "--class_weights=balance: not one of none, balanced; did you mean balanced?"),
+        (
+            {"class_weights": "balance"},
+            "--class_weights=balance: not one of none, balanced; did you mean balanced?",
+        ),
         ({"case_images": "two"}, "--case_images=two: not one of all, one"),
-        ({"validate_every": "5m"}, "--validate_every=5m: give epochs or steps, as 2epochs or 500steps"),
-        ({"checkpoint_every": "2epochs"},
-         "--checkpoint_every=2epochs: give a time or a number of steps, as 10m, 500s or 1000steps"),
+        (
+            {"validate_every": "5m"},
+            "--validate_every=5m: give epochs or steps, as 2epochs or 500steps",
+        ),
+        (
+            {"checkpoint_every": "2epochs"},
+            "--checkpoint_every=2epochs: give a time or a number of steps, as 10m, 500s or "
+            "1000steps",
+        ),
         ({"bootstrap_samples": 9}, "--bootstrap_samples=9: must be at least 10"),
         ({"uncertain": "no"}, "--uncertain=no: not one of ignore, zeros, ones"),
-        ({"unmentioned": "zero"},
-         "--unmentioned=zero: not one of zeros, ignore; did you mean zeros?"),
+        (
+            {"unmentioned": "zero"},
+            "--unmentioned=zero: not one of zeros, ignore; did you mean zeros?",
+        ),
         ({"group_by": "lesions"}, "--group_by=lesions: not one of case, study, patient, image"),
         ({"max_bad_images": 2_000_000_000}, "--max_bad_images=2000000000: must be at most 1e+09"),
         ({"jpeg_quality": 101}, "--jpeg_quality=101: must be at most 100"),
     ],
-)  # fmt: skip
+)
 def test_values_that_no_run_could_use(changes, message):
     with pytest.raises(BadInput) as error:
         Config.of_mode("finetune", **changes)
@@ -107,7 +135,9 @@ def test_intervals_of_epochs_or_steps(text, expected):
     assert Config(knn_every=text).steps_between("knn_every", 7) == expected
 
 
-@pytest.mark.parametrize("text", ["", "0epochs", "-1steps", "1.5epochs", "epochs", "7", "3m", "²steps"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text", ["", "0epochs", "-1steps", "1.5epochs", "epochs", "7", "3m", "²steps"]
+)
 def test_intervals_that_are_none(text):
     with pytest.raises(BadInput, match="--validate_every="):
         Config(validate_every=text)

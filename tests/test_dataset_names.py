@@ -37,50 +37,87 @@ def test_a_manifest_is_a_dataset():
     assert dataset_names(joined) == ("derm_cases/manifest", "derm_cases/ham10000")
 
 
-CONFIGURATIONS = "synthetic, synthetic_shuffled, synthetic_same_photo, manifest, scin, pad_ufes_20, ham10000, isic2019"  # fmt: skip
+CONFIGURATIONS = (
+    "synthetic, synthetic_shuffled, synthetic_same_photo, manifest, scin, pad_ufes_20, "
+    "ham10000, isic2019"
+)
 
 
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"dataset": "derm_cases/ham"},
-         f"--dataset=derm_cases/ham: derm_cases has {CONFIGURATIONS}"),
-        ({"dataset": "chexpert/small"}, "--dataset=chexpert/small: chexpert_cases has official, paper"),
-        ({"dataset": "padchest+derm_cases/x"},
-         f"--dataset=padchest+derm_cases/x: derm_cases has {CONFIGURATIONS}"),
-        ({"dataset": ""},
-         "--dataset=: not one of derm_cases, chexpert_cases, nih_chest_xray14, mimic_cxr_jpg, padchest"),
-        ({"dataset": "padchest+"},
-         "--dataset=padchest+: not one of derm_cases, chexpert_cases, nih_chest_xray14, mimic_cxr_jpg, padchest"),
-        ({"dataset": "derm_cases/manifest"},
-         "--dataset=derm_cases/manifest: name your cases with --manifest=cases.csv"),
+        (
+            {"dataset": "derm_cases/ham"},
+            f"--dataset=derm_cases/ham: derm_cases has {CONFIGURATIONS}",
+        ),
+        (
+            {"dataset": "chexpert/small"},
+            "--dataset=chexpert/small: chexpert_cases has official, paper",
+        ),
+        (
+            {"dataset": "padchest+derm_cases/x"},
+            f"--dataset=padchest+derm_cases/x: derm_cases has {CONFIGURATIONS}",
+        ),
+        (
+            {"dataset": ""},
+            "--dataset=: not one of derm_cases, chexpert_cases, nih_chest_xray14, mimic_cxr_jpg, "
+            "padchest",
+        ),
+        (
+            {"dataset": "padchest+"},
+            "--dataset=padchest+: not one of derm_cases, chexpert_cases, nih_chest_xray14, "
+            "mimic_cxr_jpg, padchest",
+        ),
+        (
+            {"dataset": "derm_cases/manifest"},
+            "--dataset=derm_cases/manifest: name your cases with --manifest=cases.csv",
+        ),
         ({"dataset": "cifar10+cifar10"}, "--dataset=cifar10+cifar10: a dataset is named twice"),
-        ({"dataset": "chexpert+chexpert_cases/official"},
-         "--dataset=chexpert+chexpert_cases/official: a dataset is named twice"),
-        ({"dataset": "cifar10+mnist", "mode": "finetune"},
-         "--dataset=cifar10+mnist: --mode=finetune works on one dataset; name it"),
-        ({"dataset": "cifar10+mnist", "mode": "linear_eval"},
-         "--dataset=cifar10+mnist: --mode=linear_eval works on one dataset; name it"),
-        ({"dataset": "cifar10+mnist", "mode": "evaluate"},
-         "--dataset=cifar10+mnist: --mode=evaluate works on one dataset; name it"),
-        ({"dataset": "chexpert", "manifest": "a.csv"},
-         "--manifest=a.csv: goes with --dataset=derm_cases/manifest, not with chexpert"),
+        (
+            {"dataset": "chexpert+chexpert_cases/official"},
+            "--dataset=chexpert+chexpert_cases/official: a dataset is named twice",
+        ),
+        (
+            {"dataset": "cifar10+mnist", "mode": "finetune"},
+            "--dataset=cifar10+mnist: --mode=finetune works on one dataset; name it",
+        ),
+        (
+            {"dataset": "cifar10+mnist", "mode": "linear_eval"},
+            "--dataset=cifar10+mnist: --mode=linear_eval works on one dataset; name it",
+        ),
+        (
+            {"dataset": "cifar10+mnist", "mode": "evaluate"},
+            "--dataset=cifar10+mnist: --mode=evaluate works on one dataset; name it",
+        ),
+        (
+            {"dataset": "chexpert", "manifest": "a.csv"},
+            "--manifest=a.csv: goes with --dataset=derm_cases/manifest, not with chexpert",
+        ),
         ({"image_dir": "x"}, "--image_dir=x: goes with --manifest=cases.csv"),
         ({"columns": "a=b"}, "--columns=a=b: goes with --manifest=cases.csv"),
-        ({"dataset": "chexpert", "findings_column": "x"},
-         "--findings_column=x: goes with --manifest=cases.csv"),
-        ({"dataset": "derm_cases/scin", "findings": "Edema"},
-         "--findings=Edema: goes with --manifest=cases.csv or chest X-rays"),
-        ({"dataset": "cifar10", "max_image_side": 64},
-         "--max_image_side=64: cifar10 is used as tensorflow_datasets keeps it"),
-        ({"dataset": "cifar10+mnist", "max_image_side": 64},
-         "--max_image_side=64: cifar10+mnist is used as tensorflow_datasets keeps it"),
-        ({"manual_dir": "files"},
-         "--manual_dir=files: derm_cases is not made from files there"),
-        ({"manual_dir": "files", "manifest": "a.csv"},
-         "--manual_dir=files: derm_cases is not made from files there"),
+        (
+            {"dataset": "chexpert", "findings_column": "x"},
+            "--findings_column=x: goes with --manifest=cases.csv",
+        ),
+        (
+            {"dataset": "derm_cases/scin", "findings": "Edema"},
+            "--findings=Edema: goes with --manifest=cases.csv or chest X-rays",
+        ),
+        (
+            {"dataset": "cifar10", "max_image_side": 64},
+            "--max_image_side=64: cifar10 is used as tensorflow_datasets keeps it",
+        ),
+        (
+            {"dataset": "cifar10+mnist", "max_image_side": 64},
+            "--max_image_side=64: cifar10+mnist is used as tensorflow_datasets keeps it",
+        ),
+        ({"manual_dir": "files"}, "--manual_dir=files: derm_cases is not made from files there"),
+        (
+            {"manual_dir": "files", "manifest": "a.csv"},
+            "--manual_dir=files: derm_cases is not made from files there",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_go_together(changes, message):
     with pytest.raises(BadInput) as caught:
         dataset_names(Config(**changes))

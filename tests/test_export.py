@@ -408,7 +408,7 @@ def test_mode_export(tmp_path, monkeypatch, capsys):
 
 def test_a_folder_that_cannot_be_made_is_bad_input(tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(BadInput, match="--model_dir=.*file"):
+    with pytest.raises(BadInput, match=r"--model_dir=.*file"):
         exports.write_export(classifier_of(32), str(tmp_path / "file/in"), "m", 1, {})
 
 

@@ -147,7 +147,7 @@ def test_mean_norm_of_half_precision_is_taken_in_float32():
 
 def brute_force_knn(bank, bank_labels, rows, labels, k):
     hits = 0
-    for row, label in zip(rows, labels):
+    for row, label in zip(rows, labels, strict=True):
         cosine = [x @ row / (np.linalg.norm(x) * np.linalg.norm(row)) for x in bank]
         votes = collections.Counter()
         for i in sorted(range(len(bank)), key=lambda i: (-cosine[i], i))[:k]:

@@ -71,7 +71,7 @@ def variables(dtype="float32", **values):
     return made
 
 
-def numpy_lars(values, gradients, rates, adapted, momentum, decay, eta, nesterov):
+def numpy_lars(values, gradients, rates, adapted, *, momentum, decay, eta, nesterov):
     """Values after the steps, in float64, from the formulas of the LARS docstring."""
     values = [v.astype("float64") for v in values]
     velocities = [np.zeros_like(v) for v in values]

@@ -120,7 +120,7 @@ def test_no_size_is_too_large_to_count(exported):
     huge = png(1, 1)
     for size in (b"\xff" * 8, b"\x7f\xff\xff\xff" * 2, bytes(8)):
         with pytest.raises(
-            tf.errors.InvalidArgumentError, match="a PNG without a size|pixels in all"
+            tf.errors.InvalidArgumentError, match=r"a PNG without a size|pixels in all"
         ):
             ask(exported, "serving_default", *[huge[:16] + size + huge[24:]] * 3)
 

@@ -8,7 +8,7 @@ import pytest
 
 import micle_tf
 from micle_tf.config import Config
-from micle_tf.data.names import dataset_names
+from micle_tf.dataset_names import dataset_names
 from micle_tf.errors import BadInput
 from micle_tf.run_config import ARCHITECTURE, PROJECTION
 from micle_tf.settings import Tag, tagged

@@ -163,8 +163,8 @@ def test_without_fcntl_help_works_and_a_run_names_what_is_missing(tmp_path):
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr == (
-        "error: --mode=pretrain: this system has no fcntl (locks of files); runs want Linux, macOS or "
-        "Windows' subsystem for Linux\n"
+        "error: --mode=pretrain: this system has no fcntl (locks of files); runs want Linux, macOS "
+        "or Windows' subsystem for Linux\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""HAM10000 in small as its owners ship it, in "files" of the current folder; see the fixture `ham`."""
+"""HAM10000 in small as its owners ship it, in "files" of the current folder; see fixture `ham`."""
 
 import csv
 import pathlib

@@ -104,7 +104,7 @@ def test_decode_crop_is_the_crop_of_the_whole(content, exact):
         return decode.decode_crop(tf.constant(content), window_of_size)
 
     windows = [(0, 0, height, width), (0, 0, 1, 1), (height - 1, width - 1, 1, 1), (3, 0, 1, width)]
-    for y, x in zip(rng.integers(0, height, 30), rng.integers(0, width, 30)):
+    for y, x in zip(rng.integers(0, height, 30), rng.integers(0, width, 30), strict=True):
         windows.append((y, x, rng.integers(1, height - y + 1), rng.integers(1, width - x + 1)))
     for y, x, h, w in windows:
         found = crop_of(tf.constant([y, x, h, w])).numpy()

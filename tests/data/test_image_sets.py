@@ -578,7 +578,8 @@ def test_a_set_that_a_crash_left_without_an_end(tmp_path):
     defined("half_done", PLAIN)
     (tmp_path / "half_done" / "1.0.0").mkdir(parents=True)
     assert message("half_done", tmp_path) == (
-        f"{tmp_path}/half_done/1.0.0: is there but holds no whole set; delete it to prepare it again"
+        f"{tmp_path}/half_done/1.0.0: is there but holds no whole set; delete it to prepare it "
+        "again"
     )
 
 

@@ -33,7 +33,10 @@ def reader(tmp_path_factory):
     return cases.open_cases(config).open("train")
 
 
-def dataset(reader, method, steps, options=Augmentation(size=16), **changes):
+OPTIONS = Augmentation(size=16)
+
+
+def dataset(reader, method, steps, options=OPTIONS, **changes):
     return pipeline.pair_dataset(reader, method, BATCH, options, SEED, steps, **changes)
 
 
@@ -48,7 +51,7 @@ def images_of(reader, step, method):
         return [(flat[unit], flat[unit]) for unit in units]
     counts = tf.constant([len(stored[unit]) for unit in units], tf.int64)
     pairs = sampling.draw_pairs(SEED, tf.constant(step, tf.int64), counts).numpy()
-    return [(stored[unit][a], stored[unit][b]) for unit, (a, b) in zip(units, pairs)]
+    return [(stored[unit][a], stored[unit][b]) for unit, (a, b) in zip(units, pairs, strict=True)]
 
 
 @pytest.mark.parametrize(

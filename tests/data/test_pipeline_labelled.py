@@ -155,5 +155,5 @@ def test_units(reader, labels):
     np.testing.assert_array_equal(of_images, [case, np.arange(21), np.ones(21)])
     cases, first, count = pipeline.labelled_units(reader.index, images, True)
     assert len(cases) == len(set(cases)) == 10 and count.sum() == 21
-    for number, start, n in zip(cases, first, count):
+    for number, start, n in zip(cases, first, count, strict=True):
         np.testing.assert_array_equal(np.flatnonzero(case == number), start + np.arange(n))

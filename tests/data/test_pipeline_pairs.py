@@ -70,7 +70,10 @@ def test_partners(reader, method):
     per_epoch = pipeline.num_units(reader.index, method) // batch_size
     steps = 5 * per_epoch
     for batch in pipeline.pair_dataset(reader, method, batch_size, PLAIN, 0, (0, steps)):
-        found = [(table[a], table[b]) for a, b in zip(seen(batch, "view1"), seen(batch, "view2"))]
+        found = [
+            (table[a], table[b])
+            for a, b in zip(seen(batch, "view1"), seen(batch, "view2"), strict=True)
+        ]
         for (case1, photo1), (case2, photo2) in found:
             assert case1 == case2
             alone = method == "simclr" or reader.index.images_per_case[case1] == 1

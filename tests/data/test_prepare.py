@@ -111,7 +111,6 @@ def test_files_that_were_never_named(ham):
 
 def test_what_changes_is_prepared_anew(ham, prepared):
     names = [open_ham().name]
-    rows, _ = rows_of(ham)
     table = ham / "HAM10000_metadata"
     text = table.read_text()
     table.write_text(text.replace(",nv,", ",mel,"))

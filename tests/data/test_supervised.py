@@ -35,7 +35,8 @@ TRAIN = [0, 1, -1] * 20
 GOOD = {"train": TRAIN, "validation": [0, 1, -1], "test": [1, -1, 0, 0]}
 
 
-def splits_of(labels=GOOD, targets=Targets(("a", "b"), False), data=None, **changes):
+def splits_of(labels=GOOD, targets=None, data=None, **changes):
+    targets = targets or Targets(("a", "b"), False)
     config = Config.of_mode("finetune", **changes)
     return labelled_splits(config, data or make_data(labels), targets)
 
@@ -107,8 +108,8 @@ def test_all_training_labels_are_of_one_class():
     with pytest.raises(BadInput) as error:
         splits_of(GOOD | {"train": [0, 0, -1], "validation": [0, 1]})
     assert str(error.value) == (
-        "--mode=finetune: all labelled images of train in set are of one class, a: there is nothing to "
-        "tell apart"
+        "--mode=finetune: all labelled images of train in set are of one class, a: there is "
+        "nothing to tell apart"
     )
 
 
@@ -129,8 +130,8 @@ def test_too_few_patients_for_three_splits(mode):
         with pytest.raises(BadInput) as error:
             labelled_splits(config, make_data(labels), Targets(("a", "b"), False))
         assert str(error.value) == (
-            f"--mode={mode}: set has no validation split: it is of {units}, whose images stay in one "
-            "split; train, validation and test want three at least"
+            f"--mode={mode}: set has no validation split: it is of {units}, whose images stay in "
+            "one split; train, validation and test want three at least"
         )
     message = f"^--mode={mode}: set has no validation split to choose the model on; it has train$"
     with pytest.raises(BadInput, match=message):

@@ -1,5 +1,6 @@
 """Which labels a classifier learns: of which classes, and of which cases."""
 
+import itertools
 import types
 
 import numpy as np
@@ -81,7 +82,7 @@ def test_fractions_are_nested_and_of_whole_cases(kind, request):
     labelled = np.flatnonzero(is_labelled(labels))
     chosen = [choose_labelled(labels, index, fraction, 3) for fraction in (0.1, 0.3, 0.7, 1.0)]
     np.testing.assert_array_equal(chosen[-1], labelled)
-    for smaller, larger in zip(chosen, chosen[1:]):
+    for smaller, larger in itertools.pairwise(chosen):
         assert set(smaller) < set(larger)
     for images in chosen:
         assert (np.diff(images) > 0).all() and images.dtype == np.int64

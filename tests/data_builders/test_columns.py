@@ -24,9 +24,16 @@ def places(header, columns=""):
         ("Image,Case_ID", "", {"image": "Image", "case_id": "Case_ID"}),
         ("IMAGE,CaseId", "", {"image": "IMAGE", "case_id": "CaseId"}),
         ("image,case-id,Patient ID", "", {"case_id": "case-id", "patient_id": "Patient ID"}),
-        ("image,case id,patientID,StudyID", "",
-         {"case_id": "case id", "patient_id": "patientID", "study_id": "StudyID"}),
-        ("image,case_id,LABEL,SPLIT,View", "", {"label": "LABEL", "split": "SPLIT", "view": "View"}),
+        (
+            "image,case id,patientID,StudyID",
+            "",
+            {"case_id": "case id", "patient_id": "patientID", "study_id": "StudyID"},
+        ),
+        (
+            "image,case_id,LABEL,SPLIT,View",
+            "",
+            {"label": "LABEL", "split": "SPLIT", "view": "View"},
+        ),
         ("image,case_id,ViewPosition", "", {"view": "ViewPosition"}),
         ("image,case_id,View Position", "", {"view": "View Position"}),
         ("image,case_id,view_position", "", {"view": "view_position"}),
@@ -48,7 +55,7 @@ def places(header, columns=""):
         ("image,case_id,Label", "patient_id=Label", {"patient_id": "Label"}),
         ("image,case_id,label", "patient_id=label", {"patient_id": "label", "label": "label"}),
     ],
-)  # fmt: skip
+)
 def test_names(header, columns, found):
     assert places(header, columns) == {"image": "image", "case_id": "case_id"} | found
 
@@ -60,14 +67,14 @@ def test_names(header, columns, found):
          "cases.csv row 1: Label and LABEL may each be the column label; say which with "
          "--columns=label=Label"),
         ("image,case_id,Patient ID,PatientID", "",
-         "cases.csv row 1: Patient ID and PatientID may each be the column patient_id; say which with "
-         "--columns=patient_id=Patient ID"),
+         "cases.csv row 1: Patient ID and PatientID may each be the column patient_id; say which "
+         "with --columns=patient_id=Patient ID"),
         ("image,case_id,View,ViewPosition", "",
          "cases.csv row 1: View and ViewPosition may each be the column view; say which with "
          "--columns=view=View"),
         ("image,case_id", "case_id=",
-         "--columns=case_id=: 'case_id=' is not OURS=YOURS with OURS one of image, case_id, patient_id, "
-         "study_id, label, view, split"),
+         "--columns=case_id=: 'case_id=' is not OURS=YOURS with OURS one of image, case_id, "
+         "patient_id, study_id, label, view, split"),
     ],
 )  # fmt: skip
 def test_names_that_fit_twice(header, columns, message):
@@ -77,8 +84,15 @@ def test_names_that_fit_twice(header, columns, message):
 def test_a_table_in_capitals_is_read_like_another():
     text = "image,case_id,patient_id,label,view,split\na.png,c1,p1,x,front,TRAIN\n"
     text += "b.png,c2,p2,y,side,Valid\nc.png,c3,p3,x,side,TEST\n"
-    small, large = read(text), read(text.replace("image,case_id,patient_id,label,view,split",
-                                                 "Image,Case ID,PatientID,Label,VIEW,Split"))  # fmt: skip
+    small, large = (
+        read(text),
+        read(
+            text.replace(
+                "image,case_id,patient_id,label,view,split",
+                "Image,Case ID,PatientID,Label,VIEW,Split",
+            )
+        ),
+    )
     assert split_of(small) == split_of(large) == {"c1": "train", "c2": "validation", "c3": "test"}
     assert small.fingerprint == large.fingerprint and large.notes == ()
     assert cases_of(large)["c2"].attributes == {}
@@ -90,9 +104,17 @@ def test_a_table_in_capitals_is_read_like_another():
     "header, columns, note",
     [
         ("dx", "", "dx (label); to use them: --columns=label=dx"),
-        ("Finding Labels", "", "Finding Labels (label); to use them: '--columns=label=Finding Labels'"),
-        ("diagnosis,subject", "",
-         "subject (patient_id), diagnosis (label); to use them: --columns=patient_id=subject,label=diagnosis"),
+        (
+            "Finding Labels",
+            "",
+            "Finding Labels (label); to use them: '--columns=label=Finding Labels'",
+        ),
+        (
+            "diagnosis,subject",
+            "",
+            "subject (patient_id), diagnosis (label); to use them: "
+            "--columns=patient_id=subject,label=diagnosis",
+        ),
         ("lesion_id", "", "lesion_id (case_id); to use them: --columns=case_id=lesion_id"),
         ("dx,age", "view=age", "dx (label); to use them: --columns=view=age,label=dx"),
         ("label,dx", "", None),
@@ -100,7 +122,7 @@ def test_a_table_in_capitals_is_read_like_another():
         ("dx,y", "label=y", None),
         ("age,sex", "", None),
     ],
-)  # fmt: skip
+)
 def test_columns_that_look_like_ours(header, columns, note):
     row = ",".join(["x"] * (header.count(",") + 1))
     notes = read(f"image,case_id,{header}\na.png,c1,{row}\n", columns=columns).notes
@@ -140,6 +162,6 @@ def test_a_finding_that_is_called_like_a_column_of_ours():
 def test_a_column_that_is_not_a_split():
     expect_fault(
         "image,case_id,Split\na.png,c1,0\n",
-        "cases.csv row 2: split 0 is not one of train, validation, test; if the column Split is not ours, "
-        "say --columns=split=",
+        "cases.csv row 2: split 0 is not one of train, validation, test; if the column Split is "
+        "not ours, say --columns=split=",
     )

@@ -14,7 +14,6 @@ pytest.importorskip("pydicom")  # an extra: '.[dicom]'
 
 import imagecodecs
 import pydicom
-import pydicom.data
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
@@ -135,7 +134,7 @@ def test_narrowest_windows():
         (RAMP.astype(np.uint32) * 1_000_000, 32, None, None, 2e9, 3e9),
     ],
 )
-def test_windows_as_in_pydicom(function, pixels, bits, slope, intercept, center, width):
+def test_windows_as_in_pydicom(function, pixels, bits, *, slope, intercept, center, width):
     elements = dict(WindowCenter=center, WindowWidth=width, VOILUTFunction=function)
     values = pixels.astype(np.float64)
     if slope is not None:
@@ -502,7 +501,7 @@ def test_no_dicom_without_preamble():
     plan = (SHIPPED / "rtstruct.dcm").read_bytes()
     for content in (plan, b"\x08\x00" + bytes(300), b"\x02\x00 and some text" * 20):
         assert fault(content) == "not a JPEG, PNG or DICOM image"
-        with pytest.raises(BadImage, match="^not a JPEG, PNG or DICOM image$"):
+        with pytest.raises(BadImage, match=r"^not a JPEG, PNG or DICOM image$"):
             stored_image(content, ImageOptions())
 
 
@@ -557,7 +556,7 @@ def test_truncated_anywhere(name):
     content = (SHIPPED / f"{name}.dcm").read_bytes()
     shown(content)
     for length in range(200, len(content) - 200, len(content) // 7):
-        with pytest.raises(BadImage, match="cut short$|^not a JPEG, PNG or DICOM image$"):
+        with pytest.raises(BadImage, match=r"cut short$|^not a JPEG, PNG or DICOM image$"):
             stored_image(content[:length], ImageOptions())
 
 
@@ -651,8 +650,14 @@ def look_up_table(entries, first, bits, vr="US"):
 def test_modality_tables_of_8_to_16_bits(bits, first):
     table = np.random.default_rng(bits).integers(0, 2**bits, 256)
     values = np.arange(400, dtype=np.uint16).reshape(20, 20)
-    content = dicom(values, 12, ModalityLUTSequence=look_up_table(table, first, bits),
-                    WindowCenter=2 ** (bits - 1), WindowWidth=2**bits, VOILUTFunction="LINEAR_EXACT")  # fmt: skip
+    content = dicom(
+        values,
+        12,
+        ModalityLUTSequence=look_up_table(table, first, bits),
+        WindowCenter=2 ** (bits - 1),
+        WindowWidth=2**bits,
+        VOILUTFunction="LINEAR_EXACT",
+    )
     wanted = table[np.clip(values.astype(int) - first, 0, 255)] / 2**bits * 255
     close(shown(content), wanted)
 

@@ -33,7 +33,8 @@ def test_parse_findings():
         ("Edema,Mass, Edema", "--findings=Edema,Mass, Edema: Edema is named twice"),
         (
             "Edema,Mass,edema",
-            "--findings=Edema,Mass,edema: it has both Edema and edema, which differ only by case; --ids=literal takes both",
+            "--findings=Edema,Mass,edema: it has both Edema and edema, which differ only by case; "
+            "--ids=literal takes both",
         ),
     ],
 )

@@ -164,8 +164,8 @@ def test_case_ids_that_are_alike_are_refused(one, other):
     text = table(f"a.png,{one},,x,", "b.png,other,,x,", f"c.png,{other},,x,")
     expect_fault(
         text,
-        f"cases.csv row 4: case {other}, but {one} in cases.csv row 2: they differ only by upper and "
-        "lower case or the form of a number; write them alike if they are one, or say "
+        f"cases.csv row 4: case {other}, but {one} in cases.csv row 2: they differ only by upper "
+        "and lower case or the form of a number; write them alike if they are one, or say "
         "--ids=literal if they are two",
     )
     assert sorted(cases_of(read(text, options=literal()))) == sorted([one, "other", other])
@@ -181,12 +181,12 @@ def test_labels():
     text = table("a.png,c1,,Fibrosis,", "b.png,c2,,fibrosis,", "c.png,c3,,x,")
     expect_fault(
         text,
-        "cases.csv row 3: label fibrosis, but Fibrosis in cases.csv row 2: they differ only by upper "
-        "and lower case or the form of a number; write them alike if they are one, or say "
+        "cases.csv row 3: label fibrosis, but Fibrosis in cases.csv row 2: they differ only by "
+        "upper and lower case or the form of a number; write them alike if they are one, or say "
         "--ids=literal if they are two",
     )
     assert read(text, options=literal()).class_names == ("Fibrosis", "fibrosis", "x")
-    with pytest.raises(BadData, match="row 3: label 1.0, but 1 in cases.csv row 2: "):
+    with pytest.raises(BadData, match=r"row 3: label 1.0, but 1 in cases.csv row 2: "):
         read(table("a.png,c1,,1,", "b.png,c2,,1.0,", "c.png,c3,,0,"))
 
 
@@ -200,14 +200,16 @@ def test_findings_that_are_one_text():
 def test_names_of_cases_that_a_spreadsheet_shortened():
     expect_fault(
         table("a.png,8.05E+37,,x,", "b.png,c2,,x,"),
-        "cases.csv row 2: column case_id holds 8.05E+37, a number that a spreadsheet shortened: others "
-        "may be shortened to the same; export ids as text, or say --ids=literal if they are called so",
+        "cases.csv row 2: column case_id holds 8.05E+37, a number that a spreadsheet shortened: "
+        "others "
+        "may be shortened to the same; export ids as text, or say --ids=literal if they are called "
+        "so",
     )
     assert len(cases_of(read(table("a.png,8.05E+37,,x,", "b.png,c2,,x,"), options=literal()))) == 2
     source = read(table("a.png,c1,8.05E+37,x,", "b.png,c2,8.05E+37,x,", "c.png,c3,9,x,"))
     assert source.notes[0] == (
-        "patient_id was shortened by a spreadsheet, as 8.05E+37, so that several patients may pass for "
-        "one: 2 images"
+        "patient_id was shortened by a spreadsheet, as 8.05E+37, so that several patients may pass "
+        "for one: 2 images"
     )
 
 
@@ -232,5 +234,5 @@ def test_refusing_takes_the_first_rows():
     refuse_alike(
         [Row("1", ""), Row("2", ""), Row("3", "a"), Row("4", "a"), Row("5", "b")], "name", "x"
     )
-    with pytest.raises(BadData, match="^4: x A, but a in 2: "):
+    with pytest.raises(BadData, match=r"^4: x A, but a in 2: "):
         refuse_alike([Row("1", ""), Row("2", "a"), Row("3", "b"), Row("4", "A")], "name", "x")

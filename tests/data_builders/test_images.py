@@ -190,10 +190,7 @@ def test_size_after_shrinking(make, size, side, wanted):
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_shrunk_as_pillow_shrinks(channels):
-    if channels == 1:
-        picture = SMOOTH
-    else:
-        picture = np.stack([SMOOTH, SMOOTH[::-1], SMOOTH[:, ::-1]], axis=2)
+    picture = SMOOTH if channels == 1 else np.stack([SMOOTH, SMOOTH[::-1], SMOOTH[:, ::-1]], axis=2)
     stored = opened(stored_image(by_pillow(picture), ImageOptions(max_image_side=40)).content)
     assert stored.mode == ("L" if channels == 1 else "RGB")
     wanted = Image.fromarray(picture).resize((30, 40), Image.Resampling.LANCZOS)

@@ -93,7 +93,8 @@ def test_twelve_bits_and_no_header():
         assert refused(PHOTO[:length]) == "the JPEG is cut short in its header"
 
 
-# ---------------------------------------------------------------- one complaint must not hide another
+# ---------------------------------------------------------------- one complaint must not hide
+# another
 
 
 def pieces(content):

@@ -19,7 +19,7 @@ def table(text, column):
     """Three cases; the second one has the text in a column."""
     header = ["image", "case_id", "patient_id", "study_id", "label", "view", "split"]
     rows = [[f"{n}.png", f"c{n}", f"p{n}", f"s{n}", "x", "front", s] for n, s in
-            zip("abc", ("train", "validation", "test"))]  # fmt: skip
+            zip("abc", ("train", "validation", "test"), strict=True)]  # fmt: skip
     rows[1][header.index(column)] = text
     return "\n".join(map(",".join, [header, *rows])) + "\n"
 
@@ -45,8 +45,8 @@ def test_labels(text):
     if text in DOUBTFUL:
         expect_fault(
             table(text, "label"),
-            f"cases.csv row 3: column label holds {text}, which may be a class or nothing: say --missing= "
-            f"if it is a class, or --missing={text},nan if nothing is known there",
+            f"cases.csv row 3: column label holds {text}, which may be a class or nothing: say "
+            f"--missing= if it is a class, or --missing={text},nan if nothing is known there",
         )
     else:
         assert read(table(text, "label")).class_names == ("x",)
@@ -59,8 +59,8 @@ def test_labels(text):
 def test_case_ids(text):
     expect_fault(
         table(text, "case_id"),
-        f"cases.csv row 3: column case_id holds {text}, which stands for nothing; give the case an id, or "
-        "say --missing= if it is called so",
+        f"cases.csv row 3: column case_id holds {text}, which stands for nothing; give the case an "
+        "id, or say --missing= if it is called so",
     )
     assert text in cases_of(read(table(text, "case_id"), missing=""))
 
@@ -140,7 +140,7 @@ def test_counts():
     ]
     assert [missing.read("row", *cell) for cell in cells] == ["", "", "", "x", ""]
     assert missing.note() == (
-        "taken for blank: nan in patient_id (2 rows), NA in view (1 row); --missing= takes such texts as "
-        "they are"
+        "taken for blank: nan in patient_id (2 rows), NA in view (1 row); --missing= takes such "
+        "texts as they are"
     )
     assert Missing().note() == ""

@@ -38,7 +38,10 @@ def test_the_cases_of_a_study_stay_in_one_split(group_by):
     assert set(of_image(source, lambda case: case.patient_id).values()) == {
         f"study st{s}" for s in range(40)
     }
-    note = "patients are not known: the cases of a study stay in one split (40 of 40 studies have several)"
+    note = (
+        "patients are not known: the cases of a study stay in one split "
+        "(40 of 40 studies have several)"
+    )
     assert note in source.notes
     assert "no split was given: made by study: train, validation, test" in source.notes
 
@@ -77,8 +80,8 @@ def test_splits_of_a_study_that_contradict():
     with pytest.raises(ValueError) as caught:
         group(BREASTS, i3L1={"split": "train"}, i3R2={"split": "test"})
     assert str(caught.value) == (
-        "t.csv row 17: study st3 is in test, but in train in t.csv row 14; a patient must stay in one "
-        "split; studies do not count with --ids=literal"
+        "t.csv row 17: study st3 is in test, but in train in t.csv row 14; a patient must stay in "
+        "one split; studies do not count with --ids=literal"
     )
 
 
@@ -143,8 +146,8 @@ def test_a_study_that_many_cases_have():
     text = "\n".join(f"i{c} c{c} - study{c % 2 if c < 50 else c} x" for c in range(100))
     (note,) = [note for note in group(text).notes if "study0 has" in note]
     assert note == (
-        "study study0 has 25 of 100 cases: if study_id is a number within the patient, name the column "
-        "of patients with --columns=patient_id=..., or say --columns=study_id="
+        "study study0 has 25 of 100 cases: if study_id is a number within the patient, name the "
+        "column of patients with --columns=patient_id=..., or say --columns=study_id="
     )
 
 
@@ -154,8 +157,8 @@ def test_a_patient_who_may_stand_for_nobody():
         return [note for note in group("\n".join(rows)).notes if note.startswith("patient 0 has")]
 
     assert noted(21, 100) == [
-        "patient 0 has 21 of 100 cases, all in one split: if that stands for patients who are not known, "
-        "leave patient_id blank there"
+        "patient 0 has 21 of 100 cases, all in one split: if that stands for patients who are not "
+        "known, leave patient_id blank there"
     ]
     assert noted(20, 100) == noted(21, 210) == [] and noted(22, 210)
 
@@ -174,7 +177,8 @@ def test_studies_of_many_images_by_study():
 def test_a_case_of_two_studies_among_many_is_said():
     source = group(BREASTS + "\nmore s0L - st1 x")
     assert source.notes[0] == (
-        "cases lie in several studies, as s0L (1 of 80), so that studies do not keep cases in one split"
+        "cases lie in several studies, as s0L (1 of 80), so that studies do not keep cases in one "
+        "split"
     )
 
 

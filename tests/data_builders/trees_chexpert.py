@@ -18,6 +18,7 @@ def write_tree(
     folder,
     patients=100,
     seed=0,
+    *,
     name="CheXpert-v1.0-small",
     prefix="CheXpert-v1.0-small/",
     integers=False,
@@ -75,7 +76,11 @@ def draw_findings(rng, mentioned=True):
     An uncertain or unmentioned finding is there or not, as it is where it is stated.
     """
     share = [_PRESENT if name in COMPETITION else _OTHERS for name in FINDINGS]
-    present = {name for name, there in zip(FINDINGS, rng.random(len(FINDINGS)) < share) if there}
+    present = {
+        name
+        for name, there in zip(FINDINGS, rng.random(len(FINDINGS)) < share, strict=True)
+        if there
+    }
     present.discard("No Finding")
     values = {name: int(name in present) for name in FINDINGS}
     values["No Finding"] = int(not present)
@@ -128,7 +133,7 @@ def _patient_rows(rng, root, top, patient, size):
             (root / path).write_bytes(picture(rng, present, view == "lateral", size))
             position = str(rng.choice(["AP", "AP", "PA"])) if view == "frontal" else ""
             about = (path, sex, age, view.capitalize(), position)
-            rows.append(dict(zip(HEADER, about)) | values)
+            rows.append(dict(zip(HEADER, about, strict=True)) | values)
     return rows
 
 

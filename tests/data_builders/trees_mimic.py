@@ -9,16 +9,25 @@ import numpy as np
 from data_builders.chexpert_cases.labels import FINDINGS
 from tests.data_builders.trees_chexpert import draw_findings, picture
 
-METADATA = (
-    "dicom_id,subject_id,study_id,PerformedProcedureStepDescription,ViewPosition,Rows,Columns,"
-    "StudyDate,StudyTime,ProcedureCodeSequence_CodeMeaning,ViewCodeSequence_CodeMeaning,"
-    "PatientOrientationCodeSequence_CodeMeaning"
-).split(",")
+METADATA = [
+    "dicom_id",
+    "subject_id",
+    "study_id",
+    "PerformedProcedureStepDescription",
+    "ViewPosition",
+    "Rows",
+    "Columns",
+    "StudyDate",
+    "StudyTime",
+    "ProcedureCodeSequence_CodeMeaning",
+    "ViewCodeSequence_CodeMeaning",
+    "PatientOrientationCodeSequence_CodeMeaning",
+]
 SPLIT = ("dicom_id", "study_id", "subject_id", "split")
 LABELS = ("subject_id", "study_id", *sorted(FINDINGS))
 
 
-def write_tree(folder, patients=100, seed=0, name="", version="2.0.0", gz=True, size=40):
+def write_tree(folder, patients=100, seed=0, *, name="", version="2.0.0", gz=True, size=40):
     """Writes the tables metadata, split and chexpert, and their images.
 
     1.7 studies a subject and 1.6 images a study on average. Rows are in no order; the studies of
@@ -60,7 +69,7 @@ def write_tree(folder, patients=100, seed=0, name="", version="2.0.0", gz=True, 
                 split.append(ids | {"split": where})
                 about = ("CHEST (PA AND LAT)", view, size, size, "21800506", "213014.531")
                 about += ("CHEST (PA AND LAT)", "postero-anterior", "Erect")
-                metadata.append(ids | dict(zip(METADATA[3:], about)))
+                metadata.append(ids | dict(zip(METADATA[3:], about, strict=True)))
     tables = {
         "metadata": (METADATA, metadata),
         "split": (SPLIT, split),

@@ -12,14 +12,43 @@ from tests.data_builders.trees_nih import picture
 TABLE = "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv"
 # All that the owner names, in the order that is told; dates and ages are in it.
 HEADER = tuple(
-    "ImageID,ImageDir,StudyDate_DICOM,StudyID,PatientID,PatientBirth,PatientSex_DICOM,"
-    "ViewPosition_DICOM,Projection,Pediatric,MethodProjection,Modality_DICOM,"
-    "Manufacturer_DICOM,PhotometricInterpretation_DICOM,PixelRepresentation_DICOM,"
-    "PixelAspectRatio_DICOM,SpatialResolution_DICOM,BitsStored_DICOM,WindowCenter_DICOM,"
-    "WindowWidth_DICOM,Rows_DICOM,Columns_DICOM,XRayTubeCurrent_DICOM,Exposure_DICOM,"
-    "ExposureInuAs_DICOM,ExposureTime_DICOM,RelativeXRayExposure_DICOM,ReportID,Report,"
-    "MethodLabel,Labels,Localizations,LabelsLocalizationsBySentence,LabelCUIS,"
-    "LocalizationsCUIS".split(",")
+    [
+        "ImageID",
+        "ImageDir",
+        "StudyDate_DICOM",
+        "StudyID",
+        "PatientID",
+        "PatientBirth",
+        "PatientSex_DICOM",
+        "ViewPosition_DICOM",
+        "Projection",
+        "Pediatric",
+        "MethodProjection",
+        "Modality_DICOM",
+        "Manufacturer_DICOM",
+        "PhotometricInterpretation_DICOM",
+        "PixelRepresentation_DICOM",
+        "PixelAspectRatio_DICOM",
+        "SpatialResolution_DICOM",
+        "BitsStored_DICOM",
+        "WindowCenter_DICOM",
+        "WindowWidth_DICOM",
+        "Rows_DICOM",
+        "Columns_DICOM",
+        "XRayTubeCurrent_DICOM",
+        "Exposure_DICOM",
+        "ExposureInuAs_DICOM",
+        "ExposureTime_DICOM",
+        "RelativeXRayExposure_DICOM",
+        "ReportID",
+        "Report",
+        "MethodLabel",
+        "Labels",
+        "Localizations",
+        "LabelsLocalizationsBySentence",
+        "LabelCUIS",
+        "LocalizationsCUIS",
+    ]
 )
 NAMES = (
     "cardiomegaly", "pleural effusion", "laminar atelectasis", "consolidation",
@@ -28,7 +57,7 @@ NAMES = (
 UNSTORED = ("nsg tube", "chronic changes")
 
 
-def write_tree(folder, studies=150, flat=False, zipped=False, broken=0, side=32, seed=0):
+def write_tree(folder, studies=150, *, flat=False, zipped=False, broken=0, side=32, seed=0):
     """Writes the CSV and 16-bit images.
 
     A patient has one to three studies, most of two views. A finding shows in all views of the
@@ -54,7 +83,7 @@ def write_tree(folder, studies=150, flat=False, zipped=False, broken=0, side=32,
             patient, left, build = patient + 1, rng.integers(1, 4), rng.random(4)
         left -= 1
         has = rng.random(len(NAMES)) < 0.2
-        names = [name for name, here in zip(NAMES, has) if here] or ["normal"]
+        names = [name for name, here in zip(NAMES, has, strict=True) if here] or ["normal"]
         names += [name for name in UNSTORED if rng.random() < 0.1]
         labels = ("", "nan")[study % 20 // 10] if study % 10 == 7 else str(names)
         views = ["PA", "L"] if rng.random() < 0.7 else ["AP_horizontal"]

@@ -22,7 +22,7 @@ def write_classes(folder, seed, num_cases=40):
         writer = csv.writer(file)
         ids = ["level", "case_id", "patient_id", "image_id", "label"]
         writer.writerow([*ids, *(f"p_{name}" for name in CLASSES)])
-        for case, (label, row) in enumerate(zip(truth, scores)):
+        for case, (label, row) in enumerate(zip(truth, scores, strict=True)):
             shown = CLASSES[label] if case < num_cases - 1 else ""
             # Cases 0 to 5 have no known patient.
             patient = f"p{case // 2}" if case > 5 else ""
@@ -64,7 +64,7 @@ def write_findings(folder, scores):
         stated = [f"label_{name}" for name in FINDINGS]
         ids = ["level", "case_id", "patient_id", "image_id"]
         writer.writerow([*ids, *stated, *(f"p_{name}" for name in FINDINGS)])
-        for case, (labels, row) in enumerate(zip(truth, scores)):
+        for case, (labels, row) in enumerate(zip(truth, scores, strict=True)):
             writer.writerow(["image", f"c{case}", f"p{case}", f"i{case}", *labels, *row])
 
 
@@ -183,8 +183,8 @@ def test_other_rows_are_counted_and_left_out_with_common(tmp_path, capsys):
     counts = "of 40 images in A and 38 in B 36 are the same, 1 have another label"
     assert compare.main([a, b, "--samples=10"]) == 2
     assert capsys.readouterr().err == (
-        f"error: {b}: its predictions.csv is of other images or labels than {a}'s: {counts}; --common "
-        "compares these\n"
+        f"error: {b}: its predictions.csv is of other images or labels than {a}'s: {counts}; "
+        "--common compares these\n"
     )
     kept = lambda rows: [row for k, row in enumerate(rows) if k >= 3 and k != 4]
     rewrite(tmp_path / "c", kept)
@@ -225,8 +225,8 @@ def test_a_case_is_the_same_if_its_images_are(tmp_path, capsys):
     a, b = str(tmp_path / "a"), str(tmp_path / "b")
     found = compare.compare(a, b, samples=20, common=True)
     assert capsys.readouterr().out.splitlines()[0] == (
-        "on what both have: of 40 images in A and 39 in B 39 are the same; of 20 cases in A and 20 in B 19 "
-        "are the same"
+        "on what both have: of 40 images in A and 39 in B 39 are the same; of 20 cases in A and 20 "
+        "in B 19 are the same"
     )
     assert "case/top1" in found and "image/top1" in found
 
@@ -254,8 +254,8 @@ def test_runs_that_were_judged_on_what_they_learned(tmp_path, capsys):
     a, b, old = (str(tmp_path / name) for name in ("a", "b", "old"))
     assert compare.main([a, b, "--samples=10"]) == 2
     assert capsys.readouterr().err == (
-        f"error: {b}: learned from 12 of the 40 images that it was judged on, labels and all, which is no "
-        "comparison; judge it on others, or go on with --allow_seen\n"
+        f"error: {b}: learned from 12 of the 40 images that it was judged on, labels and all, "
+        "which is no comparison; judge it on others, or go on with --allow_seen\n"
     )
     assert compare.main([a, b, "--samples=10", "--allow_seen"]) == 0
     assert f"warning: {b} learned from 12 of the 40 images" in capsys.readouterr().out

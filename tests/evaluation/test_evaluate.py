@@ -140,7 +140,8 @@ def test_an_unknown_class_is_named(classifiers, folder, rows, tmp_path, capsys):
         "zebra.csv: derm_cases/manifest-" in error
         and error.startswith("error: --manifest=")
         and error.endswith(
-            " has the class zebra, which the classifier does not know; it knows bar, oval, ring, star\n"
+            " has the class zebra, which the classifier does not know; it knows bar, oval, ring, "
+            "star\n"
         )
     )
     assert list(tmp_path.iterdir()) == []

@@ -37,7 +37,7 @@ def write_manifests(folder):
     for row in rows:
         place = int(row["patient_id"][1:]) // 2 % 5
         row["split"] = {4: "validation", 1: "test"}.get(place, "train")
-        row |= zip(FINDINGS, stated[int(row["case_id"][1:])])
+        row |= zip(FINDINGS, stated[int(row["case_id"][1:])], strict=True)
     write_rows(path, rows, leave_out=FINDINGS)
     write_rows(folder / "photos/findings.csv", rows, leave_out=("label",))
     return rows
@@ -156,7 +156,7 @@ def test_a_case_is_the_mean_of_its_images(tuned, kind):
     images, labels, scores = read_csv(tuned[kind], "image", names)
     rows, case_labels, means = read_csv(tuned[kind], "case", names)
     assert len(rows) == len({row["case_id"] for row in images}) > 5
-    for row, label, mean in zip(rows, case_labels, means):
+    for row, label, mean in zip(rows, case_labels, means, strict=True):
         own = [i for i, image in enumerate(images) if image["case_id"] == row["case_id"]]
         np.testing.assert_allclose(scores[own].mean(0), mean, atol=2e-9)
         assert row["image_id"] == "" and (labels[own] == label).all()
@@ -185,7 +185,7 @@ def test_intervals_resample_patients(tuned):
 def test_intervals_of_a_finding_resample_patients(tuned):
     rows, labels, scores = read_csv(tuned["findings"], "image", FINDINGS)
     known = (labels >= 0).any(1)
-    patients = [row["patient_id"] for row, wanted in zip(rows, known) if wanted]
+    patients = [row["patient_id"] for row, wanted in zip(rows, known, strict=True) if wanted]
     labels, scores = labels[known, 1], scores[known, 1]
     values = []
     for drawn in resampled(patients):
@@ -236,7 +236,7 @@ def test_kept_projection_layers_start_from_the_checkpoint(folder):
         "kernel", "gamma", "beta", "moving_mean", "moving_variance"
     ]  # fmt: skip
     for name in whole:
-        for found, expected in zip(models[name].weights, whole[name].weights):
+        for found, expected in zip(models[name].weights, whole[name].weights, strict=True):
             np.testing.assert_array_equal(found, expected)
     start = models["projection_head"].weights[0].numpy()
     state.restore_models(str(out), **models)

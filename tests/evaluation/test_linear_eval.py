@@ -78,7 +78,7 @@ def test_metrics_are_scikit_learns_on_the_predictions(run):
 
 def test_case_rows_are_the_means_of_their_images(run):
     cases, _, _, by_image = predictions(run[0], "image")
-    for case, _, _, mean in zip(*predictions(run[0], "case")):
+    for case, _, _, mean in zip(*predictions(run[0], "case"), strict=True):
         rows = [i for i, other in enumerate(cases) if other == case]
         np.testing.assert_allclose(by_image[rows].mean(0), mean, atol=2e-9)
 
@@ -145,10 +145,13 @@ def test_labels_that_differ_inside_a_case_have_no_case_level(folder, tmp_path):
     "arguments, message",
     [
         (["--eval_split=train"], "--eval_split=train: the classifier is trained on it\n"),
-        (["--train_split=train+validation"], "--train_split=train+validation: validation chooses the model\n"),
+        (
+            ["--train_split=train+validation"],
+            "--train_split=train+validation: validation chooses the model\n",
+        ),
         (["--eval_split=dev"], "--eval_split=dev: derm_cases/manifest-"),
     ],
-)  # fmt: skip
+)
 def test_splits_that_cannot_be_used(run, arguments, message, capsys, tmp_path):
     more = [f"--checkpoint={run[0]}", f"--model_dir={tmp_path / 'out'}"]
     assert cli.main(["--mode=linear_eval", *more, *arguments]) == 2

@@ -54,7 +54,7 @@ def test_reaches_the_optimum_of_logistic_regression(l2):
 
 def test_reaches_it_with_minibatches_too():
     train, val = features(4500, d=6), features(200, d=6, seed=1)
-    head, info = train_linear_head(*train, *val, 4, l2_grid=[1e-2], seed=3)
+    head, _ = train_linear_head(*train, *val, 4, l2_grid=[1e-2], seed=3)
     expected = logistic_regression(*train, val[0], 1e-2)
     np.testing.assert_allclose(head.predict(val[0], verbose=0), expected, atol=5e-3)
 

@@ -158,7 +158,7 @@ def test_case_probabilities():
     p, cases = rng.dirichlet(np.ones(4), 200), rng.integers(0, 60, 200) * 7
     mean, first = case_probabilities(p, cases)
     assert cases[first].tolist() == list(dict.fromkeys(cases.tolist()))
-    for row, case in zip(mean, cases[first]):
+    for row, case in zip(mean, cases[first], strict=True):
         np.testing.assert_allclose(row, p[cases == case].mean(axis=0), atol=1e-12)
     with pytest.raises(ValueError, match="expected"):
         case_probabilities(p, cases[1:])

@@ -84,8 +84,8 @@ def test_small_ids_that_collide_are_a_warning(capsys):
     assert found.to_json()["same_ids"] == {"images": 240, "patients": 120}
     check(found, "runs/a", allowed=False)
     assert capsys.readouterr().out == (
-        "warning: 240 of 240 images (120 patients) of test are of patients or cases with ids that were "
-        "seen in other data; no picture is shared, so they are taken for others\n"
+        "warning: 240 of 240 images (120 patients) of test are of patients or cases with ids that "
+        "were seen in other data; no picture is shared, so they are taken for others\n"
     )
 
 
@@ -94,9 +94,10 @@ def test_disjoint_data():
     found = look(learned(TRAINED_ON), hospital)
     assert found.to_json() == {
         "judged": {"images": 400, "patients": 200},
-        **dict.fromkeys(
-            ("learned", "chosen_on", "unlabelled", "same_ids"), {"images": 0, "patients": 0}
-        ),
+        **{
+            name: {"images": 0, "patients": 0}
+            for name in ("learned", "chosen_on", "unlabelled", "same_ids")
+        },
     }
 
 
@@ -143,9 +144,10 @@ def test_splits_of_the_run_s_own_data(capsys):
     with pytest.raises(BadInput) as caught:
         check(look(later, TRAINED_ON, "train"), "runs/b", allowed=False)
     assert str(caught.value) == (
-        "--eval_split=train: 400 of 400 images (200 patients) were learned from, labels and all, by runs/b "
-        "or a run before it, and what is measured on them says nothing; 400 of them by patient alone, as "
-        "--ids reads them; judge on others, or go on with --allow_seen"
+        "--eval_split=train: 400 of 400 images (200 patients) were learned from, labels and all, "
+        "by runs/b "
+        "or a run before it, and what is measured on them says nothing; 400 of them by patient "
+        "alone, as --ids reads them; judge on others, or go on with --allow_seen"
     )
     # Learned by the run itself: what was learned before adds nothing.
     check(look(later.add(LEARNED, TRAINED_ON, "train"), TRAINED_ON, "train"), "runs/b", False)
@@ -187,8 +189,8 @@ def test_what_cannot_be_checked(capsys):
         assert found.to_json()["cannot_be_checked"] == "no hashes of pictures of cifar10 are kept"
         check(found, "runs/a", allowed=False)
         assert capsys.readouterr().out == (
-            "note: what was seen of test before cannot be checked: no hashes of pictures of cifar10 are "
-            "kept\n"
+            "note: what was seen of test before cannot be checked: no hashes of pictures of "
+            "cifar10 are kept\n"
         )
     # Its own records are known by their numbers all the same.
     assert look(learned(cifar), cifar, "train").own[LEARNED].all()

@@ -97,7 +97,7 @@ def test_metrics_are_of_labelled_rows_alone():
         (CLASSES, {"image/top1", "case/top1", "image/auc_macro", "case/auc/b"}),
         (FINDINGS, {"findings/auc_mean", "case/findings/auc_mean", "case/findings/auc/f"}),
     ):
-        _, labels, levels = example(targets)
+        _, _, levels = example(targets)
         before = predictions.point_metrics(levels, targets)
         assert names <= before.keys()
         for rows in levels.values():
@@ -202,8 +202,15 @@ def test_what_is_behind_the_metrics_of_findings():
 
 
 def test_the_table_says_what_rests_on_few(capsys):
-    metrics = {"validation/loss": 0.5, "image/top1": 0.75, "image/auc/a": 0.9, "case/top1": 0.8125,
-               "case/auc_macro": 0.7, "case/auc/a": 0.7, "case/auc/rare one": float("nan")}  # fmt: skip
+    metrics = {
+        "validation/loss": 0.5,
+        "image/top1": 0.75,
+        "image/auc/a": 0.9,
+        "case/top1": 0.8125,
+        "case/auc_macro": 0.7,
+        "case/auc/a": 0.7,
+        "case/auc/rare one": float("nan"),
+    }
     result = {
         "metrics": metrics,
         "intervals": {"case/top1": [0.7896, 0.8334], "case/auc/a": [0.6, 0.8]},

@@ -72,7 +72,7 @@ def selective_kernel(w, name, x, stride):
     return (branches * weights).sum(0)
 
 
-def forward(w, x, units, bottleneck, small=False, sk=False, se=False):
+def forward(w, x, units, bottleneck, *, small=False, sk=False, se=False):
     """Outputs of the four groups, and the pooled features."""
     if sk and not small:
         for part, stride in (("1", 2), ("2", 1)):
@@ -116,7 +116,7 @@ def forward(w, x, units, bottleneck, small=False, sk=False, se=False):
         (14, 0.5, 0.0, (32, 31, 3), (1, 1, 1, 1), True),
     ],
 )
-def test_equals_numpy_forward_pass(float64, depth, sk_ratio, se_ratio, shape, units, bottleneck):
+def test_equals_numpy_forward_pass(float64, depth, *, sk_ratio, se_ratio, shape, units, bottleneck):
     rng = np.random.default_rng(depth)
     encoder = resnet_encoder(depth, NARROW, sk_ratio, se_ratio, shape)
     weights = {}

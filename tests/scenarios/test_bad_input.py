@@ -140,22 +140,56 @@ def test_data_that_cannot_be_used(photos, fault, capsys):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--findings=Edema"], "--findings=Edema: photos/cases.csv has no column Edema; it has case_id, patient_id, image, label, view"),
-        (["--findings_column=labels"], "--findings_column=labels: photos/cases.csv has no column labels; it has case_id, patient_id, image, label, view; did you mean label?"),
-        (["--columns=label=dx"], "--columns=label=dx: photos/cases.csv has no column dx; it has case_id, patient_id, image, label, view"),
-        (["--mode=finetune", "--train_split=dev"], "--train_split=dev: {data} has train, validation, test"),
+        (
+            ["--findings=Edema"],
+            "--findings=Edema: photos/cases.csv has no column Edema; it has case_id, patient_id, "
+            "image, label, view",
+        ),
+        (
+            ["--findings_column=labels"],
+            "--findings_column=labels: photos/cases.csv has no column labels; it has case_id, "
+            "patient_id, image, label, view; did you mean label?",
+        ),
+        (
+            ["--columns=label=dx"],
+            "--columns=label=dx: photos/cases.csv has no column dx; it has case_id, patient_id, "
+            "image, label, view",
+        ),
+        (
+            ["--mode=finetune", "--train_split=dev"],
+            "--train_split=dev: {data} has train, validation, test",
+        ),
         (["--mode=finetune", "--top_classes=2"], "--top_classes=2: {data} has only 2 classes"),
-        (["--mode=finetune", "--label_fraction=0"], "--label_fraction=0.0: must be at least 0.0001"),
+        (
+            ["--mode=finetune", "--label_fraction=0"],
+            "--label_fraction=0.0: must be at least 0.0001",
+        ),
         (["--mode=finetune", "--label_fraction=10"], "--label_fraction=10.0: must be at most 1"),
-        (["--mode=finetune", "--validate_every=often"], "--validate_every=often: give epochs or steps, as 2epochs or 500steps"),
-        (["--mode=finetune", "--train_batch_size=500"], "--train_batch_size=500: --train_split=train has only {train} labelled images"),
+        (
+            ["--mode=finetune", "--validate_every=often"],
+            "--validate_every=often: give epochs or steps, as 2epochs or 500steps",
+        ),
+        (
+            ["--mode=finetune", "--train_batch_size=500"],
+            "--train_batch_size=500: --train_split=train has only {train} labelled images",
+        ),
         (["--mode=finetune", "--best_metric=f1"], "--best_metric=f1: not one of loss, {metrics}"),
-        (["--mode=finetune", "--ft_proj_selector=1"], "--ft_proj_selector=1: the layers of a projection head come from a pretraining; name one with --checkpoint=RUN"),
-        (["--mode=evaluate"], "--mode=evaluate: name a linear_eval or finetune run with --checkpoint=RUN"),
+        (
+            ["--mode=finetune", "--ft_proj_selector=1"],
+            "--ft_proj_selector=1: the layers of a projection head come from a pretraining; name "
+            "one with --checkpoint=RUN",
+        ),
+        (
+            ["--mode=evaluate"],
+            "--mode=evaluate: name a linear_eval or finetune run with --checkpoint=RUN",
+        ),
         (["--mode=export"], "--mode=export: name a run with --checkpoint=RUN"),
-        (["--mode=export", "--export_name=a/b"], "--export_name=a/b: letters, digits, dots, dashes and underscores"),
+        (
+            ["--mode=export", "--export_name=a/b"],
+            "--export_name=a/b: letters, digits, dots, dashes and underscores",
+        ),
     ],
-)  # fmt: skip
+)
 def test_flags_that_do_not_fit_the_data(photos, arguments, message, capsys):
     rows = change(photos, 2)
     argv = ["--manifest=photos/cases.csv", "--data_dir=data", *TINY, *arguments]
@@ -221,23 +255,42 @@ def test_bad_images_are_left_out_and_said(photos, limit, capsys):
     start = lines.index("  note: left out: 5 bad images")
     messages = [line.removeprefix("  note:   ") for line in lines[start + 1 : start + 6]]
     assert messages[:3] == listed and set(messages[3:]) == found
-    assert lines[-1] == f"next: python run.py --mode=pretrain --dataset=derm_cases {' '.join(argv[:1])} {argv[2]} {argv[1]}"  # fmt: skip
+    command = ["python", "run.py", "--mode=pretrain", "--dataset=derm_cases", argv[0], argv[2]]
+    assert lines[-1] == f"next: {' '.join([*command, argv[1]])}"
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--dataset=derm_cases/ham10000", "--manual_dir=none"], "--manual_dir=none: no such folder"),
-        (["--dataset=derm_cases/ham10000"], "--dataset=derm_cases/ham10000: say where its files are with --manual_dir"),
+        (
+            ["--dataset=derm_cases/ham10000", "--manual_dir=none"],
+            "--manual_dir=none: no such folder",
+        ),
+        (
+            ["--dataset=derm_cases/ham10000"],
+            "--dataset=derm_cases/ham10000: say where its files are with --manual_dir",
+        ),
         (["--dataset=padchest", "--manual_dir=photos"], "--manual_dir=photos: no "),
-        (["--dataset=chexpert", "--manual_dir=photos"], "--manual_dir=photos: no train.csv in it; "),
+        (
+            ["--dataset=chexpert", "--manual_dir=photos"],
+            "--manual_dir=photos: no train.csv in it; ",
+        ),
         (["--dataset=nih_chest_xray14", "--manual_dir=photos"], "--manual_dir=photos: no "),
         (["--dataset=mimic_cxr_jpg", "--manual_dir=photos"], "--manual_dir=photos: no "),
-        (["--manifest=photos/cases.csv", "--group_by=study"], "--group_by=study: the data has no such key; it can be grouped by case, patient, image"),
-        (["--manifest=photos/cases.csv", "--manual_dir=photos"], "--manual_dir=photos: derm_cases is not made from files there"),
-        (["--manifest=photos/cases.csv", "--max_pixels=100"], f"{ROW} 2: photos/images/c0_0.jpg: 24 x 24 pixels are more than --max_pixels=100"),
+        (
+            ["--manifest=photos/cases.csv", "--group_by=study"],
+            "--group_by=study: the data has no such key; it can be grouped by case, patient, image",
+        ),
+        (
+            ["--manifest=photos/cases.csv", "--manual_dir=photos"],
+            "--manual_dir=photos: derm_cases is not made from files there",
+        ),
+        (
+            ["--manifest=photos/cases.csv", "--max_pixels=100"],
+            f"{ROW} 2: photos/images/c0_0.jpg: 24 x 24 pixels are more than --max_pixels=100",
+        ),
     ],
-)  # fmt: skip
+)
 def test_datasets_that_cannot_be_prepared(photos, arguments, message, capsys):
     before = sorted(pathlib.Path().rglob("*"))
     for dry in ([], ["--dry_run"]):

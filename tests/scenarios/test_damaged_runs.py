@@ -119,7 +119,8 @@ DAMAGES = {
     "size that is not whole": (
         lambda run: change(run / "finetune/config.json", image_size=16.5),
         ["--mode=export", "--checkpoint=run/finetune"],
-        "--checkpoint=run/finetune: its config.json is damaged (--image_size=16.5: not of type int)",
+        "--checkpoint=run/finetune: its config.json is damaged (--image_size=16.5: not of type "
+        "int)",
     ),
 }  # fmt: skip
 

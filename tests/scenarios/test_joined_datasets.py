@@ -1,5 +1,6 @@
 """Several datasets as one, to pretrain on: --dataset=A+B."""
 
+import itertools
 import pathlib
 import shutil
 
@@ -126,13 +127,21 @@ def test_counts_and_names(folder):
 def test_ids_say_which_dataset(folder):
     data, manifest = cases.open_cases(config()), alone("derm_cases/manifest")
     prefix = manifest.name
-    ids = dict(zip(data.index["train"].case_id.tolist(), data.index["train"].patient_id.tolist()))
+    ids = dict(
+        zip(
+            data.index["train"].case_id.tolist(),
+            data.index["train"].patient_id.tolist(),
+            strict=True,
+        )
+    )
     assert ids[f"{prefix}/c1"] == ids[f"{prefix}/c2"] == f"{prefix}/p1"
     assert ids["tiny_photos/train-0000007"] == ""
     assert {key.split("/")[0] for key in ids} == {"derm_cases", "tiny_photos"}
     everything = [index.image_id.tolist() for index in data.index.values()]
-    assert len(set(sum(everything, []))) == sum(map(len, everything))
-    unknown = dict(zip(data.index["validation"].case_id, data.index["validation"].patient_id))
+    assert len(set(itertools.chain.from_iterable(everything))) == sum(map(len, everything))
+    unknown = dict(
+        zip(data.index["validation"].case_id, data.index["validation"].patient_id, strict=True)
+    )
     assert unknown[f"{prefix}/c3"] == ""
 
 

@@ -127,13 +127,12 @@ def test_splits_that_are_typed_are_a_warning_as_before(here, capsys):
 
 
 def test_a_run_that_starts_from_one_that_learned(here, capsys):
-    """linear_eval and finetune stop before anything is trained; pretraining takes what was seen over."""
+    """linear_eval and finetune stop before training; pretraining takes what was seen over."""
     later = ["--checkpoint=run", "--eval_split=train", "--train_split=test", "--model_dir=later"]
     for mode, flags in (("linear_eval", [FEW]), ("finetune", SHORT)):
         code, _, error = command(capsys, f"--mode={mode}", *later, *flags)
         assert code == 2 and "--eval_split=train: " in error and "learned from" in error
-    with pytest.raises(FileNotFoundError):
-        open("later/config.json")
+    assert not os.path.exists("later/config.json")
     code, shown, _ = command(capsys, "--mode=linear_eval", *later, FEW, "--allow_seen")
     assert code == 0 and "learned from, labels and all" in shown
 
@@ -171,8 +170,14 @@ def test_two_hospitals_count_from_one(here, capsys):
 def test_what_is_kept_is_what_was_used(here, capsys):
     """The label fraction is kept, and a resumed run keeps its file."""
     full = {one.how: one for one in Seen.read("run").sets if one.own}
-    code, _, _ = command(capsys, "--mode=finetune", "--checkpoint=pre", *SHORT, "--label_fraction=0.5",
-                         "--model_dir=half")  # fmt: skip
+    code, _, _ = command(
+        capsys,
+        "--mode=finetune",
+        "--checkpoint=pre",
+        *SHORT,
+        "--label_fraction=0.5",
+        "--model_dir=half",
+    )
     assert code == 0
     half = {one.how: one for one in Seen.read("half").sets if one.own}
     assert Seen.read("half").salt == Seen.read("run").salt == Seen.read("pre").salt

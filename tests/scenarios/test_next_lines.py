@@ -96,10 +96,18 @@ def sources(tmp_path_factory):
 
 # Who looks at settings without doing anything by them: it prints, compares or notes them.
 LOOKERS = (
-    "dataclasses", "micle_tf.config", "micle_tf.settings", "micle_tf.run_names", "micle_tf.cli",
-    "micle_tf.next_steps", "micle_tf.dataset_names", "micle_tf.data.places", "micle_tf.training.state",
-    "micle_tf.model_card", __name__,
-)  # fmt: skip
+    "dataclasses",
+    "micle_tf.config",
+    "micle_tf.settings",
+    "micle_tf.run_names",
+    "micle_tf.cli",
+    "micle_tf.next_steps",
+    "micle_tf.dataset_names",
+    "micle_tf.data.places",
+    "micle_tf.training.state",
+    "micle_tf.model_card",
+    __name__,
+)
 # What is read before a mode begins, or in a case of its own that has a test of its own.
 ELSEWHERE = {
     "mode": "to choose the function",
@@ -111,7 +119,7 @@ ELSEWHERE = {
     "preset": "for what suits the machine",
     "beam_options": "if there is something to prepare",
     "jpeg_quality": "for names of data that was prepared before",
-    "labels_shared_by_case": "while files are read, of sets too whose images have labels of their own",
+    "labels_shared_by_case": "while files are read, of sets too whose images have their own labels",
     "uncertain": "of findings; noted of classes, before the mode begins or when the data is open",
     "unmentioned": "likewise",
 }
@@ -128,9 +136,9 @@ class Recording(Config):
         return cls.last
 
     def __getattribute__(self, name):
-        if name in Config.__dataclass_fields__:
-            if sys._getframe(1).f_globals["__name__"] not in LOOKERS:
-                Recording.reads.add(name)
+        reader = sys._getframe(1).f_globals["__name__"]
+        if name in Config.__dataclass_fields__ and reader not in LOOKERS:
+            Recording.reads.add(name)
         return super().__getattribute__(name)
 
 

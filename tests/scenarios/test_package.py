@@ -142,7 +142,7 @@ def test_what_is_imported_is_required(export):
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
-    """An environment with the wheel, and with the libraries of this one; the path of its programs."""
+    """An environment with the wheel and the libraries of this one; the path of its programs."""
     place = tmp_path_factory.mktemp("installed")
     run = lambda *command: subprocess.run(command, check=True, capture_output=True)
     run(sys.executable, "-m", "venv", "--without-pip", place)

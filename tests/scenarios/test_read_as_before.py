@@ -1,4 +1,4 @@
-"""Runs of versions that took ids, blanks and names of columns literally: refused, with the way back."""
+"""Runs of versions that took ids, blanks and columns literally: refused, with the way back."""
 
 import csv
 import json
@@ -26,13 +26,16 @@ def rewrite(change, header=None):
         change(row)
     with open("photos/cases.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
-        writer.writerow(dict(zip(rows[0], header or rows[0])))
+        writer.writerow(dict(zip(rows[0], header or rows[0], strict=True)))
         writer.writerows(rows)
 
 
 def patients(row):
-    row["patient_id"] = row["patient_id"].replace("p3", "P2").upper() if row["case_id"] == "c4" else (
-        row["patient_id"])  # fmt: skip
+    row["patient_id"] = (
+        row["patient_id"].replace("p3", "P2").upper()
+        if row["case_id"] == "c4"
+        else (row["patient_id"])
+    )
 
 
 def blanks(row):

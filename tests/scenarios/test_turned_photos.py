@@ -46,7 +46,7 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def before(monkeypatch):
-    """Prepares as the version before did: no photo is turned, and the report does not speak of it."""
+    """Prepares as the version before did: no photo is turned, and the report is silent on it."""
 
     def prepared(config):
         with monkeypatch.context() as patch:
@@ -166,7 +166,15 @@ def test_a_run_on_old_data(before):
         resumed.status()
     assert f"holds a run on {old.name}: " in str(caught.value)
     assert "lying on their side" in str(caught.value)
-    run.finish(mode="pretrain", dataset=old.name, method="micle", steps=1, seconds=1, metrics={}, intervals={})  # fmt: skip
+    run.finish(
+        mode="pretrain",
+        dataset=old.name,
+        method="micle",
+        steps=1,
+        seconds=1,
+        metrics={},
+        intervals={},
+    )
     assert resumed.status() == state.FINISHED
 
 

@@ -81,13 +81,15 @@ def test_loss_gradients_and_weights_are_those_of_one_process(taken, run):
 def test_a_worker_reads_its_own_rows_alone(taken, run):
     alone, workers = taken
     for name in of_rows(run) - {f"{run}/read"}:
-        for both, whole in zip(zip(*(worker[name] for worker in workers)), alone[name]):
+        for both, whole in zip(
+            zip(*(worker[name] for worker in workers), strict=True), alone[name], strict=False
+        ):
             assert [len(rows) for rows in both] == [three_steps.BATCH // 2] * 2
             np.testing.assert_array_equal(np.concatenate(both), whole)
     read = [worker[f"{run}/read"] for worker in workers]
     assert [len(cases) for cases in read] == [three_steps.STEPS * three_steps.BATCH // 2] * 2
     if run == "micle":  # where the groups are the numbers of the cases
-        for worker, cases in zip(workers, read):
+        for worker, cases in zip(workers, read, strict=True):
             assert sorted(cases) == sorted(np.concatenate(worker["micle/group"]))
         assert all(len(set(groups)) == three_steps.BATCH for groups in alone["micle/group"])
 
@@ -252,7 +254,7 @@ def test_finetune_is_that_of_one_process(folder):
     assert results[0]["steps"] == results[1]["steps"] < 40  # patience was over
     assert results[0]["metrics"] == pytest.approx(results[1]["metrics"], rel=1e-6, nan_ok=True)
     assert len(tables[0]) == len(tables[1]) > 10
-    for ours, theirs in zip(*tables):
+    for ours, theirs in zip(*tables, strict=True):
         for column, text in ours.items():
             if column.startswith("p_"):
                 assert float(text) == pytest.approx(float(theirs[column]), abs=1e-7)

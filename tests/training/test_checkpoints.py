@@ -248,6 +248,8 @@ def test_a_disk_that_is_read_only_by_now(disk):
 
 def test_a_first_checkpoint_without_room(disk):
     saved = Saved(disk, width=30_000)
-    with pytest.raises(Stopped, match="of step 0 cannot be written, there is none yet: .*No space"):
+    with pytest.raises(
+        Stopped, match=r"of step 0 cannot be written, there is none yet: .*No space"
+    ):
         saved.checkpoints.save(0)
     assert saved.names() == [] and saved.checkpoints.restore_newest() is None

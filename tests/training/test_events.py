@@ -53,10 +53,8 @@ def cut(path, size):
 
 @pytest.fixture(params=["local[1]", "ram"])
 def folder(request, tmp_path):
-    if request.param == "ram":
-        path = f"ram://{tmp_path.name}"
-    else:
-        path = str(tmp_path / request.param)  # brackets, which a glob would misread
+    local = str(tmp_path / request.param)  # brackets, which a glob would misread
+    path = f"ram://{tmp_path.name}" if request.param == "ram" else local
     tf.io.gfile.makedirs(path)
     return path
 

@@ -24,7 +24,7 @@ def test_equals_keras(shape, center):
                 loss = tf.reduce_sum(y**3)
             gradients = tape.gradient(loss, [x] + [v.value for v in layer.trainable_variables])
         results.append([y, layer(x, training=False), *gradients, *layer.weights])
-    for ours, kerass in zip(*results):
+    for ours, kerass in zip(*results, strict=True):
         ours, kerass = np.array(ours), np.array(kerass)
         np.testing.assert_allclose(ours, kerass, atol=2e-5 * max(1, np.abs(kerass).max()))
 

@@ -59,8 +59,12 @@ def commands(folder):
 
 @pytest.mark.parametrize(
     "name, of, over",
-    [("simclr", "pairs", "images"), ("micle", "pairs", "cases"), ("finetune", "images", "labelled images")],
-)  # fmt: skip
+    [
+        ("simclr", "pairs", "images"),
+        ("micle", "pairs", "cases"),
+        ("finetune", "images", "labelled images"),
+    ],
+)
 def test_a_plan(name, of, over, folder, capsys, monkeypatch):
     monkeypatch.chdir(folder)
     lines = planned(capsys, folder, *commands(folder)[name], "--train_steps=500")

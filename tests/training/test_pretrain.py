@@ -40,7 +40,7 @@ def test_cases_that_are_too_few_since_they_are_classes(images, method, advice):
     ],
 )
 def test_a_batch_that_nobody_stated_is_cut_to_the_data(
-    batch, units, replicas, microbatch, least, expected, reason, capsys
+    batch, units, replicas, *, microbatch, least, expected, reason, capsys
 ):
     config = Config(train_batch_size=batch, microbatch_size=microbatch)
     found = pretrain.fit_batch(config, units, replicas, True, least)

@@ -25,8 +25,15 @@ def test_fresh_unfinished_finished(tmp_path):
     run = make_run(tmp_path / "a" / "b")
     assert begin(run) == state.FRESH
     assert begin(run) == state.UNFINISHED
-    run.finish(mode="pretrain", dataset="d", method="micle", steps=1, seconds=1.26,
-               metrics={"loss": float("nan"), "x": 0.5}, intervals={"x": [0.0, float("inf")]})  # fmt: skip
+    run.finish(
+        mode="pretrain",
+        dataset="d",
+        method="micle",
+        steps=1,
+        seconds=1.26,
+        metrics={"loss": float("nan"), "x": 0.5},
+        intervals={"x": [0.0, float("inf")]},
+    )
     assert begin(run) == state.FINISHED
     result = state.read_result(run.path)
     assert result["metrics"] == {"loss": None, "x": 0.5}
@@ -58,9 +65,9 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 
 def test_model_dir_that_cannot_be_one_is_named(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(BadInput, match="--model_dir=.*file: is a file"):
+    with pytest.raises(BadInput, match=r"--model_dir=.*file: is a file"):
         begin(make_run(tmp_path / "file"))
-    with pytest.raises(BadInput, match="--model_dir=.*file/below: cannot be written"):
+    with pytest.raises(BadInput, match=r"--model_dir=.*file/below: cannot be written"):
         begin(make_run(tmp_path / "file" / "below"))
 
 
@@ -106,7 +113,7 @@ def test_damaged_config_is_named(tmp_path):
     (tmp_path / "config.json").write_text('{"seed":')
     for text in (b'{"seed":', b"[1]", b'{"mode": "cook"}', b"\xff\xfe"):
         (tmp_path / "config.json").write_bytes(text)
-        with pytest.raises(BadInput, match="--checkpoint=.*: its config.json is damaged"):
+        with pytest.raises(BadInput, match=r"--checkpoint=.*: its config.json is damaged"):
             state.read_config(str(tmp_path))
 
 
@@ -138,7 +145,7 @@ def save_model(path, **models):
 
 def dense(*widths, names=None):
     names = names or [f"layer{number}" for number in range(len(widths))]
-    layers = [keras.layers.Dense(w, name=name) for w, name in zip(widths, names)]
+    layers = [keras.layers.Dense(w, name=name) for w, name in zip(widths, names, strict=True)]
     return keras.Sequential([keras.Input((3,)), *layers], name="encoder")
 
 

@@ -65,7 +65,7 @@ def trained(reader, replicas):
     start = [v.numpy() for v in variables + optimizer.variables]
     results = {}
     for method in ("simclr", "micle"):
-        for variable, value in zip(variables + optimizer.variables, start):
+        for variable, value in zip(variables + optimizer.variables, start, strict=True):
             variable.assign(value)
         losses, gradients = [], None
         for batch in batches(config.replace(method=method), reader, strategy):

@@ -145,21 +145,45 @@ def test_index_is_tensorflows_own(tf_config):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"cluster": {}}, 'TF_CONFIG: no "cluster"; {"cluster": {"worker": ["host:port", ...]}, ...}'),
-        ({"cluster": ["a:1"]}, 'TF_CONFIG: no "cluster"; {"cluster": {"worker": ["host:port", ...]}, ...}'),
+        (
+            {"cluster": {}},
+            'TF_CONFIG: no "cluster"; {"cluster": {"worker": ["host:port", ...]}, ...}',
+        ),
+        (
+            {"cluster": ["a:1"]},
+            'TF_CONFIG: no "cluster"; {"cluster": {"worker": ["host:port", ...]}, ...}',
+        ),
         ({"cluster": {"worker": "a:1"}}, 'TF_CONFIG: "worker" is not a list of "host:port"'),
         ({"cluster": {"worker": ["a"]}}, 'TF_CONFIG: "worker" is not a list of "host:port"'),
-        ({"cluster": {"worker": HOSTS, "ps": ["c:1"]}}, "TF_CONFIG: the cluster has a ps; training knows chief and worker"),
+        (
+            {"cluster": {"worker": HOSTS, "ps": ["c:1"]}},
+            "TF_CONFIG: the cluster has a ps; training knows chief and worker",
+        ),
         ({"cluster": {"chief": HOSTS}}, "TF_CONFIG: 2 chiefs; there is at most one"),
         ({"cluster": {"worker": ["a:1", "a:1"]}}, "TF_CONFIG: two workers have the same address"),
         ({"task": {}}, 'TF_CONFIG: no "task"; {"task": {"type": "worker", "index": 0}, ...}'),
-        ({"task": {"type": "ps", "index": 0}}, "TF_CONFIG: this is a task ps 0; training knows chief and worker"),
-        ({"task": {"type": "evaluator", "index": 0}}, "TF_CONFIG: this is a task evaluator 0; training knows chief and worker"),
-        ({"task": {"type": "worker", "index": 2}}, "TF_CONFIG: no task worker 2 among worker 0, worker 1"),
-        ({"task": {"type": "worker", "index": -1}}, "TF_CONFIG: no task worker -1 among worker 0, worker 1"),
-        ({"task": {"type": "chief", "index": 0}}, "TF_CONFIG: no task chief 0 among worker 0, worker 1"),
+        (
+            {"task": {"type": "ps", "index": 0}},
+            "TF_CONFIG: this is a task ps 0; training knows chief and worker",
+        ),
+        (
+            {"task": {"type": "evaluator", "index": 0}},
+            "TF_CONFIG: this is a task evaluator 0; training knows chief and worker",
+        ),
+        (
+            {"task": {"type": "worker", "index": 2}},
+            "TF_CONFIG: no task worker 2 among worker 0, worker 1",
+        ),
+        (
+            {"task": {"type": "worker", "index": -1}},
+            "TF_CONFIG: no task worker -1 among worker 0, worker 1",
+        ),
+        (
+            {"task": {"type": "chief", "index": 0}},
+            "TF_CONFIG: no task chief 0 among worker 0, worker 1",
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_tf_config(changes, message, tf_config):
     tf_config(**changes)
     assert refused(cluster.choose, Config()) == message
@@ -205,11 +229,13 @@ def test_workers_of_slurm(slurm):
          "SLURM_STEP_NUM_TASKS is not set; start the workers with srun"),
         ({"node": None}, "SLURMD_NODENAME is not set; start the workers with srun"),
         ({"STEP_NODELIST": None},
-         "Slurm's variables: SLURM_STEP_NODELIST not found in environment. Not running inside a SLURM step?"),
+         "Slurm's variables: SLURM_STEP_NODELIST not found in environment. Not running inside a "
+         "SLURM step?"),
         ({"STEP_NUM_TASKS": 3},
          "Slurm's variables: Requested 3 tasks but only 4 were assigned."),
         ({"LOCALID": 2},
-         "Slurm's variables: task 2 of node9 is not among node10:10064, node10:10065, node9:10064, node9:10065"),
+         "Slurm's variables: task 2 of node9 is not among node10:10064, node10:10065, node9:10064, "
+         "node9:10065"),
         ({"LOCALID": "x"},
          "Slurm's variables: invalid literal for int() with base 10: 'x'"),
     ],

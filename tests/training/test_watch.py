@@ -12,7 +12,7 @@ LARS = Config(method="simclr", train_batch_size=64, learning_rate=0.075)
 CHANCE = 1 / 127
 
 
-def said(config, steps, warmup, loss, accuracy=1.0, rank=60.0, upto=None, log_every=10):
+def said(config, steps, warmup, loss, accuracy=1.0, rank=60.0, *, upto=None, log_every=10):
     """{step: what was said} of a run whose values are functions of the step, or numbers."""
     watch = LearningWatch(config, WarmupCosine(config.learning_rate, warmup, steps))
     of = lambda value, step: value(step) if callable(value) else value
@@ -87,11 +87,22 @@ def test_loops_of_several_steps_and_resumed_runs(start, loop, first):
         ({"temperature": 100.0}, 0.3, False, "temperature 100", "--temperature=0.2"),
         ({}, 0.0, False, "learning rate is 0", "--learning_rate=0.002"),
         ({"optimizer": "momentum"}, 50.0, True, "too high", "--optimizer=adam"),
-        ({"optimizer": "momentum", "weight_decay": 0.5}, 0.2, True, "weight decay", "--weight_decay=0.0001"),
-        ({"optimizer": "adam", "crop_area_min": 0.3, "color_jitter_strength": 0.5}, 0.002, False,
-         "nothing in common", "--crop_area_min=0.5"),
+        (
+            {"optimizer": "momentum", "weight_decay": 0.5},
+            0.2,
+            True,
+            "weight decay",
+            "--weight_decay=0.0001",
+        ),
+        (
+            {"optimizer": "adam", "crop_area_min": 0.3, "color_jitter_strength": 0.5},
+            0.002,
+            False,
+            "nothing in common",
+            "--crop_area_min=0.5",
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_likeliest_cause_comes_first(changes, rate, collapsed, cause, flag):
     causes = likely_causes(LARS.replace(**changes), rate, collapsed)
     assert len(causes) >= 2 and cause in causes[0][0] and flag in " ".join(causes[0][1])

@@ -2,6 +2,7 @@
 
 import collections
 import csv
+import itertools
 import pathlib
 import shutil
 
@@ -402,7 +403,11 @@ def test_prepared_data_holds_the_tree(tmp_path):
     images = {}
     for split in ("train", "validation", "test"):
         for example in tfds.as_numpy(builder.as_dataset(split=split)):
-            images |= zip(example["image_id"], zip(example["images"], example["findings"]))
+            images |= zip(
+                example["image_id"],
+                zip(example["images"], example["findings"], strict=True),
+                strict=False,
+            )
     with open(root / "train.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     numbers = {"": -2, "1.0": 1, "0.0": 0, "-1.0": -1}
@@ -420,7 +425,7 @@ def test_the_tree_has_what_it_promises():
     with open(root / "train.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     studies = [stated["Path"].rsplit("/", 1)[0] for stated in rows]
-    runs = sum(a != b for a, b in zip(studies, studies[1:])) + 1
+    runs = sum(a != b for a, b in itertools.pairwise(studies)) + 1
     assert runs > len(set(studies))  # some studies are scattered
     assert {"AP", "PA", "LL", "RL", ""} == {stated["AP/PA"] for stated in rows}
     assert {"Male", "Female", "Unknown"} == {stated["Sex"] for stated in rows}

@@ -276,12 +276,10 @@ def test_a_folder_per_case(image_folder):
     assert cases["c1"].images[0].read() == b"c1/1.PNG"
     assert cases["c1"].images[0].source == "cases/c1/1.PNG"
     assert manifest.class_names == ()
-    assert (
-        manifest.notes
-        == (
-            "left out, being no JPEG, PNG or DICOM (.dcm) of a case folder: 3",  # notes.txt, readme.txt, c1/deep
-            "no split was given: made by case: train, validation, test",
-        )
+    assert manifest.notes == (
+        # notes.txt, readme.txt, c1/deep
+        "left out, being no JPEG, PNG or DICOM (.dcm) of a case folder: 3",
+        "no split was given: made by case: train, validation, test",
     )
     assert split_of(manifest) == split_of(read_manifest("cases/"))
 
@@ -308,7 +306,8 @@ def test_sub_folders_that_look_like_classes_are_noted(image_folder, images, note
         for number in range(images):
             (image_folder / "sorted" / name / f"{number}.jpg").write_bytes(b"x")
     note = (
-        "the 2 sub-folders have 21 images each, and each is taken for a case, whose images show one "
+        "the 2 sub-folders have 21 images each, and each is taken for a case, whose images show "
+        "one "
         "thing of one patient; if they are classes, or splits, write a table with columns image, "
         "case_id and label instead"
     )

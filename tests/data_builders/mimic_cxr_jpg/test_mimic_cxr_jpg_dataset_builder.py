@@ -94,7 +94,9 @@ def test_a_study_is_a_case():
     assert only.image_id == f"files/p10/p10001234/s50123456/{DICOM}.jpg"
     assert only.view_position == "PA"
     assert only.where == "d/mimic-cxr-2.0.0-metadata.csv row 2"
-    stated = {name: value for name, value in zip(FINDINGS, only.findings) if value != -2}
+    stated = {
+        name: value for name, value in zip(FINDINGS, only.findings, strict=True) if value != -2
+    }
     assert stated == {"Cardiomegaly": 1, "Edema": -1, "Lung Opacity": 1, "Pleural Effusion": 0}
     assert source.finding_names == FINDINGS  # CheXpert's order, not the file's
     assert source.default_findings == COMPETITION
@@ -328,7 +330,7 @@ def test_prepared_data_holds_the_tree(tmp_path):
             stated = labels.get(case, dict.fromkeys(FINDINGS, ""))
             wanted = [numbers[stated[name]] for name in FINDINGS]
             assert example["findings"].tolist() == [wanted] * len(example["images"])
-            for name, content in zip(example["image_id"], example["images"]):
+            for name, content in zip(example["image_id"], example["images"], strict=True):
                 assert (root / name.decode()).read_bytes() == content
             images += len(example["images"])
             unlabelled += case not in labels

@@ -47,7 +47,7 @@ def expect_fault(folder, message, **options):
 def present(image):
     """The findings of an image that are 1; all others must be 0."""
     assert set(image.findings) <= {0, 1}
-    return {name for name, value in zip(nih.FINDINGS, image.findings) if value}
+    return {name for name, value in zip(nih.FINDINGS, image.findings, strict=True) if value}
 
 
 # ---------------------------------------------------------------- what is read
@@ -379,7 +379,7 @@ def test_builder_writes_what_was_read(folder, tmp_path):
     for split in builder.info.splits:
         for i in range(len(data := builder.as_data_source(split=split))):
             case = data[i]
-            for name, values in zip(case["image_id"], case["findings"]):
+            for name, values in zip(case["image_id"], case["findings"], strict=True):
                 written[name.decode()] = tuple(values.tolist())
     assert written == stated
     assert len(written) == rows

@@ -18,11 +18,19 @@ from tests.pictures import png
 
 # The beginning of a row as the owner writes it, and its labels; its PatientID stands for one
 # that a spreadsheet took for a number.
-QUOTED = (
-    "216840111366964012345678901234567890123456789_00-123-045.png,7,20140512,"
-    "216840111366964012345678901234567890123456,8.05E+37...,1950,F,POSTEROANTERIOR,PA,No,"
-    "Manual review of DICOM fields"
-).split(",")
+QUOTED = [
+    "216840111366964012345678901234567890123456789_00-123-045.png",
+    "7",
+    "20140512",
+    "216840111366964012345678901234567890123456",
+    "8.05E+37...",
+    "1950",
+    "F",
+    "POSTEROANTERIOR",
+    "PA",
+    "No",
+    "Manual review of DICOM fields",
+]
 QUOTED_LABELS = "['cardiomegaly', 'pleural effusion']"
 FLOAT = (
     f"pad/{TABLE} row {{row}}: column {{column}} holds a number in floating point, which has lost "
@@ -83,7 +91,7 @@ def expect_fault(folder, message, **options):
 def present(image):
     """The findings of an image that are 1; all others must be 0."""
     assert set(image.findings) <= {0, 1}
-    return {name for name, value in zip(labels.FINDINGS, image.findings) if value}
+    return {name for name, value in zip(labels.FINDINGS, image.findings, strict=True) if value}
 
 
 def only_image(folder):
@@ -96,7 +104,7 @@ def only_image(folder):
 
 
 def test_row_as_the_owner_writes_it(folder):
-    quoted = dict(zip(trees_padchest.HEADER, QUOTED))
+    quoted = dict(zip(trees_padchest.HEADER, QUOTED, strict=True))
     whole = quoted | {"PatientID": patient_id(5), "Labels": QUOTED_LABELS}
     write(folder, row(**whole))
     source = read(folder)
