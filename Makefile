@@ -1,5 +1,8 @@
 # make demo    SimCLR against MICLe on the built-in synthetic cases, under 10 minutes on two cores
-# make test    the tests
+# make test    the tests, but those of over two minutes
+# make quick   those of up to 20 seconds; make long those of over two minutes
+# make lint    style, imports and types, which .ci/run asks before the tests
+# make coverage  the tests, and the share of the lines that they reach
 # make wheels  installs the wheel as a user does, on every Python of ours that is here
 # make clean   removes .venv, runs/demo and caches
 #
@@ -7,13 +10,27 @@
 PYTHON ?= $(shell .ci/pythons | head -n 1)
 SEED ?= 0
 
-.PHONY: demo test wheels clean
+.PHONY: demo lint test quick long coverage wheels clean
 
 demo: .venv/installed
 	.venv/bin/python -m micle_tf.demo --seed=$(SEED)
 
+lint: .venv/installed
+	.ci/lint
+
+PYTEST = .venv/bin/python -m pytest -n 2 --dist loadfile
+
 test: .venv/installed
-	.venv/bin/python -m pytest -n 2 --dist loadfile
+	$(PYTEST) -m "not long"
+
+quick: .venv/installed
+	$(PYTEST) -m "not slow and not long"
+
+long: .venv/installed
+	$(PYTEST) -m long
+
+coverage: .venv/installed
+	$(PYTEST) --cov --cov-report=term:skip-covered
 
 wheels:
 	.ci/wheels
@@ -23,7 +40,7 @@ wheels:
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11, 3.12 or 3.13 on the path" >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check \
-	    --constraint constraints.txt --editable '.[test]'
+	    --constraint constraints.txt --editable '.[lint,test]'
 	touch $@
 
 clean:

@@ -15,6 +15,8 @@ import shutil
 import sys
 import time
 
+import numpy as np
+
 from micle_tf import cli, console, quiet
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
@@ -163,7 +165,6 @@ def draw(model_dir, result, config):
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
-    import numpy as np
     from sklearn.manifold import TSNE
 
     from micle_tf.data import cases
