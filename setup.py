@@ -1,5 +1,6 @@
 """Which files the wheel has; all else that is to be said of it is in setup.cfg."""
 
+import pathlib
 import shutil
 
 import setuptools
@@ -14,7 +15,10 @@ class BuildPy(build_py):
             shutil.rmtree(self.build_lib, ignore_errors=True)
         super().run()
         if not self.editable_mode:  # for who has the wheel alone
-            self.copy_file("README.md", f"{self.build_lib}/micle_tf/README.md")
+            for path in ("README.md", *sorted(map(str, pathlib.Path("docs").iterdir()))):
+                place = pathlib.Path(self.build_lib, "micle_tf", path)
+                self.mkpath(str(place.parent))
+                self.copy_file(path, str(place))
 
     def find_package_modules(self, package, package_dir):
         found = super().find_package_modules(package, package_dir)

@@ -72,9 +72,13 @@ def test_what_is_in_the_wheel(wheel):
         for path in (ROOT / "flags").rglob("*")
         if path.suffix in (".flags", ".md")
     ]
+    documents = [
+        pathlib.Path("micle_tf") / path.relative_to(ROOT)
+        for path in (ROOT / "README.md", *(ROOT / "docs").iterdir())
+    ]
     about = f"micle_tf-{micle_tf.__version__}.dist-info/"
     files = files_of(wheel)
-    assert sorted(map(str, (*modules, *recipes, "micle_tf/README.md"))) == [
+    assert sorted(map(str, (*modules, *recipes, *documents))) == [
         name for name in files if not name.startswith(about)
     ]
     assert len(recipes) > 40 and "micle_tf/py.typed" in files

@@ -148,7 +148,7 @@ def test_the_readmes_commands_make_the_papers_chains(monkeypatch, tmp_path):
     (tmp_path / "flags").symlink_to(FLAGS)
     commands = [
         shlex.split(line)
-        for block in re.findall(r"```\n(python .*?)```", README, re.DOTALL)
+        for block in re.findall(r"```bash\n(python .*?)```", README, re.DOTALL)
         for line in block.replace("\\\n", " ").splitlines()
     ]
     runs = {}
