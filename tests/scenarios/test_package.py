@@ -20,7 +20,8 @@ from tests.generated_cases import TINY, write_cases
 ROOT = pathlib.Path(__file__).parents[2]
 SOURCES = ("micle_tf", "data_builders", "flags", "tests", "benchmarks", "colab", "docs", ".ci")
 FILES = ("setup.py", "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "CHANGELOG.md",
-         "LICENSE", "Makefile", "run.py", "constraints.txt", "constraints-tpu.txt")  # fmt: skip
+         "CITATION.cff", "CONTRIBUTING.md", "SECURITY.md", "LICENSE", "Makefile", "run.py",
+         "constraints.txt", "constraints-tpu.txt")  # fmt: skip
 
 
 def build(kind, source, place):
