@@ -1,15 +1,22 @@
 """The flagfiles in flags/: that they work, hold what they promise, and are documented."""
 
+import contextlib
 import dataclasses
+import json
 import pathlib
 import re
-import shlex
 
+import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
 from micle_tf import cli, presets
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
+from tests.data_builders import trees_chexpert, trees_nih
+from tests.documents import commands_of, flags_of
+from tests.generated_cases import write_cases
+from tests.test_next_lines import SMALL
 
 FLAGS = cli.RECIPES
 MODES = Config.__dataclass_fields__["mode"].metadata["choices"]
@@ -143,22 +150,65 @@ def test_the_table_of_recipes_is_whole_and_its_numbers_are_theirs():
         assert cost.endswith(" px") == (values["image_size"] == 448)
 
 
-def test_the_readmes_commands_make_the_papers_chains(monkeypatch, tmp_path):
+def chained():
+    """The flags of the commands of the paper's chains, in their order."""
+    commands = commands_of("flags/README.md", README)
+    assert all(command.why_not == "" for command in commands)
+    return [flags_of(words) for command in commands for words in command.parts]
+
+
+class Imagenet2012(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """A set of tensorflow_datasets of that name, of noise."""
+
+    VERSION = tfds.core.Version("5.1.0")
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
+            "label": tfds.features.ClassLabel(names=["tench", "goldfish"]),
+        }
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples(24), "validation": self._generate_examples(8)}
+
+    def _generate_examples(self, count):
+        for i in range(count):
+            pixels = np.random.default_rng([i, count]).integers(0, 256, (20, 24, 3))
+            yield i, {"image": pixels.astype(np.uint8), "label": i % 2}
+
+
+@pytest.fixture
+def papers_data(tmp_path, monkeypatch, capsys):
+    """Small data under the names that the paper's chains go by, prepared where the page says so."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "flags").symlink_to(FLAGS)
-    commands = [
-        shlex.split(line)
-        for block in re.findall(r"```bash\n(python .*?)```", README, re.DOTALL)
-        for line in block.replace("\\\n", " ").splitlines()
-    ]
+    tfds.disable_progress_bar()
+    Imagenet2012(data_dir="data").download_and_prepare()
+    rows = write_cases(tmp_path / "photos").read_text().splitlines()
+    rows = [row.replace("images/", "photos/images/") for row in rows]
+    (tmp_path / "all.csv").write_text("\n".join(rows))
+    (tmp_path / "labelled.csv").write_text("\n".join(row for row in rows if ",," not in row))
+    trees_chexpert.write_tree(tmp_path / "chexpert", patients=40, size=24)
+    trees_nih.write_tree(tmp_path / "nih", patients=40, side=24)
+    for dataset, folder in (("chexpert_cases/paper", "chexpert"), ("nih_chest_xray14", "nih")):
+        flags = ["--mode=prepare", f"--dataset={dataset}", f"--manual_dir={folder}"]
+        assert cli.main([*flags, "--data_dir=data"]) == 0, capsys.readouterr().err
+    return tmp_path
+
+
+def papers_settings(folder):
+    """{run: Config} of the paper's chains as they are typed, decided in an empty folder."""
     runs = {}
-    for command in commands:
-        assert command[:2] == ["python", "run.py"]
-        config, _ = cli.configure(command[2:])
-        run = pathlib.Path(config.model_dir)
+    for flags in chained():
+        config, _ = cli.configure(flags)
+        run = folder / config.model_dir
         run.mkdir(parents=True)
         (run / "config.json").write_text(config.to_json())
         runs[run.name] = config
+    return runs
+
+
+def check_papers_settings(runs):
     assert {(run.resnet_depth, run.width_multiplier) for run in runs.values()} == {(152, 2.0)}
     told = lambda run: (run.method, run.train_batch_size, run.learning_rate, run.image_size)
     pretrained = {name: told(run) for name, run in runs.items() if run.mode == "pretrain"}
@@ -172,6 +222,42 @@ def test_the_readmes_commands_make_the_papers_chains(monkeypatch, tmp_path):
     assert sizes == {"dermatology": 448, "findings": 224, "transfer": 224}
     assert runs["dermatology"].manifest == "labelled.csv"
     assert runs["findings"].dataset == "chexpert_cases/paper"
+
+
+@pytest.mark.slow
+def test_the_papers_chains_run(papers_data, monkeypatch, capsys):
+    """As flags/README.md has them: decided at their size, and run with small flags behind."""
+    (papers_data / "decided").mkdir()
+    with contextlib.chdir(papers_data / "decided"):
+        check_papers_settings(papers_settings(pathlib.Path.cwd()))
+
+    weights = {}
+    for flags in chained():
+        mode, name = (re.search(rf"{flag}(\S+)", " ".join(flags))[1]
+                      for flag in ("--mode=", "--model_dir=runs/"))  # fmt: skip
+        assert cli.main([*flags, *SMALL[mode], "--data_dir=data"]) == 0, capsys.readouterr().err
+        weights[name] = re.findall(r"^weights: runs/(.*)$", capsys.readouterr().out, re.MULTILINE)
+    # Each took the weights of the one before, after its one step.
+    assert weights == {
+        "imagenet": [], "simclr": ["imagenet, step 1"], "micle": ["simclr, step 1"],
+        "dermatology": ["micle, step 1"], "chexpert": ["imagenet, step 1"],
+        "findings": ["chexpert, step 1"], "transfer": ["findings, step 1"],
+    }  # fmt: skip
+    results = {
+        name: json.loads(pathlib.Path(f"runs/{name}/result.json").read_text()) for name in weights
+    }
+    data = {
+        name: result["dataset"].rpartition("-")[0] or result["dataset"]
+        for name, result in results.items()
+    }
+    assert data == {
+        "imagenet": "imagenet2012", "simclr": "derm_cases/manifest", "micle": "derm_cases/manifest",
+        "dermatology": "derm_cases/manifest", "chexpert": "chexpert_cases/paper",
+        "findings": "chexpert_cases/paper", "transfer": "nih_chest_xray14/default",
+    }  # fmt: skip
+    assert results["micle"]["method"] == "micle"
+    # Effusion goes by another name there, and is judged all the same.
+    assert "findings/auc/Pleural Effusion" in results["transfer"]["metrics"]
 
 
 def test_a_recipe_that_names_a_missing_file_says_so(tmp_path):

@@ -1,0 +1,397 @@
+"""README, docs/ and the others: their size, links, and commands, which are typed as they stand."""
+
+import ast
+import contextlib
+import csv
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import micle_tf
+from data_builders.derm_cases import synthetic
+from micle_tf import cli, export
+from micle_tf.config import Config
+from micle_tf.evaluation import compare
+from micle_tf.parsing import parse
+from tests.data_builders import trees_chexpert, trees_nih
+from tests.documents import (
+    LANGUAGES,
+    ROOT,
+    all_documents,
+    anchors_of,
+    blocks_of,
+    commands_of,
+    dead_links,
+    flags_of,
+)
+from tests.generated_cases import write_cases
+from tests.test_next_lines import SMALL, folder_alone
+
+# In the order in which a reader goes through them: a page may go on from the runs of one before.
+READ = [
+    "README.md",
+    "docs/own_images.md",
+    "docs/public_datasets.md",
+    "docs/choosing_settings.md",
+    "docs/is_it_learning.md",
+    "docs/few_labels.md",
+    "docs/laptop_to_cluster.md",
+    "docs/nothing_lost.md",
+    "docs/model_in_use.md",
+    "docs/results.md",
+    "docs/architecture.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "CHANGELOG.md",
+    "benchmarks/README.md",
+]
+# Half of the time of so short a run goes into the graph of the augmentation.
+PLAIN = ["--use_blur=false", "--color_jitter_strength=0", "--rotation_degrees=0"]
+CHAINS = "flags/README.md"  # run in test_recipes.py
+# Flags of other programs, and of ours that are no settings.
+OTHER_FLAGS = {
+    "common",  # compare
+    "control",  # demo
+    "flagfile", "help", "helpfull", "use_tpu", "version",
+    "before",  # benchmarks/turned.py
+    "rounds",  # benchmarks
+    "logdir",  # tensorboard
+    "no-deps",  # pip
+    "runner",  # Beam
+    "undefok",  # absl; refused
+}  # fmt: skip
+
+
+def text_of(document):
+    return (ROOT / document).read_text(encoding="utf-8")
+
+
+def commands():
+    return [command for name in (*READ, CHAINS) for command in commands_of(name, text_of(name))]
+
+
+# ---------------------------------------------------------------- size, links, places
+
+
+def test_readme_is_one_page():
+    lines = text_of("README.md").splitlines()
+    assert len(lines) <= 200
+    tables = ("|", "!")
+    assert max(len(line) for line in lines if not line.startswith(tables)) <= 120
+
+
+def test_changes_are_sorted_by_version():
+    headings = re.findall(r"^##+ (.*)$", text_of("CHANGELOG.md"), re.MULTILINE)
+    kinds = ("Added", "Changed", "Fixed")
+    assert headings[0] == "Unreleased" and micle_tf.__version__ in headings
+    versions = [name for name in headings if name not in kinds]
+    assert all(re.fullmatch(r"Unreleased|\d+\.\d+\.\d+", name) for name in versions)
+    for version in versions:
+        own = headings[headings.index(version) + 1 :]
+        own = own[: next((i for i, name in enumerate(own) if name in versions), None)]
+        assert own == [kind for kind in kinds if kind in own] and own
+    assert max(map(len, text_of("CHANGELOG.md").splitlines())) <= 120
+
+
+def test_the_citation_is_of_this_version():
+    lines = text_of("CITATION.cff").splitlines()
+    stated = dict(line.split(": ", 1) for line in lines if re.match(r"[a-z-]+: ", line))
+    assert stated["cff-version"] == "1.2.0" and stated["license"] == "Apache-2.0"
+    assert stated["version"] == micle_tf.__version__
+    method = "Big Self-Supervised Models Advance Medical Image Classification"
+    assert f"    title: {method}" in lines and f'"{method}"' in text_of("README.md")
+    authors = re.findall(r"family-names: (\w+)", text_of("CITATION.cff"))
+    cited = (ROOT / "data_builders/derm_cases/CITATIONS.bib").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"azizi2021big.*?author = \{(.*?)\}", cited, re.DOTALL)
+    assert authors == [name.split(",")[0].strip() for name in re.split(r"\s+and\s+", listed)]
+
+
+def test_no_link_is_dead():
+    documents = all_documents()
+    assert {*map(pathlib.Path, READ), pathlib.Path(CHAINS)} <= set(documents)
+    faults = [fault for document in documents for fault in dead_links(document, ROOT)]
+    assert not faults, "\n".join(faults)
+
+
+def test_a_dead_link_and_a_dead_anchor_are_found(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "picture.png").touch()
+    (tmp_path / "docs/page.md").write_text(
+        "# A page: `code`, *and* so_on\n## Twice\n## Twice\n[up](../README.md#top--bottom)\n"
+        "[out](../../elsewhere.md)\n```\n# no heading\n[no](link.md)\n```\n[ref]: gone.md\n"
+    )
+    (tmp_path / "README.md").write_text(
+        "# Top & bottom\n![p](picture.png) [a](docs/page.md#a-page-code-and-so_on)\n"
+        "[b](docs/page.md#twice-1) [c](docs/page.md#twice-2) [d](docs/gone.md)\n"
+        "[e](#top--bottom) [f](#no-heading) `[g](gone.md)` [h](https://example.org/#x)\n"
+        "[i](docs/page.md#no-heading) [j](picture.png#part) [k](docs)\n"
+    )
+    assert dead_links(pathlib.Path("README.md"), tmp_path) == [
+        "README.md:3: docs/page.md#twice-2: no such heading",
+        "README.md:3: docs/gone.md: no such file",
+        "README.md:4: #no-heading: no such heading",
+        "README.md:5: docs/page.md#no-heading: no such heading",
+        "README.md:5: picture.png#part: an anchor of what is no document",
+    ]
+    faults = dead_links(pathlib.Path("docs/page.md"), tmp_path)
+    (tmp_path.parent / "elsewhere.md").touch()  # there, but no part of the checkout
+    assert dead_links(pathlib.Path("docs/page.md"), tmp_path) == faults
+    assert faults == [
+        "docs/page.md:5: ../../elsewhere.md: no such file",
+        "docs/page.md:10: gone.md: no such file",
+    ]
+    assert all_documents(tmp_path) == [pathlib.Path("README.md"), pathlib.Path("docs/page.md")]
+
+
+@pytest.mark.parametrize(
+    "heading, anchor",
+    [
+        ("Nothing lost on the way", "nothing-lost-on-the-way"),
+        ("Is it learning?", "is-it-learning"),
+        ("training.png", "trainingpng"),
+        ("[Linked](x.md) and `--flag=a_b`", "linked-and---flaga_b"),
+        ("Größe, 95 %", "größe-95-"),
+    ],
+)
+def test_anchors_are_githubs(heading, anchor):
+    assert anchors_of(f"text\n\n## {heading}\n") == {anchor}
+
+
+def names_in(path):
+    """Functions, classes and constants of a module; methods as Class.method."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        if isinstance(node, ast.ClassDef):
+            yield from (f"{node.name}.{n.name}" for n in node.body if hasattr(n, "name"))
+        if isinstance(node, ast.Assign):
+            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+
+
+def test_the_map_of_the_code_is_true():
+    text = text_of("docs/architecture.md")
+    places = set(re.findall(r"`((?:micle_tf|data_builders|tests)/[\w./]*?)(?::([\w.]+))?`", text))
+    faults = []
+    for path, name in sorted(places):
+        if not (ROOT / path).exists():
+            faults.append(f"{path}: no such file")
+        elif name and name not in names_in(ROOT / path):
+            faults.append(f"{path}: no {name} in it")
+    assert not faults, "\n".join(faults)
+    assert sum(bool(name) for _, name in places) > 60
+
+
+# ---------------------------------------------------------------- commands
+
+
+def test_every_block_says_what_it_is():
+    for document in (*READ, CHAINS):
+        for block in blocks_of(text_of(document)):
+            assert block.language in LANGUAGES, f"{document}:{block.first}"
+    program = re.compile(r"\s*(\$|python|pip|make|micle-tf|saved_model_cli|docker|curl|srun)\b")
+    for document in all_documents():  # no command hides in what is no shell
+        for block in blocks_of(text_of(document)):
+            if block.language.partition(" ")[0] not in ("bash", "python"):
+                typed = [line for line in block.lines if program.match(line)]
+                assert not typed, f"{document}:{block.first}: {typed[0]}"
+
+
+def test_commands_are_found_with_their_comments():
+    text = (
+        "```bash\nmake a  # fine\n# not run by the tests: needs Docker\ndocker b \\\n  c\n"
+        "curl '{\n}'\n\nX='y z' srun --ntasks=2 python run.py --mode=export "
+        "&& make d # not run by the tests: slow\n"
+        "```\n```text\nmake e\n```\n"
+    )
+    found = commands_of("a.md", text)
+    assert [(c.where, c.why_not) for c in found] == [
+        ("a.md:2", ""), ("a.md:4", "needs Docker"), ("a.md:6", "needs Docker"), ("a.md:9", "slow"),
+    ]  # fmt: skip
+    assert [c.parts for c in found[:3]] == [
+        [["make", "a"]],
+        [["docker", "b", "c"]],
+        [["curl", "{\n}"]],
+    ]
+    first, second = found[3].parts
+    assert (flags_of(first), second) == (["--mode=export"], ["make", "d"])
+    assert flags_of(second) is None and flags_of(["micle-tf"]) == []
+    with pytest.raises(ValueError, match="says not why"):
+        commands_of("a.md", "```bash\nmake a  # not run by the tests:\n```\n")
+    with pytest.raises(ValueError, match="without an end"):
+        commands_of("a.md", "```bash\necho 'a\n```\n")
+
+
+@pytest.mark.parametrize("command", commands(), ids=lambda command: command.where)
+def test_a_command_has_flags_that_exist_and_values_that_do(command):
+    """Of commands that no test runs, too."""
+    for words in command.parts:
+        flags = flags_of(words)
+        if flags is not None:
+            stated, flagfiles = parse(flags)
+            Config.of_mode(stated.pop("mode", "pretrain"), **stated)
+            assert all(cli._read_flagfile(cli._recipe_path(name)) for name in flagfiles)
+        else:
+            assert command.why_not or runner_of(words), (
+                f"{command.where}: neither run nor explained"
+            )
+
+
+def test_flags_that_documents_name_exist():
+    fields = {field.name for field in dataclasses.fields(Config)}
+    unknown = set()
+    for document in (*READ, CHAINS):
+        code = " ".join(re.findall(r"`([^`\n]*(?:\n[^`\n]+)?)`", text_of(document)))
+        unknown |= {(document, name) for name in re.findall(r"--([a-z][\w-]*)", code)}
+    unknown = {(document, name) for document, name in unknown if name not in fields | OTHER_FLAGS}
+    assert not unknown
+
+
+def test_the_python_blocks_can_be_compiled():
+    pages = {name: [b for b in blocks_of(text_of(name)) if b.language == "python"] for name in READ}
+    for name, blocks in pages.items():
+        for block in blocks:
+            compile("\n".join(block.lines), name, "exec")
+    # Which are those that the test below runs.
+    assert {name for name, blocks in pages.items() if blocks} == {"docs/model_in_use.md"}
+
+
+# ---------------------------------------------------------------- and run
+
+
+def rows_with_everything(rows):
+    """The rows of `write_cases` with two findings too, in both forms."""
+    for row in rows:
+        oval = {"oval": "1", "ring": "0"}.get(row["label"], "")
+        odd = oval and str(int(row["case_id"][1:]) // 2 % 2)
+        names = [n for n, value in (("Edema", oval), ("Effusion", odd)) if value == "1"]
+        listed = "|".join(names) or "No Finding" if oval else ""
+        yield row | {"Edema": oval, "Effusion": odd, "labels": listed}
+
+
+def write_rows(path, rows, names):
+    """A table of some columns, {ours: theirs}."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(names.values())
+        writer.writerows([row[name] for name in names] for row in rows)
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """A folder with all that the documents speak of, where a reader types."""
+    monkeypatch.chdir(tmp_path)
+    few = {"train": 60, "validation": 25, "test": 25}
+    monkeypatch.setattr(synthetic, "PATIENTS_PER_SPLIT", few)
+    photos = write_cases(tmp_path / "photos", num_cases=60)
+    with open(photos, encoding="utf-8") as file:
+        rows = list(rows_with_everything(csv.DictReader(file)))
+    for row in rows:
+        row["image"] = f"photos/{row['image']}"
+    write_rows("cases.csv", rows, {name: name for name in rows[0]})
+    cars = {"case_id": "vin", "image": "file", "label": "model", "view": "side"}
+    write_rows("cars.csv", rows, cars)
+    trees_chexpert.write_tree(tmp_path / "DIR", patients=40, size=24)
+    trees_nih.write_tree(tmp_path / "NIH", patients=40, side=24)
+    for name, row in zip(("a.jpg", "b.jpg"), rows[:2], strict=True):
+        os.symlink(row["image"], name)
+    os.symlink("runs/simclr/pretrain-micle/finetune-0.1", "RUN")
+    os.symlink("runs/simclr/linear_eval-0.3", "RUN_A")
+    os.symlink("runs/simclr/finetune-0.3", "RUN_B")
+    return tmp_path
+
+
+def run_flags(flags):
+    """A command of ours with small flags behind, in this process."""
+    mode = parse(flags)[0].get("mode", "") if flags else ""
+    preset = ["--preset=paper"] if mode in ("pretrain", "linear_eval", "finetune") else []
+    more = [*SMALL[mode], *preset, "--data_dir=data"] if mode else []
+    if mode in ("pretrain", "finetune"):
+        more += PLAIN
+    if mode == "finetune":  # a tenth of the labels are few
+        more.append("--train_batch_size=4")
+    return cli.main([*flags, *more])
+
+
+def run_demo(words):
+    """That make calls what tests/test_demo.py runs at small size."""
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    called = subprocess.run(
+        ["make", "--dry-run", *words[1:]],
+        cwd=ROOT, env=alone, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert called.stdout.splitlines()[-1] == ".venv/bin/python -m micle_tf.demo --seed=0"
+
+
+def run_saved_model_cli(words):
+    from tensorflow.python.tools import saved_model_cli
+
+    saved_model_cli.create_parser().parse_args(words[1:]).func()
+
+
+def run_python(words):
+    return subprocess.run([sys.executable, *words[1:]], check=True).returncode
+
+
+# What a command begins with, and what runs it; None does nothing by itself.
+RUNNERS = {
+    (".", ".venv/bin/activate"): lambda words: None,
+    ("make", "demo"): run_demo,
+    ("python", "-m", "micle_tf.evaluation.compare"): lambda words: compare.main(words[3:]),
+    ("python", "-c"): run_python,
+    ("saved_model_cli", "run"): run_saved_model_cli,
+}
+
+
+def runner_of(words):
+    """The function that runs a command, of its words; None if there is none."""
+    if flags_of(words) is not None:
+        return lambda words: run_flags(flags_of(words))
+    for beginning, run in RUNNERS.items():
+        if tuple(words[: len(beginning)]) == beginning:
+            return run
+    return None
+
+
+@pytest.mark.slow
+def test_the_commands_run_as_they_stand(desk, monkeypatch, capsys):
+    typed = set()
+    for document in READ:
+        # A SavedModel takes ten seconds, and one page asks it.
+        real = document == "docs/model_in_use.md"
+        for command in commands_of(document, text_of(document)):
+            with monkeypatch.context() as patch:
+                if not real:
+                    patch.setattr(export, "write_export", folder_alone)
+                for words in () if command.why_not or command.text in typed else command.parts:
+                    assert not runner_of(words)(words), (command.where, capsys.readouterr().err)
+            typed.add(command.text)
+    shown = capsys.readouterr().out
+    assert "Result for output key probabilities:" in shown
+    run = pathlib.Path("runs/simclr/pretrain-micle/finetune-0.1")
+    assert json.loads((run / "config.json").read_text())["label_fraction"] == 0.1
+    transfer = json.loads(
+        next(pathlib.Path("runs/findings").glob("evaluate*/result.json")).read_text()
+    )
+    assert transfer["dataset"].startswith("nih_chest_xray14/") and transfer["metrics"]
+    run_the_python_of("docs/model_in_use.md", run / "export")
+
+
+def run_the_python_of(document, folder):
+    """Every Python block, with images and labels, beside an export."""
+    images = np.random.default_rng(0).random((4, 16, 16, 3), np.float32)
+    names = {"images": images, "labels": np.array([0, 1, 0, 1])}
+    with contextlib.chdir(folder):
+        for block in blocks_of(text_of(document)):
+            if block.language == "python":
+                exec("\n".join(block.lines), names)
+    gradients = names["tape"].gradient(names["features"], names["model"].trainable_variables)
+    norms = [float(tf.norm(gradient)) for gradient in gradients if gradient is not None]
+    assert len(norms) > 10 and max(norms) > 0
