@@ -1,5 +1,6 @@
 """The documents as a test reads them: links, anchors, fenced blocks, and the commands in these."""
 
+import os
 import pathlib
 import re
 import shlex
@@ -13,12 +14,11 @@ _NO_PART = ("build", "runs")  # folders that are no part of the checkout
 
 def all_documents(root=ROOT):
     """Every .md of a checkout, as paths below it."""
-    paths = (path.relative_to(root) for path in root.rglob("*.md"))
-    return sorted(
-        path
-        for path in paths
-        if not any(part.startswith(".") or part in _NO_PART for part in path.parts)
-    )
+    found = []
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if name[0] != "." and name not in _NO_PART]
+        found += [pathlib.Path(folder, name) for name in files if name.endswith(".md")]
+    return sorted(path.relative_to(root) for path in found)
 
 
 # ---------------------------------------------------------------- links

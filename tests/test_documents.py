@@ -33,7 +33,7 @@ from tests.documents import (
     flags_of,
 )
 from tests.generated_cases import write_cases
-from tests.test_next_lines import SMALL, folder_alone
+from tests.small_commands import SMALL, folder_alone
 
 # In the order in which a reader goes through them: a page may go on from the runs of one before.
 READ = [

@@ -24,17 +24,7 @@ from micle_tf.dataset_names import dataset_names
 from micle_tf.errors import BadInput
 from tests.data_builders import trees_nih
 from tests.generated_cases import write_cases
-
-ENCODER = ["--image_size=16", "--resnet_depth=10", "--width_multiplier=0.125"]
-FEW = ["--bootstrap_samples=10"]
-SMALL = {
-    "prepare": [],
-    "pretrain": [*ENCODER, "--train_batch_size=8", "--train_steps=1"],
-    "linear_eval": [*ENCODER, *FEW],
-    "finetune": [*ENCODER, *FEW, "--train_batch_size=8", "--train_steps=1"],
-    "evaluate": FEW,
-    "export": [],
-}
+from tests.small_commands import SMALL, folder_alone
 
 
 class EightyTiles(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -219,18 +209,6 @@ def test_lines_run_as_they_are_printed(kind, sources, monkeypatch, capsys):
     assert not faults, "\n".join(faults)
     without_labels = ["prepare", "pretrain", "export"]
     assert list(dict.fromkeys(modes)) == (without_labels if kind == "folder" else MODES)
-
-
-def folder_alone(classifier, folder, name, version, facts, **options):
-    """What `write_export` does before it writes, and a file in the place of the SavedModel.
-
-    A line can be wrong up to there; what comes after takes ten seconds, and has tests of its own.
-    """
-    exported = export._places(folder, name, version)
-    saved_model = pathlib.Path(exported.saved_model)
-    saved_model.mkdir(parents=True)
-    (saved_model / "saved_model.pb").touch()
-    return exported
 
 
 def check_saved_model(words, run):

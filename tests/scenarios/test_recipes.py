@@ -16,7 +16,7 @@ from micle_tf.errors import BadInput
 from tests.data_builders import trees_chexpert, trees_nih
 from tests.documents import commands_of, flags_of
 from tests.generated_cases import write_cases
-from tests.test_next_lines import SMALL
+from tests.small_commands import SMALL
 
 FLAGS = cli.RECIPES
 MODES = Config.__dataclass_fields__["mode"].metadata["choices"]
