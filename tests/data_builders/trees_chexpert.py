@@ -133,7 +133,7 @@ def _patient_rows(rng, root, top, patient, size):
             (root / path).write_bytes(picture(rng, present, view == "lateral", size))
             position = str(rng.choice(["AP", "AP", "PA"])) if view == "frontal" else ""
             about = (path, sex, age, view.capitalize(), position)
-            rows.append(dict(zip(HEADER, about, strict=True)) | values)
+            rows.append(dict(zip(HEADER, about, strict=False)) | values)
     return rows
 
 

@@ -69,7 +69,7 @@ def write_tree(folder, patients=100, seed=0, *, name="", version="2.0.0", gz=Tru
                 split.append(ids | {"split": where})
                 about = ("CHEST (PA AND LAT)", view, size, size, "21800506", "213014.531")
                 about += ("CHEST (PA AND LAT)", "postero-anterior", "Erect")
-                metadata.append(ids | dict(zip(METADATA[3:], about, strict=True)))
+                metadata.append(ids | dict(zip(METADATA[3:], about, strict=False)))
     tables = {
         "metadata": (METADATA, metadata),
         "split": (SPLIT, split),
