@@ -90,6 +90,12 @@ def tagged(settings, tags):
     return tuple(field.name for field in fields if field.metadata["tags"] & tags)
 
 
+def options_of(kind, settings, **others):
+    """A dataclass of options: `others`, and for its other fields the settings of their names."""
+    fields = [field.name for field in dataclasses.fields(kind) if field.name not in others]
+    return kind(**{name: getattr(settings, name) for name in fields}, **others)
+
+
 def nearest(text, names):
     """ "; did you mean NAME?", capitals aside, or "" where none of the names is near."""
     spelled = {str(name).lower(): str(name) for name in names}

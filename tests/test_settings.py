@@ -11,7 +11,7 @@ from micle_tf.config import Config
 from micle_tf.dataset_names import dataset_names
 from micle_tf.errors import BadInput
 from micle_tf.run_config import ARCHITECTURE, PROJECTION
-from micle_tf.settings import Tag, tagged
+from micle_tf.settings import Tag, options_of, tagged
 
 SETTINGS = {field.name for field in dataclasses.fields(Config)}
 # Where fields are defined and what is true of them is said.
@@ -193,3 +193,16 @@ def test_of_flags_that_go_with_a_manifest_one_is_named(given, named):
     with pytest.raises(BadInput) as error:
         dataset_names(Config(dataset="derm_cases/ham10000", **given))
     assert str(error.value) == f"{named}: goes with --manifest=cases.csv"
+
+
+def test_options_take_the_settings_of_their_names():
+    @dataclasses.dataclass
+    class Options:
+        seed: int
+        size: int
+        temperature: float = 0.5
+
+    config = Config(seed=3, temperature=0.2, image_size=64)
+    assert options_of(Options, config, size=config.image_size) == Options(3, 64, 0.2)
+    with pytest.raises(AttributeError, match="size"):  # and is not left at a default
+        options_of(Options, config)

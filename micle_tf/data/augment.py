@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from micle_tf.data import decode, sampling
 from micle_tf.data.orientation import FIRST_SWAPPED, ORDERS, REVERSALS, UPRIGHT, WINDOWS, turn
+from micle_tf.settings import options_of
 
 _MAX_CROP_ATTEMPTS = 100
 _ASPECT_RATIO = (3 / 4, 4 / 3)
@@ -54,9 +55,7 @@ class Augmentation:
     @classmethod
     def of(cls, config):
         """The augmentation that the flags of a `Config` ask for."""
-        return cls(
-            config.image_size, *(getattr(config, f.name) for f in dataclasses.fields(cls)[1:])
-        )
+        return options_of(cls, config, size=config.image_size)
 
 
 def draw_views(seed, step, batch_size, options, views=2):

@@ -29,6 +29,7 @@ from micle_tf.data.records import ArrayRecords
 from micle_tf.data.unfinished import unfinished_folder
 from micle_tf.dataset_names import takes_manual_dir
 from micle_tf.errors import BadInput, Preempted, Stopped
+from micle_tf.settings import options_of
 
 _MEMORY = 1 << 20  # bytes of examples that tfds may hold before it sorts on disk
 
@@ -296,9 +297,7 @@ def configuration_of(config, name):
         if config.group_by != "case":
             raise BadInput(f"--group_by={config.group_by}: {name} is grouped by case")
         return variant
-    options = ReadOptions(
-        config.group_by, config.labels_shared_by_case, BadImages(config.max_bad_images), config.ids
-    )
+    options = options_of(ReadOptions, config, bad_images=BadImages(config.max_bad_images))
     with bad_data_is_bad_input(), _no_garbage_collection():
         if variant == "manifest":
             source = read_manifest(

@@ -14,6 +14,7 @@ import tensorflow as tf
 from matplotlib import colors
 from scipy import ndimage, stats
 
+from micle_tf.config import Config
 from micle_tf.data import augment, decode
 from micle_tf.data.augment import Augmentation
 from tests.pictures import jpeg, png
@@ -385,3 +386,12 @@ def test_same_draws_same_view_and_other_draws_another():
     np.testing.assert_array_equal(views[7], make(one(first, 7)))
     apart = np.abs(views[:, None] - views[None]).max(axis=(2, 3, 4)) + np.eye(80)
     assert apart.min() > 1e-3
+
+
+def test_what_the_flags_ask_for():
+    given = {
+        "crop_area_min": 0.2, "color_jitter_strength": 0.5, "use_blur": False,
+        "rotation_degrees": 45.0, "random_flip": False, "vertical_flip": True,
+    }  # fmt: skip
+    assert Augmentation.of(Config(image_size=64, **given)) == Augmentation(size=64, **given)
+    assert Augmentation.of(Config()) == Augmentation()
