@@ -1,6 +1,7 @@
-"""Four logical CPUs for distributed tests, and Keras's arithmetic put back after each test."""
+"""Four logical CPUs for distributed tests, Keras's arithmetic put back after each test."""
 
 import os
+import shutil
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -8,6 +9,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import keras
 import pytest
 import tensorflow as tf
+
+from tests.data_builders.trees_derm import write_tree
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
@@ -20,3 +23,18 @@ def keras_defaults():
     yield
     keras.config.set_floatx("float32")
     keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    """HAM10000 in small as its owners ship it, and its counts."""
+    folder = tmp_path_factory.mktemp("shipped")
+    return folder, write_tree(folder, "ham10000", num_cases=16)
+
+
+@pytest.fixture
+def ham(shipped, tmp_path, monkeypatch):
+    """A copy of it to be spoilt, in "files" of the current folder."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(shipped[0], tmp_path / "files")
+    return tmp_path / "files"

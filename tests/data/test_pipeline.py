@@ -1,4 +1,4 @@
-"""How sampling, decoding and augmentation are put together; see also test_pair_contract.py."""
+"""How sampling, decoding and augmentation are put together; see also test_pipeline_pairs.py."""
 
 import collections
 

@@ -15,7 +15,7 @@ from micle_tf.data import cases
 from micle_tf.demo import ARMS
 from micle_tf.evaluation.compare import read_predictions
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "colab" / "micle_in_ten_minutes.ipynb"
 PATIENTS = {"train": 90, "validation": 25, "test": 40}
 STEPS = 2

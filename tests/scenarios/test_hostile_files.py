@@ -11,7 +11,7 @@ import pytest
 from micle_tf import export as exports
 from tests.test_export import classifier_of
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 SIDE = 5_000  # 25 million pixels are accepted
 MEGABYTES = 600
 

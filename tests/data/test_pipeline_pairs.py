@@ -112,7 +112,7 @@ def test_a_batch_depends_on_seed_and_step_alone(config, method):
     assert digest(one_batch(config, method, 9, first=0)) == digest(here)
     assert digest(one_batch(config, method, 10)) != digest(here)
     code = (
-        "from tests.data.test_pair_contract import *;"
+        "from tests.data.test_pipeline_pairs import *;"
         f"print(digest(one_batch(Config(manifest={config.manifest!r}, "
         f"data_dir={config.data_dir!r}), {method!r}, 9)))"
     )

@@ -17,7 +17,7 @@ import pytest
 import micle_tf
 from tests.generated_cases import TINY, write_cases
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 SOURCES = ("micle_tf", "data_builders", "flags", "tests", "benchmarks", "colab", "docs", ".ci")
 FILES = ("setup.py", "setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "CHANGELOG.md",
          "LICENSE", "Makefile", "run.py", "constraints.txt", "constraints-tpu.txt")  # fmt: skip
@@ -101,7 +101,7 @@ def test_the_sdist_makes_the_same_wheel(export, wheel, tmp_path):
         if not name.endswith("/RECORD"):
             assert first.read(name) == second.read(name), name
     # And it can be tested.
-    assert (source / "tests/test_package.py").exists() and (source / ".ci/run").exists()
+    assert (source / "tests/scenarios/test_package.py").exists() and (source / ".ci/run").exists()
     assert (source / "data_builders/derm_cases/dummy_data").is_dir()
 
 
