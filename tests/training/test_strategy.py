@@ -3,13 +3,26 @@
 There is no TPU and no second machine here: the calls to TensorFlow are recorded in their place.
 """
 
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from micle_tf.config import Config
 from micle_tf.training import strategy as strategies
+from tests.training.small_training import by_hand, train
 from tests.training.test_cluster import refused
+from tests.training.test_step import (
+    DESCENT,
+    assert_close,
+    contrastive,
+    expected_of_resnet,
+    gradients_by_step,
+    layer_norm,
+    pairs,
+    resnet,
+)
 
 pytestmark = pytest.mark.usefixtures("no_cluster")
 
@@ -29,9 +42,17 @@ def test_multi_worker_without_a_cluster():
 # ------------------------------------------------------------ TPU
 
 
+class StandIn(tf.distribute.OneDeviceStrategy):
+    """One CPU in place of a TPU; to be put where TensorFlow's own strategy is."""
+
+    def __init__(self, resolver):
+        super().__init__("/cpu:0")
+        self.resolver = resolver
+
+
 @pytest.fixture
-def no_tpu(monkeypatch):
-    """Records what is asked of TensorFlow's TPU functions; nothing of them is run."""
+def tpu(monkeypatch):
+    """A list of what is asked of TensorFlow's TPU functions, in order; nothing of them is run."""
     calls = []
 
     class Resolver:
@@ -41,15 +62,15 @@ def no_tpu(monkeypatch):
         def cluster_spec(self):
             return tf.train.ClusterSpec({})
 
-    def record(name):
-        return lambda resolver: calls.append((name, type(resolver))) or name
-
     monkeypatch.setattr(tf.distribute.cluster_resolver, "TPUClusterResolver", Resolver)
-    monkeypatch.setattr(tf.config, "experimental_connect_to_cluster", record("connect"))
-    monkeypatch.setattr(tf.tpu.experimental, "initialize_tpu_system", record("initialize"))
-    monkeypatch.setattr(tf.distribute, "TPUStrategy", record("strategy"))
-    started = [("connect", Resolver), ("initialize", Resolver), ("strategy", Resolver)]
-    return calls, started
+    for name, place, function in (
+        ("connect", tf.config, "experimental_connect_to_cluster"),
+        ("initialize", tf.tpu.experimental, "initialize_tpu_system"),
+    ):
+        record = lambda resolver, name=name: calls.append((name, resolver))
+        monkeypatch.setattr(place, function, record)
+    monkeypatch.setattr(tf.distribute, "TPUStrategy", StandIn)
+    return calls
 
 
 @pytest.mark.parametrize(
@@ -61,10 +82,43 @@ def no_tpu(monkeypatch):
          {"tpu": "v3", "zone": "eu-b", "project": "p"}),
     ],
 )  # fmt: skip
-def test_tpu_is_joined(settings, arguments, no_tpu):
-    calls, started = no_tpu
-    assert strategies.make_strategy(Config(**settings)) == "strategy"
-    assert calls == [("resolver", arguments), *started]
+def test_tpu_is_joined(settings, arguments, tpu):
+    """The resolver gets what was typed, and the TPU that it found is connected, started, taken."""
+    strategy = strategies.make_strategy(Config(**settings))
+    resolver = strategy.resolver
+    assert tpu == [("resolver", arguments), ("connect", resolver), ("initialize", resolver)]
+    assert isinstance(strategy, tf.distribute.TPUStrategy)
+
+
+@pytest.mark.parametrize("size", [0, 4])
+def test_a_step_under_what_stands_in_for_a_tpu(tpu, size):
+    """Loss and gradients are those of the whole batch, also 4 pairs at a time."""
+    strategies.set_precision("float64")
+    strategy = strategies.make_strategy(Config(tpu_name="v3"))
+    assert isinstance(strategy, tf.distribute.TPUStrategy)
+    training = contrastive(strategy, layer_norm, DESCENT, resnet, mask_negatives="case")
+    assert {weight.device[-5:] for weight in weights_in_tensorflow(training)} == {"CPU:0"}
+    values, gradients = gradients_by_step(training, strategy, pairs((16, 16, 3)), size)
+    loss, expected = expected_of_resnet()
+    assert values["loss"] == pytest.approx(loss, rel=1e-9)
+    assert_close(gradients, expected, 1e-9)
+    norm = np.sqrt(sum(np.square(gradient).sum() for gradient in expected))
+    assert values["gradient_norm"] == pytest.approx(norm, rel=1e-9)
+
+
+def weights_in_tensorflow(training):
+    return [weight.value for model in training.models.values() for weight in model.weights]
+
+
+@pytest.mark.parametrize("loop", [1, 4])
+def test_a_run_on_what_stands_in_for_a_tpu(tpu, tmp_path, loop):
+    """The loop, with its input and its log, takes the steps that are computed by hand."""
+    train(tmp_path / "run", 9, strategy="tpu", tpu_name="v3", log_every=1, steps_per_loop=loop)
+    assert tpu[0] == ("resolver", {"tpu": "v3", "zone": None, "project": None})
+    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == (list(range(1, 10)))
+    found = [(line["loss"], line["gradient_norm"]) for line in lines]
+    np.testing.assert_allclose(found, by_hand(9)[0], rtol=2e-5)
 
 
 @pytest.mark.parametrize(
