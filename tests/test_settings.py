@@ -76,12 +76,8 @@ def test_a_setting_that_says_little_is_the_usual_one():
     assert Some() == Some(count=3, share=0.5, kind="alike", loud=False)
     found = FIELDS["loud"].metadata
     assert (found["choices"], found["low"], found["high"], found["only"]) == (None, None, None, ())
-    assert (found["volatile"], found["by_mode"], found["needs"], found["path"]) == (
-        False,
-        {},
-        None,
-        False,
-    )
+    assert (found["volatile"], found["by_mode"], found["needs"]) == (False, {}, None)
+    assert not found["path"] and not found["common"]
 
 
 @pytest.mark.parametrize(
