@@ -10,6 +10,7 @@ import keras
 import pytest
 import tensorflow as tf
 
+from tests import child_processes
 from tests.data_builders.trees_derm import write_tree
 
 tf.config.set_logical_device_configuration(
@@ -25,6 +26,12 @@ def keras_defaults():
     keras.config.set_dtype_policy("float32")
 
 
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """So that a command which writes by mistake does so where it is seen."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory):
     """HAM10000 in small as its owners ship it, and its counts."""
@@ -38,3 +45,18 @@ def ham(shipped, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(shipped[0], tmp_path / "files")
     return tmp_path / "files"
+
+
+@pytest.fixture
+def child():
+    """A function from Python source to a process that runs it, and is gone after the test."""
+    started = []
+
+    def start(source):
+        started.append(child_processes.start(source))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()

@@ -2,15 +2,12 @@
 
 import json
 import pathlib
-import re
-import shlex
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
-from micle_tf import cli, next_steps
+from micle_tf import cli
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
 from tests.generated_cases import write_cases
@@ -18,10 +15,7 @@ from tests.generated_cases import write_cases
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
-    """So that a command which writes by mistake does so where it is seen."""
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 @pytest.mark.parametrize(
@@ -158,45 +152,6 @@ def test_flagfile_replaces_the_recipe(tmp_path):
         cli.configure(["--flagfile=gone"])
 
 
-def test_names_of_run_directories(tmp_path):
-    name = lambda *argv: cli.configure(argv)[0].model_dir
-    assert name() == "runs/derm_cases-synthetic/pretrain-micle"
-    assert name("--method=simclr") == "runs/derm_cases-synthetic/pretrain-simclr"
-    assert name("--mode=linear_eval") == "runs/derm_cases-synthetic/linear_eval-random"
-    run = tmp_path / "run"
-    run.mkdir()
-    (run / "config.json").write_text(Config(seed=3, resnet_depth=18).to_json())
-    assert name("--mode=linear_eval", f"--checkpoint={run}") == f"{run}/linear_eval"
-    same = name("--mode=linear_eval", f"--checkpoint={run}", "--dataset=derm_cases/synthetic")
-    assert same == f"{run}/linear_eval"
-    data = "--dataset=derm_cases/synthetic_shuffled"
-    other = name("--mode=linear_eval", f"--checkpoint={run}", data)
-    assert other == f"{run}/linear_eval-derm_cases-synthetic_shuffled"
-
-
-def test_names_of_run_directories_of_datasets(tmp_path):
-    name = lambda *argv: cli.configure(argv)[0].model_dir
-    assert name("--dataset=cifar10") == "runs/cifar10/pretrain-micle"
-    assert name("--dataset=chexpert") == "runs/chexpert_cases-official/pretrain-micle"
-    assert name("--dataset=nih_chest_xray14", "--mode=finetune") == (
-        "runs/nih_chest_xray14-default/finetune-random"
-    )
-    both = "--dataset=derm_cases/ham10000+derm_cases/pad_ufes_20"
-    folder = "runs/derm_cases-ham10000+derm_cases-pad_ufes_20"
-    assert name(both) == f"{folder}/pretrain-micle"
-    assert name("--dataset=imagenet2012_subset/1pct+cifar10:3.0.2", "--method=simclr") == (
-        "runs/imagenet2012_subset-1pct+cifar10-3.0.2/pretrain-simclr"
-    )
-    source = Config(dataset="derm_cases/ham10000+derm_cases/pad_ufes_20", manual_dir="files")
-    (tmp_path / "config.json").write_text(source.to_json())
-    checkpoint = f"--checkpoint={tmp_path}"
-    assert name("--mode=finetune", checkpoint, "--dataset=derm_cases/ham10000") == (
-        f"{tmp_path}/finetune-derm_cases-ham10000"
-    )
-    assert name("--mode=export", checkpoint) == f"{tmp_path}/export"
-    assert name(checkpoint, "--method=simclr") == f"{tmp_path}/pretrain-simclr"
-
-
 def test_a_step_count_in_a_recipe_loses_to_epochs_on_the_line(monkeypatch, tmp_path):
     folder = tmp_path / "flags/derm_cases/synthetic"
     folder.mkdir(parents=True)
@@ -238,72 +193,6 @@ def test_datasets_without_a_recipe(monkeypatch, tmp_path):
     assert (several[0].seed, several[1].split(":")[0]) == (0, "preset laptop")
 
 
-def test_what_a_label_means_is_the_checkpoints(tmp_path):
-    source = Config(mode="finetune", dataset="chexpert", uncertain="ones", unmentioned="ignore")
-    (tmp_path / "config.json").write_text(source.to_json())
-
-    def policies(mode, *argv):
-        config, _ = cli.configure([f"--mode={mode}", f"--checkpoint={tmp_path}", *argv])
-        return config.uncertain, config.unmentioned
-
-    assert policies("evaluate") == ("ones", "ignore")
-    assert policies("evaluate", "--dataset=nih_chest_xray14") == ("ones", "ignore")
-    assert policies("evaluate", "--uncertain=zeros") == ("zeros", "ignore")
-    assert policies("evaluate", "--unmentioned=zeros") == ("ones", "zeros")
-    # A new classifier begins with the defaults, or with what it is told.
-    assert policies("finetune") == ("ignore", "zeros")
-    assert policies("linear_eval", "--uncertain=zeros") == ("zeros", "zeros")
-
-
-def test_evaluations_under_other_policies_have_directories_of_their_own(tmp_path):
-    source = Config(mode="finetune", dataset="chexpert", uncertain="ones")
-    (tmp_path / "config.json").write_text(source.to_json())
-    checkpoint = f"--checkpoint={tmp_path}"
-    name = lambda *argv: cli.configure(["--mode=evaluate", checkpoint, *argv])[0].model_dir
-    assert name() == name("--uncertain=ones", "--unmentioned=zeros") == f"{tmp_path}/evaluate"
-    assert name("--uncertain=zeros") == f"{tmp_path}/evaluate-uncertain_zeros"
-    assert name("--uncertain=ignore", "--unmentioned=ignore", "--eval_split=validation") == (
-        f"{tmp_path}/evaluate-validation-uncertain_ignore-unmentioned_ignore"
-    )
-    assert name("--unmentioned=ignore", "--dataset=nih_chest_xray14") == (
-        f"{tmp_path}/evaluate-nih_chest_xray14-default-unmentioned_ignore"
-    )
-
-
-def test_a_checkpoint_brings_where_the_files_are(tmp_path):
-    (tmp_path / "files").mkdir()
-    stated = dict(
-        dataset="derm_cases/ham10000", manual_dir="files", group_by="image", max_bad_images=3,
-        max_image_side=64, jpeg_quality=80, labels_shared_by_case=False, data_dir="data",
-    )  # fmt: skip
-    (tmp_path / "config.json").write_text(Config(**stated).to_json())
-    checkpoint = f"--checkpoint={tmp_path}"
-    config, _ = cli.configure(["--mode=linear_eval", checkpoint])
-    assert {name: getattr(config, name) for name in stated} == stated
-    assert config.model_dir == f"{tmp_path}/linear_eval"
-    (tmp_path / "files").rmdir()  # nobody has typed the name of that folder
-    config, _ = cli.configure(["--mode=linear_eval", checkpoint])
-    assert {name: getattr(config, name) for name in stated} == stated | {"manual_dir": ""}
-    config, _ = cli.configure(["--mode=linear_eval", checkpoint, "--manual_dir=there"])
-    assert config.manual_dir == "there"
-    other, _ = cli.configure(["--mode=linear_eval", checkpoint, "--dataset=derm_cases/scin"])
-    assert (other.manual_dir, other.group_by, other.max_image_side) == ("", "case", 0)
-    assert other.data_dir == "data"
-
-
-def test_a_checkpoint_brings_architecture_and_data(tmp_path):
-    source = Config(
-        resnet_depth=18, image_size=64, manifest="a.csv", columns="image=i", precision="float64"
-    )
-    (tmp_path / "config.json").write_text(source.to_json())
-    config, _ = cli.configure(["--mode=linear_eval", f"--checkpoint={tmp_path}"])
-    assert (config.resnet_depth, config.image_size, config.precision) == (18, 64, "float64")
-    assert (config.manifest, config.columns) == ("a.csv", "image=i")
-    assert config.seed == 0
-    with pytest.raises(BadInput, match=r"--resnet_depth=50: --checkpoint=.* was trained with 18"):
-        cli.configure(["--mode=linear_eval", f"--checkpoint={tmp_path}", "--resnet_depth=50"])
-
-
 def test_batch_that_does_not_fit_is_named(tmp_path, capsys):
     manifest = write_cases(tmp_path / "photos", num_cases=12)
     common = [f"--manifest={manifest}", f"--data_dir={tmp_path / 'data'}", "--image_size=16",
@@ -315,19 +204,6 @@ def test_batch_that_does_not_fit_is_named(tmp_path, capsys):
     assert cli.main([*common, "--train_split=dev"]) == 2
     assert "--train_split=dev: derm_cases/manifest-" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
-
-
-def test_simclrs_name_of_mode():
-    assert cli.configure(["--train_mode=pretrain"])[0].mode == "pretrain"
-
-
-def test_simclrs_name_of_the_tpu_strategy():
-    strategy = lambda *argv: cli.configure(argv)[0].strategy
-    assert strategy("--use_tpu") == strategy("--use_tpu=True", "--tpu_name=v3") == "tpu"
-    assert strategy("--use_tpu=False") == strategy("--nouse_tpu") == "auto"
-    assert strategy("--use_tpu", "--strategy=mirrored") == "mirrored"
-    with pytest.raises(BadInput, match=r"^--use_tpu=perhaps: not true or false$"):
-        cli.configure(["--use_tpu=perhaps"])
 
 
 @pytest.mark.parametrize(
@@ -412,46 +288,6 @@ def test_what_does_nothing_does_not_count_on_resume():
     # Not even where the same run now says how long it is in another way.
     assert Config(train_steps=9, train_epochs=3).differences(Config(train_steps=9)) == []
     assert Config(train_epochs=3).differences(Config()) == ["train_epochs"]
-
-
-@pytest.mark.parametrize(
-    "mode, flags",
-    [
-        ("finetune", ["--use_blur=true", "--train_epochs=50"]),
-        ("finetune", ["--train_steps=7", "--fine_tune_after_block=2", "--crop_area_min=0.4"]),
-        ("linear_eval", ["--seed=4", "--bootstrap_samples=50"]),
-    ],
-)
-def test_the_baseline_that_is_printed_is_the_same_but_for_the_start(mode, flags, tmp_path, capsys):
-    """Also where a recipe says something else than the default that was typed."""
-    source = Config(resnet_depth=50, width_multiplier=1.0, image_size=48, data_dir="data")
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run/config.json").write_text(source.to_json())
-    config, origin = cli.configure([f"--mode={mode}", f"--checkpoint={tmp_path}/run", *flags])
-    assert origin == f"recipe flags/derm_cases/synthetic/{mode}.flags"
-    after = {"finetune": next_steps.after_finetuning, "linear_eval": next_steps.after_linear_eval}
-    after[mode](config, cli.usual)
-    (line, *_) = re.findall("^next: python run.py (.*)$", capsys.readouterr().out, re.MULTILINE)
-    printed, _ = cli.configure(shlex.split(line))
-    for name in set(Config.__dataclass_fields__) - {
-        "checkpoint",
-        "model_dir",
-        "fine_tune_after_block",
-    }:
-        assert getattr(printed, name) == getattr(config, name), name
-    assert (printed.checkpoint, printed.fine_tune_after_block) == ("", -1)
-
-
-def test_how_to_ask_an_export_is_said(tmp_path, capsys):
-    next_steps.after_exporting("my run/export/model/1")
-    _, save, ask, last = capsys.readouterr().out.splitlines()
-    (tmp_path / "a.jpg").write_bytes(b"a photo")
-    program, flag, code = shlex.split(save)
-    assert (program, flag) == ("python", "-c")
-    exec(code, {})
-    assert np.load("photos.npy").tolist() == [b"a photo"]
-    assert shlex.split(ask)[:4] == ["saved_model_cli", "run", "--dir", "my run/export/model/1"]
-    assert last == "next: saved_model_cli show --dir 'my run/export/model/1' --all"
 
 
 def test_a_flag_that_promises_to_write_nothing_is_kept_or_refused(capsys, tmp_path):
@@ -556,52 +392,3 @@ def test_a_flag_that_the_mode_does_not_read_is_named(tmp_path, capsys):
     (tmp_path / "config.json").write_text(Config(mode="finetune").to_json())
     cli.configure(["--mode=evaluate", f"--checkpoint={tmp_path}", "--patience=3", "--seed=1"])
     assert capsys.readouterr().out == "note: --patience does nothing in --mode=evaluate\n"
-
-
-def test_evaluations_on_several_manifests_have_directories_of_their_own(tmp_path):
-    source = Config(mode="finetune", manifest="a.csv")
-    (tmp_path / "config.json").write_text(source.to_json())
-    name = lambda *argv: cli.configure(["--mode=evaluate", f"--checkpoint={tmp_path}", *argv])[
-        0
-    ].model_dir.removeprefix(f"{tmp_path}/")
-    assert name() == "evaluate"
-    assert name("--eval_split=validation") == "evaluate-validation"
-    assert name("--manifest=sets/b.csv") == "evaluate-derm_cases-manifest-b"
-    assert name("--manifest=c") == "evaluate-derm_cases-manifest-c"
-    with pytest.raises(BadInput, match=r"--precision=float64: --checkpoint=.* was trained "):
-        name("--precision=float64")
-    with pytest.raises(BadInput, match=r"--precision=mixed_bfloat16: --checkpoint=.* was trained "):
-        name("--precision=mixed_bfloat16")
-
-
-@pytest.mark.parametrize(
-    "flags, labelled, following",
-    [
-        ([], [842], ["linear_eval --checkpoint=run", "finetune --checkpoint=run"]),
-        ([], None, ["linear_eval --checkpoint=run", "finetune --checkpoint=run"]),
-        ([], [0], ["export --checkpoint=run"]),
-        (["--dataset=derm_cases/synthetic+cifar10"], [0, 5],
-         ["linear_eval --checkpoint=run --dataset=cifar10",
-          "finetune --checkpoint=run --dataset=cifar10"]),
-        (["--dataset=derm_cases/scin+derm_cases", "--manifest=a b.csv", "--manual_dir=scin",
-          "--labels_shared_by_case=false"], [0, 5],
-         ["linear_eval --checkpoint=run --dataset=derm_cases/manifest '--manifest=a b.csv' "
-          "--labels_shared_by_case=false",
-          "finetune --checkpoint=run --dataset=derm_cases/manifest '--manifest=a b.csv' "
-          "--labels_shared_by_case=false"]),
-    ],
-)  # fmt: skip
-def test_what_to_type_after_a_pretraining(flags, labelled, following, capsys):
-    """Nothing that ends with exit 2: not every dataset has labels."""
-    config, _ = cli.configure(["--model_dir=run", *flags])
-    capsys.readouterr()
-    result = {} if labelled is None else {"labelled_images": labelled}
-    next_steps.after_pretraining(config, result, cli.usual)
-    lines = capsys.readouterr().out.splitlines()
-    said = [line for line in lines if not line.startswith("next: ")]
-    assert lines[len(said) :] == [f"next: python run.py --mode={text}" for text in following]
-    expected = (
-        "no labels to learn from and to choose on: linear_eval and finetune want other data, by "
-        "--manifest or --dataset"
-    )
-    assert said == ([expected] if labelled == [0] else [])

@@ -165,12 +165,6 @@ def test_what_only_looks_on_may_differ_on_resume_in_pretraining_alone():
     assert Config(mode="evaluate").differences(Config(mode="evaluate", eval_split="train"))
 
 
-def test_defaults_of_what_counts_as_a_label():
-    for mode in ("linear_eval", "finetune", "evaluate"):
-        config = Config.of_mode(mode)
-        assert (config.uncertain, config.unmentioned) == ("ignore", "zeros")
-
-
 def test_a_config_of_an_older_version_is_read():
     """One without the fields that have been added since has their defaults."""
     stated = json.loads(Config(seed=3).to_json())

@@ -9,11 +9,10 @@ import sys
 
 import pytest
 
-import micle_tf
-from micle_tf import cli, program, usage
+from micle_tf import cli, usage
 from micle_tf.config import Config
 from micle_tf.data_config import MODES
-from micle_tf.settings import GROUPS, nearest
+from micle_tf.settings import GROUPS
 
 ROOT = pathlib.Path(__file__).parents[1]
 FIELDS = dataclasses.fields(Config)
@@ -136,20 +135,6 @@ def test_help_loads_no_tensorflow():
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_versions_for_a_bug_report(capsys):
-    text = shown(capsys, "--version")
-    facts = dict(line.split(maxsplit=1) for line in text.splitlines())
-    assert facts["micle-tf"] == micle_tf.__version__
-    assert facts["python"] == ".".join(map(str, sys.version_info[:3]))
-    for name in ("tensorflow", "keras", "numpy"):
-        assert facts[name] == __import__(name).__version__
-    assert facts["devices"].split(", ")[0] == "CPU"
-    assert re.fullmatch(r"[\d.]+ GiB(, [\d.]+ GiB allowed)?", facts["memory"])
-    assert "/" not in text and str(pathlib.Path.home().name) not in text.split()
-    micle_tf.show_versions()
-    assert capsys.readouterr().out == text
-
-
 def test_without_fcntl_help_works_and_a_run_names_what_is_missing(tmp_path):
     code = (
         "import sys; sys.modules['fcntl'] = sys.modules['resource'] = None\n"
@@ -166,60 +151,6 @@ def test_without_fcntl_help_works_and_a_run_names_what_is_missing(tmp_path):
         "error: --mode=pretrain: this system has no fcntl (locks of files); runs want Linux, macOS "
         "or Windows' subsystem for Linux\n"
     )
-
-
-@pytest.mark.parametrize(
-    "path, words",
-    [
-        (ROOT / "run.py", ["python", str(ROOT / "run.py")]),
-        (ROOT / "micle_tf/__main__.py", ["python", "-m", "micle_tf"]),
-        ("elsewhere/run.py", ["python", "run.py"]),
-        ("/usr/bin/pytest", ["python", "run.py"]),
-        ("/nowhere/bin/micle-tf", ["/nowhere/bin/micle-tf"]),
-    ],
-)
-def test_it_is_called_as_it_was_called(path, words, monkeypatch):
-    monkeypatch.setattr(sys, "argv", [str(path)])
-    monkeypatch.setattr(sys, "orig_argv", ["python"])
-    assert program.called() == words
-    assert program.typed("--model_dir=my run") == shlex.join([*words, "--model_dir=my run"])
-
-
-@pytest.mark.parametrize(
-    "typed, word",
-    [
-        ("python3", "python3"),
-        (".venv/bin/python", ".venv/bin/python"),
-        ("/opt/bin/python", "python"),
-    ],
-)
-def test_the_interpreter_is_the_one_that_was_typed(typed, word, monkeypatch):
-    monkeypatch.setattr(sys, "orig_argv", [typed, "run.py"])
-    for path in ("run.py", "micle_tf/demo.py"):
-        monkeypatch.setattr(sys, "argv", [str(ROOT / path)])
-        assert program.called()[0] == word
-
-
-def test_on_the_path_it_goes_by_its_name(tmp_path, monkeypatch):
-    command = tmp_path / "micle-tf"
-    command.write_text("#!/bin/sh\n")
-    command.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(sys, "argv", [str(command)])
-    assert program.called() == ["micle-tf"]
-
-
-@pytest.mark.parametrize(
-    "text, near",
-    [
-        ("simCLR", "; did you mean simclr?"),
-        ("SIMCLR", "; did you mean simclr?"),
-        ("mickle", "; did you mean micle?"),
-        ("barlow", ""),
-    ],
-)
-def test_the_nearest_of_some_names(text, near):
-    assert nearest(text, ("simclr", "micle")) == near
 
 
 def test_every_field_has_a_group():

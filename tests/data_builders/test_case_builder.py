@@ -1,197 +1,60 @@
-import os
+import json
 
-import numpy as np
 import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
 
-from data_builders.examples import case_examples, check_cases
-from data_builders.images import ImageOptions, stored_image
-from data_builders.schema import BadData, BadImages, Case, CaseImage, CaseSource
-from tests.pictures import jpeg, png
-
-
-def case_of(case_id, *contents, patient_id="", **image):
-    """A case with the given bytes as images; an exception in place of bytes is raised."""
-
-    def read(content):
-        if isinstance(content, Exception):
-            raise content
-        return content
-
-    images = tuple(
-        CaseImage(f"{case_id}/{i}", lambda c=content: read(c), where=f"{case_id} row {i}", **image)
-        for i, content in enumerate(contents)
-    )
-    return Case(case_id, patient_id, images)
-
-
-# ---------------------------------------------------------------- examples
-
-
-def examples_of(cases, limit=0, **images):
-    """(examples, messages on what was left out)."""
-    source = CaseSource({"train": cases}, bad_images=BadImages(limit))
-    examples = list(case_examples(cases, ImageOptions(**images), source))
-    return examples, source.bad_images.found
-
-
-def expect_fault(message, cases, limit=0, **images):
-    with pytest.raises(BadData) as caught:
-        examples_of(cases, limit, **images)
-    assert str(caught.value) == message
-
-
-def test_examples_are_in_order_with_labels_and_attributes():
-    contents = [jpeg(seed=i) for i in range(120)]
-    cases = [
-        Case(
-            f"c{i}",
-            f"p{i}",
-            tuple(
-                CaseImage(f"i{j}", lambda j=j: contents[j], view_position=f"v{j}", class_label=i)
-                for j in range(3 * i, 3 * i + 3)
-            ),
-            {"b": "é", "a": str(i)},
-        )
-        for i in range(40)
-    ]
-    examples, left_out = examples_of(cases, max_pixels=120)
-    assert left_out == []
-    assert [key for key, _ in examples] == [f"c{i}" for i in range(40)]
-    assert examples[7][1] == {
-        "case_id": "c7",
-        "patient_id": "p7",
-        "attributes": '{"a": "7", "b": "é"}',
-        "images": contents[21:24],
-        "image_id": ["i21", "i22", "i23"],
-        "view_position": ["v21", "v22", "v23"],
-        "pixel_hash": [stored_image(contents[i], ImageOptions()).pixel_hash for i in range(21, 24)],
-        "class_label": [7, 7, 7],
-    }
-
-
-def test_findings_take_the_place_of_labels():
-    images = tuple(CaseImage(f"i{j}", jpeg, findings=(1, -j, 0)) for j in range(2))
-    (((_, example),), _) = examples_of([Case("c", "p", images)])
-    assert "class_label" not in example
-    assert example["findings"].dtype == np.int8
-    np.testing.assert_array_equal(example["findings"], [[1, 0, 0], [1, -1, 0]])
-
-
-@pytest.mark.parametrize("threads", [True, False])
-def test_only_the_next_few_cases_are_read(threads):
-    read, content = [], jpeg()
-    cases = (
-        Case(f"c{i}", "", (CaseImage(f"i{i}", lambda i=i: read.append(i) or content),))
-        for i in range(1000)
-    )
-    examples = case_examples(cases, ImageOptions(), CaseSource({}, threads=threads))
-    for _ in range(50):
-        next(examples)
-    examples.close()
-    workers = min(os.cpu_count(), 8) if threads else 1
-    assert 50 <= len(read) <= 50 + 2 * workers + 1
-
-
-def test_the_first_fault_in_order_is_named():
-    missing = FileNotFoundError(2, "No such file or directory")
-    cases = [case_of(f"c{i}", jpeg(), jpeg()) for i in range(5)]
-    cases += [case_of("c5", jpeg(), b"not"), case_of("c6", missing), case_of("c7", b"")]
-    examples = case_examples(cases, ImageOptions(), CaseSource({}))
-    assert [next(examples)[0] for _ in range(5)] == ["c0", "c1", "c2", "c3", "c4"]
-    with pytest.raises(BadData) as caught:
-        next(examples)
-    assert str(caught.value) == "c5 row 1: not a JPEG, PNG or DICOM image"
-    expect_fault("c6 row 0: cannot be read: No such file or directory", cases[6:])
-
-
-# ---------------------------------------------------------------- images that are left out
-
-FAULTS = [  # of 20 cases, each with a good image before the bad one
-    "c3 row 1: the file is empty",
-    "c7 row 1: not a JPEG, PNG or DICOM image",
-    "c9 row 1: cannot be read: Permission denied",
-    "c16 row 1: 12 x 11 pixels are more than --max_pixels=120",
-]
-
-
-def spoilt_cases():
-    bad = {3: b"", 7: b"not", 9: PermissionError(13, "Permission denied"), 16: jpeg(11, 12)}
-    return [case_of(f"c{i}", jpeg(seed=i), bad.get(i, png(seed=i))) for i in range(20)]
-
-
-@pytest.mark.parametrize("limit", [4, 5])
-def test_bad_images_are_left_out_and_listed(limit):
-    examples, left_out = examples_of(spoilt_cases(), limit, max_pixels=120)
-    assert left_out == FAULTS
-    assert [key for key, _ in examples] == [f"c{i}" for i in range(20)]
-    alone = [key for key, example in examples if example["image_id"] == [f"{key}/0"]]
-    assert alone == ["c3", "c7", "c9", "c16"]
-    for _, example in examples:
-        assert len({len(example[name]) for name in ("images", "image_id", "view_position",
-                                                    "class_label", "pixel_hash")}) == 1  # fmt: skip
-
-
-@pytest.mark.parametrize("limit, first", [(0, 0), (1, 1), (2, 2), (3, 3)])
-def test_one_more_than_may_be_left_out(limit, first):
-    """The same one each time, however the threads that read ahead take turns."""
-    more = f"; that makes more than --max_bad_images={limit}" if limit else ""
-    for _ in range(5):
-        expect_fault(FAULTS[first] + more, spoilt_cases(), limit, max_pixels=120)
-
-
-def test_a_case_without_a_good_image_is_left_out():
-    cases = [case_of("c0", b"", b"x"), case_of("c1", jpeg())]
-    examples, left_out = examples_of(cases, 2)
-    assert examples[0] is None and examples[1][0] == "c1"
-    assert left_out == [
-        "c0 row 0: the file is empty",
-        "c0 row 1: not a JPEG, PNG or DICOM image",
-    ]
-
-
-def test_attributes_of_what_is_left_out_go_with_it():
-    whole = case_of("c", jpeg(seed=1), b"", jpeg(seed=2))
-    case = Case("c", "", whole.images, {"age": "40", "site": ["arm", "leg", ""]})
-    ((_, example),), _ = examples_of([case], 1)
-    assert example["image_id"] == ["c/0", "c/2"]
-    assert example["attributes"] == '{"age": "40", "site": ["arm", ""]}'
-
-
-# ---------------------------------------------------------------- the last check
-
-
-def test_cases_that_are_sound():
-    check_cases(
-        {
-            "train": [case_of("c1", b"", b"", patient_id="p"), case_of("c2", b"", patient_id="p")],
-            "test": [case_of("c3", b""), case_of("c4", b"")],
-        }
-    )
+from data_builders.case_builder import CaseConfig, case_features, case_metadata
+from data_builders.images import ImageOptions
+from data_builders.schema import BadImages, CaseSource
 
 
 @pytest.mark.parametrize(
-    "train, test, message",
+    "names, per_image, dtype",
     [
-        (
-            case_of("c1", b"", patient_id="p"),
-            case_of("c2", b"", patient_id="p"),
-            "c2 row 0: patient p is in test, but in train in c1 row 0; "
-            "a patient must stay in one split",
-        ),
-        (
-            case_of("c1", b"", patient_id="p"),
-            case_of("c1", b"", patient_id="q"),
-            "c1 row 0: case c1 is there twice (c1 row 0)",
-        ),
-        (
-            case_of("c1", b""),
-            Case("c2", "", case_of("c1", b"").images),
-            "c1 row 0: image c1/0 is there twice (c1 row 0)",
-        ),
-        (case_of("c1", b""), Case("c2", "", ()), "case c2 has no image"),
+        ({}, "class_label", tf.int64),
+        ({"class_names": ("a", "b")}, "class_label", tf.int64),
+        ({"finding_names": ("Edema", "Mass", "Fracture")}, "findings", tf.int8),
     ],
 )
-def test_cases_that_are_not(train, test, message):
-    with pytest.raises(BadData) as caught:
-        check_cases({"train": [train], "test": [test]})
-    assert str(caught.value) == message
+def test_a_case_is_one_example_of_encoded_images(names, per_image, dtype):
+    features = case_features(**names)
+    spec = features.get_tensor_spec()
+    of_case, of_image = ("case_id", "patient_id", "attributes"), ("images", "image_id")
+    assert [spec[name].shape.rank for name in of_case] == [0, 0, 0]
+    assert [spec[name].dtype for name in (*of_case, *of_image)] == [tf.string] * 5
+    assert spec["images"].shape.as_list() == [None] and spec["pixel_hash"].dtype == tf.int64
+    width = [len(names["finding_names"])] if "finding_names" in names else []
+    assert (spec[per_image].shape.as_list(), spec[per_image].dtype) == ([None, *width], dtype)
+    assert len({"class_label", "findings"} & set(spec)) == 1
+
+
+def test_what_is_kept_beside_the_cases_is_json():
+    source = CaseSource({}, ("a",), (), (), {"x": "y"}, False, ("a note",))
+    kept = case_metadata(source)
+    assert isinstance(kept, tfds.core.MetadataDict)
+    assert json.loads(json.dumps(kept)) == {
+        "class_names": ["a"],
+        "finding_names": [],
+        "default_findings": [],
+        "synonyms": {"x": "y"},
+        "labels_shared_by_case": False,
+        "notes": ["a note"],
+    }
+
+
+def test_the_name_tells_all_that_counts():
+    def source(fingerprint="f", limit=0):
+        return CaseSource({}, bad_images=BadImages(limit), fingerprint=fingerprint)
+
+    usual = CaseConfig.of("set", source())
+    assert usual.name.startswith("set-") and len(usual.name) == len("set-") + 12
+    others = [
+        CaseConfig.of("set", source("g")),
+        CaseConfig.of("set", source(limit=1)),
+        CaseConfig.of("set", source(), ImageOptions(max_image_side=64)),
+        usual.seen_otherwise(),
+    ]
+    assert len({config.name for config in (usual, *others)}) == 5
+    assert CaseConfig.of("set", source(), ImageOptions()).name == usual.name
+    assert "CaseSource" not in repr(usual)  # which tfds logs, and in which patients are named

@@ -10,8 +10,12 @@ import tensorflow as tf
 from sklearn import metrics as sklearn_metrics
 
 from micle_tf import cli
-from micle_tf.evaluation import bootstrap_interval
+from micle_tf.config import Config
+from micle_tf.data import cases, pipeline
+from micle_tf.evaluation import bootstrap_interval, linear_eval
 from micle_tf.evaluation.linear_probe import L2_GRID
+from micle_tf.training import pretrain, state
+from micle_tf.training.normalization import batch_norm
 from tests.generated_cases import TINY, write_cases
 
 CLASSES = ("bar", "oval", "ring", "star")
@@ -26,20 +30,24 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(folder):
-    """A pretraining of a few steps and its linear evaluation."""
+    """(a pretraining of a few steps; of it before its linear evaluation, all tensors and the
+    encoder's; the encoder in memory after it)."""
     data = [f"--manifest={folder / 'photos/cases.csv'}", f"--data_dir={folder}"]
-    assert (
-        cli.main(
-            ["--mode=pretrain", *data, *TINY, "--train_steps=4", f"--model_dir={folder / 'run'}"]
-        )
-        == 0
-    )
-    weights = checkpoint_values(folder / "run")
-    assert (
-        cli.main(["--mode=linear_eval", f"--checkpoint={folder / 'run'}", "--bootstrap_samples=50"])
-        == 0
-    )
-    return folder / "run", weights
+    path, encoders = folder / "run", []
+    train = ["--mode=pretrain", *data, *TINY, "--train_steps=4", f"--model_dir={path}"]
+    assert cli.main(train) == 0
+    before = checkpoint_values(path), encoder_values(path)
+
+    def build(*arguments):
+        encoders.append(pretrain.build_encoder(*arguments))
+        return encoders[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(linear_eval, "build_encoder", build)
+        evaluate = ["--mode=linear_eval", f"--checkpoint={path}", "--bootstrap_samples=50"]
+        assert cli.main(evaluate) == 0
+    (encoder,) = encoders
+    return path, before, encoder
 
 
 def checkpoint_values(path):
@@ -49,6 +57,14 @@ def checkpoint_values(path):
         for name in reader.get_variable_to_shape_map()
         if "OBJECT_GRAPH" not in name
     }
+
+
+def encoder_values(path):
+    """The encoder of a run's checkpoint: bytes of every weight and statistic."""
+    config = Config.from_json((path / "config.json").read_text())
+    encoder = pretrain.build_encoder(config, batch_norm(1))
+    state.restore_models(str(path), encoder=encoder)
+    return [weight.numpy().tobytes() for weight in encoder.weights]
 
 
 def predictions(run, level):
@@ -93,15 +109,15 @@ def test_interval_resamples_patients(run):
 
 
 def test_encoder_and_its_statistics_stay_bit_identical(run):
-    assert checkpoint_values(run[0]) == run[1]
+    """Where it came from, in the copy that linear evaluation keeps, and in memory at its end."""
+    path, (everything, encoder), in_memory = run
+    assert checkpoint_values(path) == everything
+    assert encoder_values(path / "linear_eval") == encoder_values(path) == encoder
+    assert [weight.numpy().tobytes() for weight in in_memory.weights] == encoder
+    assert len(encoder) > 50 and len(set(encoder)) > 30
 
 
 def test_features_are_those_of_the_checkpoint_and_are_kept(run, folder, capsys):
-    from micle_tf.config import Config
-    from micle_tf.data import cases, pipeline
-    from micle_tf.training import pretrain, state
-    from micle_tf.training.normalization import batch_norm
-
     config = Config.from_json((run[0] / "config.json").read_text())
     encoder = pretrain.build_encoder(config, batch_norm(1))
     state.restore_models(str(run[0]), encoder=encoder)
@@ -215,9 +231,6 @@ def test_findings_are_judged_where_they_are_known(findings_run, level, prefix):
 
 def test_findings_are_fitted_by_independent_logistic_regressions(findings_run):
     from sklearn.linear_model import LogisticRegression
-
-    from micle_tf.config import Config
-    from micle_tf.data import cases
 
     config = Config.from_json((findings_run / "config.json").read_text())
     index = cases.open_cases(config).index

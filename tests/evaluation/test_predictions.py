@@ -6,13 +6,9 @@ import io
 import numpy as np
 import pytest
 
-from micle_tf.config import Config
-from micle_tf.data import cases, decode
 from micle_tf.data.targets import Targets
 from micle_tf.evaluation import bootstrap_interval, predictions
-from micle_tf.training.inference import predict_images
 from tests.data.test_targets import make_index
-from tests.generated_cases import write_cases
 
 CLASSES, FINDINGS = Targets(("a", "b", "c"), False), Targets(("e", "f"), True)
 PER_CASE = [1, 3, 2, 1, 2, 2, 3, 1]
@@ -150,27 +146,6 @@ def test_nothing_labelled_nothing_judged():
 )
 def test_shown_value(value, interval, shown):
     assert predictions.shown_value(value, interval) == shown
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("predict")
-    manifest = write_cases(folder / "photos", num_cases=30)
-    return Config(manifest=str(manifest), data_dir=str(folder), image_size=12)
-
-
-@pytest.mark.parametrize("batch", [1, 7, 256])
-@pytest.mark.parametrize("label", ["", "predicting"])
-def test_every_image_is_predicted_in_order(config, batch, label):
-    config = config.replace(eval_batch_size=batch)
-    reader = cases.open_cases(config).open("test")
-    forward = lambda images: images[:, 3, 4]
-    found = predict_images(forward, reader, config, label)
-    stored = [c for images in reader.read(np.arange(reader.index.num_cases)) for c in images]
-    expected = np.stack([decode.evaluation_view(content, 12)[3, 4] for content in stored])
-    np.testing.assert_array_equal(found, expected)
-    assert found.dtype == np.float32 and found.shape == (reader.index.num_images, 3)
-    assert len(found) > 7
 
 
 def test_what_is_behind_each_metric():

@@ -203,7 +203,7 @@ def test_lines_run_as_they_are_printed(kind, sources, monkeypatch, capsys):
         shown = capsys.readouterr().out
         if "finished before" not in shown:
             faults += check_reads(Recording.last, line)
-        following = re.findall("^next: (.*)$", shown, re.MULTILINE)
+        following = re.findall(r"^next: (.*)$", shown, re.MULTILINE)
         assert following, line
         waiting += following
     assert not faults, "\n".join(faults)

@@ -119,7 +119,7 @@ def test_what_is_not_marked_as_unverified_was_read_in_simclrs_code():
     unmarked = set()
     for name in [name for name in FILES if name.split("/")[0] in SHARED]:
         for block in (FLAGS / name).read_text(encoding="utf-8").split("\n\n"):
-            values = [line for line in block.splitlines() if re.match("--(?!flagfile=)", line)]
+            values = [line for line in block.splitlines() if re.match(r"--(?!flagfile=)", line)]
             if values and "[not verified]" not in block:
                 unmarked |= {(name, "From SimCLR's" in block, value) for value in values}
     ours = {name for name, from_simclr, _ in unmarked if not from_simclr}
@@ -131,7 +131,7 @@ def test_what_is_not_marked_as_unverified_was_read_in_simclrs_code():
 def documented():
     """{recipe: steps x batch} of the table in the README."""
     rows = re.findall(r"^\| (`.*?`) \| (.*?) \|", README, re.MULTILINE)
-    patterns = [(name, cost) for names, cost in rows for name in re.findall("`(.*?)`", names)]
+    patterns = [(name, cost) for names, cost in rows for name in re.findall(r"`(.*?)`", names)]
     return {
         name.replace("<encoder>", encoder): cost for name, cost in patterns for encoder in ENCODERS
     }

@@ -1,9 +1,11 @@
 """A run that is killed and typed again ends with the weights of one that was not."""
 
+import dataclasses
 import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from micle_tf import cli
+from micle_tf.config import Config, is_compared
 from tests.generated_cases import TINY, write_cases
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -89,8 +92,12 @@ def names_in(folder):
     return {path.name.partition("tfevents")[0] for path in folder.iterdir()}
 
 
+def checkpoints_of(run):
+    return {int(path.stem[5:]) for path in run.glob("checkpoints/*.complete")}
+
+
 def newest_step(run):
-    return max((int(path.stem[5:]) for path in run.glob("checkpoints/*.complete")), default=0)
+    return max(checkpoints_of(run), default=0)
 
 
 def test_finished_run_says_so_and_keeps_its_files(folder, capsys):
@@ -113,8 +120,65 @@ def test_other_settings_are_refused_by_name(folder, capsys):
     )
 
 
-def test_what_cannot_change_the_result_may_differ(folder):
-    assert cli.main(arguments(folder, "whole", "--keep_checkpoints=7", "--log_every=5")) == 0
+# Flags that may differ when a run goes on, for they say where and how it works, in groups; and what
+# to see of each in its directory.
+MAY_DIFFER = {
+    "saved and logged": (
+        ["--checkpoint_every=2steps", "--keep_checkpoints=7", "--log_every=1", "--tensorflow_log",
+         "--strategy=one_device"],
+        lambda run: checkpoints_of(run) >= {58, 60} and steps_logged(run)[-4:] == [57, 58, 59, 60],
+    ),
+    "in a row": (
+        ["--steps_per_loop=3", "--profile=58:59"],
+        lambda run: len(list(run.glob("plugins/profile/*/*.xplane.pb"))) == 1,
+    ),
+    "looked at": (
+        ["--knn_every=2steps", "--eval_split=test", "--eval_batch_size=5"],
+        lambda run: (run / "metrics.jsonl").read_text().count("test/knn_accuracy") == 2,
+    ),
+    "elsewhere": (
+        ["--manifest={there}/cases.csv", "--image_dir={there}", "--data_dir={there}/data",
+         "--ids=literal", "--missing=nan", "--columns=case_id=case_id"],
+        lambda run: list((run.parent / "there/data").glob("derm_cases/manifest-*/*")),
+    ),
+}  # fmt: skip
+# Of those that may differ these are not here: it takes a TPU; the values that a preset stands for
+# are compared; a plan takes no step; and what says which images there are shows in the name of the
+# data, which is compared.
+NOT_HERE = {"tpu_name", "tpu_zone", "gcp_project", "preset", "dry_run", "allow_seen"}
+NOT_HERE |= {
+    "manual_dir", "findings", "findings_column", "group_by", "max_pixels", "max_image_bytes",
+    "max_bad_images", "max_image_side", "jpeg_quality", "strip_metadata", "beam_options",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("group", MAY_DIFFER)
+def test_what_cannot_change_the_result_may_differ(folder, tmp_path, group, capsys):
+    """The last 4 of 60 steps are taken with other flags, and end at the same weights."""
+    whole, run = folder / "whole", tmp_path / "run"
+    assert cli.main(arguments(folder, "whole")) == 0  # runs it, if it stands alone
+    shutil.copytree(whole, run)
+    (run / "result.json").unlink()
+    for path in run.glob(f"checkpoints/ckpt-{STEPS}*"):
+        path.unlink()
+    there = tmp_path / "there"
+    shutil.copytree(folder / "photos", there)
+    flags, shows = MAY_DIFFER[group]
+    capsys.readouterr()
+    typed = [flag.format(there=there) for flag in flags]
+    assert cli.main([*arguments(folder, "whole"), f"--model_dir={run}", *typed]) == 0
+    assert f"resumed at step {STEPS - 4}\n" in capsys.readouterr().out
+    assert shows(run)
+    expected, found = final_weights(whole), final_weights(run)
+    assert found.keys() == expected.keys() and len(expected) > 50
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+
+
+def test_every_setting_that_may_differ_is_tried():
+    typed = {flag[2:].partition("=")[0] for flags, _ in MAY_DIFFER.values() for flag in flags}
+    may = {f.name for f in dataclasses.fields(Config) if not is_compared(f, "pretrain")}
+    assert typed | NOT_HERE == may and not typed & NOT_HERE
 
 
 def test_result_and_files_of_a_run(folder):

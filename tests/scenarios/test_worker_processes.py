@@ -11,10 +11,6 @@ import pytest
 import tensorflow as tf
 
 from micle_tf import cli
-from micle_tf.cluster import Cluster
-from micle_tf.config import Config
-from micle_tf.training import strategy as strategies
-from micle_tf.training.workers import Workers
 from tests.generated_cases import TINY, write_cases
 from tests.training import three_steps
 from tests.worker_processes import started, wait_until
@@ -40,13 +36,6 @@ def assert_close(found, expected, message=""):
     """Equal to 1e-9 of the largest entry of the tensor."""
     scale = np.abs(expected).max() + 1e-30
     np.testing.assert_allclose(found / scale, expected / scale, rtol=0, atol=1e-9, err_msg=message)
-
-
-def test_a_worker_of_several_devices_speaks_once():
-    strategy = strategies.make_strategy(Config(virtual_devices=4))
-    workers = Workers(strategy, Cluster())
-    for value in (7, [3, 0, 5]):
-        np.testing.assert_array_equal(workers._summed(tf.constant(value)), value)
 
 
 # ---------------------------------------------------------------- the arithmetic of a step

@@ -138,15 +138,6 @@ def test_what_is_not_finite_stops_the_run(tmp_path, loop):
         assert [line["step"] for line in logged(tmp_path / run)] == [1]
 
 
-def test_profile(tmp_path, capsys):
-    train(tmp_path / "run", 9, profile="3:5")
-    assert f"profile: {tmp_path / 'run'}/plugins/profile" in capsys.readouterr().out
-    (written,) = (tmp_path / "run").glob("plugins/profile/*/*.xplane.pb")
-    assert written.stat().st_size > 1000
-    losses = [line["loss"] for line in logged(tmp_path / "run")]
-    np.testing.assert_allclose(losses, [by_hand(9)[0][i][0] for i in (0, 8)], rtol=2e-5)
-
-
 # ------------------------------------------------------------ a pretraining's log
 
 

@@ -243,12 +243,6 @@ def test_labels(folder, cell, findings):
     assert present(only_image(folder)) == findings
 
 
-@pytest.mark.parametrize("name", labels.FINDINGS)
-def test_every_finding_is_stored_under_its_own_name(name):
-    values = labels.LabelReader().read("row 2", f"['{name}']")
-    assert values[labels.FINDINGS.index(name)] == 1
-
-
 @pytest.mark.parametrize(
     "cell", ["", "nan", "[]", "['']", "['exclude']", "['suboptimal study', 'unchanged']"]
 )

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 # What takes seconds to load, is an extra, or is not on every system: whoever can do without it
 # imports it where it is needed.
 HEAVY = {"tensorflow", "tensorflow_datasets", "keras", "matplotlib", "sklearn"}
