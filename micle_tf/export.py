@@ -16,11 +16,10 @@ import typing
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from data_builders.images import ImageOptions
 from micle_tf import console, served_images
-from micle_tf.data import cases
+from micle_tf.data import cases, places
 from micle_tf.data.decode import evaluation_view, resize
 from micle_tf.data.earlier import flags_of_before, what_changed
 from micle_tf.data.report import SEEN_OTHERWISE, is_superseded
@@ -338,8 +337,7 @@ def data_facts(config, classifier):
       training images of each class, or with each finding, that the head learnt from; without a
       head there are no "labels".
     """
-    folder = os.path.expanduser(config.data_dir) or tfds.core.constants.DATA_DIR
-    if not os.path.isdir(os.path.join(folder, classifier.data)):
+    if not os.path.isdir(os.path.join(places.root(config.data_dir), classifier.data)):
         return {}
     try:
         data = cases.open_cases(

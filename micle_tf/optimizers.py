@@ -12,6 +12,8 @@ import re
 import keras
 from keras import ops
 
+from micle_tf import borrowed
+
 # Path of a batch norm's trainable variables.
 BATCH_NORM_PATH = r"/(gamma|beta)$"
 
@@ -157,7 +159,7 @@ class LARS(keras.optimizers.Optimizer):
     def update_step(self, gradient, variable, learning_rate):
         rate = ops.cast(learning_rate, variable.dtype)
         gradient = ops.cast(gradient, variable.dtype)
-        index = self._get_variable_index(variable)
+        index = borrowed.index_of(self, variable)
         if self._adapted[index]:
             gradient = gradient + self.decay * variable
             gradient = gradient * self._trust_ratio(variable, gradient)
@@ -232,7 +234,7 @@ class SGDL2(keras.optimizers.SGD):
         self._decayed = tuple(not _matches(variable, self.exclude) for variable in variables)
 
     def update_step(self, gradient, variable, learning_rate):
-        if self._decayed[self._get_variable_index(variable)]:
+        if self._decayed[borrowed.index_of(self, variable)]:
             gradient = ops.cast(gradient, variable.dtype) + self.decay * variable
         super().update_step(gradient, variable, learning_rate)
 

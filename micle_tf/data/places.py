@@ -10,9 +10,7 @@ import json
 import os
 import shlex
 
-from tensorflow_datasets.core import constants
-
-from micle_tf import console
+from micle_tf import borrowed, console
 from micle_tf.dataset_names import takes_manual_dir
 from micle_tf.errors import BadInput
 from micle_tf.settings import Tag, tagged
@@ -20,7 +18,7 @@ from micle_tf.settings import Tag, tagged
 
 def root(data_dir):
     """The folder of all prepared data."""
-    return os.path.expanduser(data_dir) or str(constants.DATA_DIR)
+    return os.path.expanduser(data_dir) or borrowed.data_dir()
 
 
 def default_manual_dir(data_dir):

@@ -11,7 +11,6 @@ import zipfile
 import numpy as np
 import tensorflow_datasets as tfds
 from google.protobuf import json_format
-from tensorflow_datasets.core import shuffle
 
 from data_builders.case_builder import CaseConfig
 from data_builders.derm_cases.manifest import read_manifest
@@ -21,7 +20,7 @@ from data_builders.images import ImageOptions, orientation
 from data_builders.schema import BadData, BadImages
 from data_builders.seen_otherwise import seen_otherwise
 from data_builders.splits import SPLITS
-from micle_tf import console, files
+from micle_tf import borrowed, console, files
 from micle_tf.data import places, report
 from micle_tf.data.on_beam import write_on_beam
 from micle_tf.data.reader import CaseIndex, build_index, stored_images
@@ -472,8 +471,7 @@ def _prepare(builder, name, configuration, config):
 def _write(builder, config, folder):
     """Lets tfds write the examples, in this process or on Beam."""
     tfds.disable_progress_bar()
-    # Up to a gigabyte otherwise; no public option of tfds says how much.
-    shuffle.MAX_MEM_BUFFER_SIZE = _MEMORY
+    borrowed.limit_shuffle_memory(_MEMORY)
     if config.beam_options:
         write_on_beam(builder, config.beam_options, folder)
         return
