@@ -19,12 +19,13 @@ import sys
 import numpy as np
 
 from micle_tf import console, quiet
+from micle_tf.data.targets import is_labelled
 from micle_tf.errors import BadInput
+from micle_tf.evaluation.columns import IDS, label_columns, names_of, score_columns
 from micle_tf.evaluation.intervals import bootstrap_intervals
-from micle_tf.evaluation.metrics import classification_metrics, findings_metrics
+from micle_tf.evaluation.metrics import metrics_of
 from micle_tf.exits import guarded
 
-_IDS = ("level", "case_id", "patient_id", "image_id")
 _FINDING = {"1": 1, "0": 0, "-1": -1, "-2": -2}
 
 
@@ -59,32 +60,31 @@ def compare(run_a, run_b, samples=1000, seed=0, common=False, allow_seen=False):
             "name"
         )
     rows_a, rows_b = _matched(run_a, rows_a, run_b, rows_b, common)
-    metrics_of = findings_metrics if multilabel else classification_metrics
-    found = {}
+    differences = {}
     for level, rows in rows_a.items():
-        prefix = "" if multilabel and level == "image" else f"{level}/"
+        measure = metrics_of(level, names, multilabel)
 
-        def difference(y_true, y_score, prefix=prefix):
-            a, b = (metrics_of(y_true, y_score[:, i], names) for i in (0, 1))
-            return {prefix + name: b[name] - a[name] for name in a}
+        def difference(y_true, y_score, measure=measure):
+            a, b = (measure(y_true, y_score[:, i]) for i in (0, 1))
+            return {name: b[name] - a[name] for name in a}
 
-        label = rows["label"]
-        known = label >= 0 if label.ndim == 1 else (label >= 0).any(axis=1)
-        if not known.any():
+        labelled = is_labelled(rows["label"])
+        if not labelled.any():
             continue
-        both = np.stack([rows["score"], rows_b[level]["score"]], axis=1)[known]
-        arguments = label[known], both
+        both = np.stack([rows["score"], rows_b[level]["score"]], axis=1)[labelled]
+        arguments = rows["label"][labelled], both
         with console.Progress(f"intervals of {level}s", samples, "resample") as progress:
             ends = bootstrap_intervals(
                 difference,
                 *arguments,
-                rows["patient"][known],
+                rows["patient"][labelled],
                 samples,
                 seed,
                 progress=progress.at,
             )
-        found |= {name: (value, *ends[name]) for name, value in difference(*arguments).items()}
-    return found
+        for name, value in difference(*arguments).items():
+            differences[name] = (value, *ends[name])
+    return differences
 
 
 def _refuse_seen(run, allowed):
@@ -179,32 +179,30 @@ def read_predictions(run):
     path = os.path.join(run, "predictions.csv")
     text = _read_text(path)
     reader, line = csv.reader(io.StringIO(text, newline=""), strict=True), 1
-    levels = {}
+    rows_of = {}
     try:
         header = next(reader, [])
-        names = tuple(name.removeprefix("p_") for name in header if name.startswith("p_"))
-        multilabel = "label" not in header
-        stated = {f"label_{name}" for name in names} if multilabel else {"label"}
-        if not names or not stated | set(_IDS) <= set(header):
+        names, multilabel = names_of(header)
+        if not names:
             raise BadInput(f"{path}: not a predictions.csv of ours")
         line = reader.line_num + 1
         for fields in reader:
             if fields:
                 row = _parse_row(fields, header, names, multilabel)
-                levels.setdefault(fields[header.index("level")], []).append(row)
+                rows_of.setdefault(fields[header.index("level")], []).append(row)
             line = reader.line_num + 1
     except (csv.Error, ValueError) as error:
         raise BadInput(f"{path} row {line}: damaged ({error})") from None
     if not text.endswith("\n"):  # else half a number would pass for a number
         raise BadInput(f"{path} row {reader.line_num}: damaged (the line has no end)")
-    if not levels:
+    if not rows_of:
         raise BadInput(f"{path}: not a predictions.csv of ours")
     parts = ("ids", "patient", "label", "score")
-    levels = {
+    arrays = {
         level: dict(zip(parts, map(np.array, zip(*rows, strict=True)), strict=True))
-        for level, rows in levels.items()
+        for level, rows in rows_of.items()
     }
-    return levels, names, multilabel
+    return arrays, names, multilabel
 
 
 def _read_bytes(path):
@@ -243,15 +241,14 @@ def _parse_row(fields, header, names, multilabel):
     if len(fields) != len(header):
         raise ValueError(f"{len(fields)} fields, but the header has {len(header)}")
     row = dict(zip(header, fields, strict=True))
-    if multilabel:
-        label = [_known(row, f"label_{name}", _FINDING) for name in names]
-    else:
-        label = _known(row, "label", {name: k for k, name in enumerate(names)} | {"": -1})
+    values = _FINDING if multilabel else {name: k for k, name in enumerate(names)} | {"": -1}
+    labels = [_label(row, column, values) for column in label_columns(names, multilabel)]
     patient = row["patient_id"] or f"\0{row['case_id']}"
-    return [row[name] for name in _IDS], patient, label, [_score(row, f"p_{n}") for n in names]
+    scores = [_score(row, column) for column in score_columns(names)]
+    return [row[name] for name in IDS], patient, labels if multilabel else labels[0], scores
 
 
-def _known(row, column, values):
+def _label(row, column, values):
     if row[column] not in values:
         raise ValueError(f"column {column} holds {row[column]!r}")
     return values[row[column]]

@@ -183,6 +183,25 @@ def _check_findings(y_true, y_score, finding_names) -> None:
         raise ValueError("findings_metrics: a score is nan")
 
 
+def metrics_of(level, names, multilabel):
+    """The metrics of images or of cases under the names of result.json.
+
+    Args:
+      level: "image" or "case".
+      names: of the classes or findings.
+      multilabel: whether they are findings.
+
+    Returns:
+      A function (labels, scores) -> {name: value}: `classification_metrics` as "image/top1" and
+      "case/top1", `findings_metrics` as "findings/auc_mean" and "case/findings/auc_mean".
+    """
+    judge = findings_metrics if multilabel else classification_metrics
+    prefix = "" if multilabel and level == "image" else f"{level}/"
+    return lambda y_true, y_score: {
+        prefix + name: value for name, value in judge(y_true, y_score, names).items()
+    }
+
+
 def case_probabilities(probabilities, case_index) -> tuple[np.ndarray, np.ndarray]:
     """Prediction for a case: the mean of the probabilities of its images.
 

@@ -7,17 +7,12 @@ import numpy as np
 
 from micle_tf import console
 from micle_tf.data.targets import is_labelled
+from micle_tf.evaluation.columns import IDS, label_columns, score_columns
 from micle_tf.evaluation.intervals import bootstrap_intervals
-from micle_tf.evaluation.metrics import (
-    case_findings,
-    case_probabilities,
-    classification_metrics,
-    findings_metrics,
-)
+from micle_tf.evaluation.metrics import case_findings, case_probabilities, metrics_of
 from micle_tf.files import write_text
 from micle_tf.training import state
 
-_IDS = ("case_id", "patient_id", "image_id")
 FEW = 10  # positives, or rows, below which a metric says little
 _CLASSES_SHOWN = 30
 _MEANS = ("/auc_macro", "/auc_mean", "/balanced_accuracy")  # over classes or findings
@@ -66,43 +61,26 @@ def predictions_csv(levels, targets):
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    stated = [f"label_{name}" for name in targets.names] if targets.multilabel else ["label"]
-    writer.writerow(["level", *_IDS, *stated, *(f"p_{name}" for name in targets.names)])
+    labels = label_columns(targets.names, targets.multilabel)
+    writer.writerow([*IDS, *labels, *score_columns(targets.names)])
     names = np.array([*targets.names, ""])
     for level, rows in levels.items():
         shown = rows["label"] if targets.multilabel else names[rows["label"]][:, None]
         for *ids, label, scores in zip(
-            *(rows[name] for name in _IDS), shown, rows["probabilities"], strict=True
+            *(rows[name] for name in IDS[1:]), shown, rows["probabilities"], strict=True
         ):
             writer.writerow([level, *ids, *label, *(f"{score:.9g}" for score in scores)])
     return text.getvalue()
-
-
-def metrics_of(level, targets):
-    """The metrics of a level as a function of (labels, probabilities) -> {name: value}.
-
-    Names are those of result.json: "case/top1"; of findings "findings/auc_mean" for images
-    and "case/findings/auc_mean" for cases.
-    """
-    if targets.multilabel:
-        prefix = "" if level == "image" else f"{level}/"
-        found = lambda y_true, y_score: findings_metrics(y_true, y_score, targets.names)
-    else:
-        prefix = f"{level}/"
-        found = lambda y_true, y_score: classification_metrics(y_true, y_score, targets.names)
-    return lambda y_true, y_score: {
-        prefix + name: value for name, value in found(y_true, y_score).items()
-    }
 
 
 def point_metrics(levels, targets):
     """Metrics of all levels that have labels, without intervals."""
     metrics = {}
     for level, rows in levels.items():
-        known = is_labelled(rows["label"])
-        if known.any():
-            measure = metrics_of(level, targets)
-            metrics |= measure(rows["label"][known], rows["probabilities"][known])
+        labelled = is_labelled(rows["label"])
+        if labelled.any():
+            measure = metrics_of(level, targets.names, targets.multilabel)
+            metrics |= measure(rows["label"][labelled], rows["probabilities"][labelled])
     return metrics
 
 
@@ -114,12 +92,13 @@ def judge(levels, targets, samples, seed):
     """
     metrics, intervals = point_metrics(levels, targets), {}
     for level, rows in levels.items():
-        known = is_labelled(rows["label"])
-        if known.any():
+        labelled = is_labelled(rows["label"])
+        if labelled.any():
             with console.Progress(f"intervals of {level}s", samples, "resample") as progress:
                 intervals |= bootstrap_intervals(
-                    metrics_of(level, targets), rows["label"][known], rows["probabilities"][known],
-                    rows["patient"][known], samples, seed, progress=progress.at,
+                    metrics_of(level, targets.names, targets.multilabel),
+                    rows["label"][labelled], rows["probabilities"][labelled],
+                    rows["patient"][labelled], samples, seed, progress=progress.at,
                 )  # fmt: skip
     return metrics, {name: list(ends) for name, ends in intervals.items()}
 
