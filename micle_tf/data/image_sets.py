@@ -18,6 +18,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 from google.protobuf.message import DecodeError
 
+from data_builders import jpeg, png
 from data_builders.splits import complete_splits, patient_key
 from micle_tf import console
 from micle_tf.data.reader import CaseIndex, save_arrays
@@ -320,11 +321,11 @@ def _read_labels(records, image, label, where, progress):
 
 def _fault(content):
     """What keeps an image from being used, by its first bytes; "" if nothing does."""
-    if content[:3] == b"\xff\xd8\xff":
+    if jpeg.is_jpeg(content):
         return ""
-    if content[:8] != b"\x89PNG\r\n\x1a\n":
+    if not png.is_png(content):
         return "is neither a JPEG nor a PNG"
-    return "is a PNG of 16 bits; 8 are read" if content[24:25] == b"\x10" else ""
+    return "is a PNG of 16 bits; 8 are read" if png.has_16_bits(content) else ""
 
 
 def _case_index(split, labels):
