@@ -20,7 +20,7 @@ import tensorflow as tf
 from data_builders.images import ImageOptions
 from micle_tf import console, served_images
 from micle_tf.data import cases, places
-from micle_tf.data.decode import evaluation_view, resize
+from micle_tf.data.decode import evaluation_view, view_of_pixels
 from micle_tf.data.earlier import flags_of_before, what_changed
 from micle_tf.data.report import SEEN_OTHERWISE, is_superseded
 from micle_tf.data.targets import choose_labelled, is_labelled
@@ -251,25 +251,6 @@ def _servable(classifier, max_pixels, as_stored):  # noqa: C901 - a signature is
         function.__name__: tf.function(function, autograph=False).get_concrete_function(spec)
         for function, spec in inputs.items()
     }
-
-
-def view_of_pixels(images, size):
-    """`evaluation_view` of images that are decoded already.
-
-    Args:
-      images: [n, h, w, 3] uint8, or float32 of that range, h and w at least 1.
-      size: side of the result, in pixels.
-
-    Returns:
-      [n, size, size, 3] float32 in [0, 1].
-    """
-    if size > 32:  # as evaluation_view: smaller models see the whole image
-        shape = tf.shape(images)[1:3]
-        side = tf.cast(tf.round(0.875 * tf.cast(tf.reduce_min(shape), tf.float32)), tf.int32)
-        side = tf.maximum(side, 1)
-        y, x = tf.unstack((shape - side + 1) // 2)
-        images = images[:, y : y + side, x : x + side]
-    return resize(images, size)
 
 
 def view_of_floats(images, size):
