@@ -21,10 +21,10 @@ from google.protobuf.message import DecodeError
 from data_builders import jpeg, png
 from data_builders.splits import complete_splits, patient_key
 from micle_tf import console
-from micle_tf.data.reader import CaseIndex, save_arrays
+from micle_tf.data.reader import CaseIndex
 from micle_tf.data.records import ArrayRecords, TFRecords, tfrecord_offsets
 from micle_tf.errors import BadInput, Stopped
-from micle_tf.files import disk_is_full
+from micle_tf.files import disk_is_full, save_arrays
 
 _READ_AT_ONCE = 64  # records
 _VALIDATION = ("validation", "val", "valid", "dev")  # names in use for it
