@@ -128,7 +128,7 @@ def finetune(config, stated=None):
                 steps=values["steps"], seconds=values["seconds"],
                 metrics={name: values["best_value"]}, seen=overlap.to_json(),
             )  # fmt: skip
-        workers.part()
+        workers.wait_before_exit()
     return state.read_result(run.path, "--model_dir") if workers.is_chief else None
 
 

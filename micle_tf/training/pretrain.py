@@ -130,7 +130,7 @@ def pretrain(config, stated=None):
                 metrics={name: values[name] for name in shown if name in values},
                 intervals={},
             )
-        workers.part()
+        workers.wait_before_exit()
     return _result(run, config, data) if workers.is_chief else None
 
 
