@@ -260,7 +260,7 @@ def _as_prepared(config, stated):
         return config
     from micle_tf.data import places
 
-    return places.noted(config, names[0], stated)
+    return places.as_prepared(config, names[0], stated)
 
 
 def _recipe(config, flagfiles):

@@ -31,7 +31,7 @@ def open_preview(config):
     parts = []
     for name in dataset_names(config):
         if is_own(name):
-            prepared = prepare.found(config, name) or _of_source(config, name)
+            prepared = prepare.find_prepared(config, name) or _of_source(config, name)
             parts.append(cases.case_data(prepared, config.ids))
         elif is_prepared(name, config.data_dir):
             with nothing_kept():
