@@ -203,10 +203,10 @@ def _servable(classifier, max_pixels, as_stored):  # noqa: C901 - a signature is
 
     def predicted(views):
         """The outputs that are one row per image."""
-        found = embedded(views)
+        embeddings = embedded(views)
         if head is None:
-            return {"features": found}
-        return {"probabilities": tf.cast(head(found, training=False), tf.float32)}
+            return {"features": embeddings}
+        return {"probabilities": tf.cast(head(embeddings, training=False), tf.float32)}
 
     def finished(outputs):
         """With the names beside each row, since servers want equal first dimensions."""
@@ -281,8 +281,8 @@ def _check_saved(path, classifier):
     with tf.device("CPU:0"):  # the arithmetic that can be repeated
         loaded = tf.saved_model.load(path).signatures["images"](images=tf.constant(images))
         wanted = tf.cast(expected(images), tf.float32).numpy()
-    found = loaded["features" if classifier.head is None else "probabilities"].numpy()
-    off = np.abs(found - wanted).max() / max(1.0, np.abs(wanted).max())
+    outputs = loaded["features" if classifier.head is None else "probabilities"].numpy()
+    off = np.abs(outputs - wanted).max() / max(1.0, np.abs(wanted).max())
     if not off <= tolerance:  # nan too
         raise Stopped(f"the exported model is off by {off:.2g} from {classifier.weights}: {path}")
 

@@ -54,7 +54,7 @@ def _of_source(config, name):
             if len(photos) >= _PHOTOS:
                 break
     if not photos:
-        raise BadInput(f"--dry_run: {name}: no photo can be read: {source.bad_images.found[-1]}")
+        raise BadInput(f"--dry_run: {name}: no photo can be read: {source.bad_images.messages[-1]}")
     photos = photos[:_PHOTOS]
     console.say(f"{name}: not prepared yet; the plan is made with {len(photos)} of its photos")
     index = {
@@ -85,8 +85,8 @@ class _Photos:
 
     def _record(self, number):
         count = self._images_per_case[number]
-        own = [self._photos[(number + i) % len(self._photos)] for i in range(count)]
-        feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=own))
+        photos = [self._photos[(number + i) % len(self._photos)] for i in range(count)]
+        feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=photos))
         features = tf.train.Features(feature={"images": feature})
         return tf.train.Example(features=features).SerializeToString()
 

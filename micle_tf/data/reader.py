@@ -125,8 +125,8 @@ class CaseReader:
             return cls(one.records, index, one.image_features, one.numbers, one.turned)
         numbers, first = [], 0
         for reader in readers:
-            own = np.arange(reader.index.num_cases) if reader.numbers is None else reader.numbers
-            numbers.append(own + first)
+            order = np.arange(reader.index.num_cases) if reader.numbers is None else reader.numbers
+            numbers.append(order + first)
             first += len(reader.records)
         features = dict.fromkeys(name for reader in readers for name in reader.image_features)
         records = JoinedRecords([reader.records for reader in readers])

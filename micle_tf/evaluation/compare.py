@@ -126,22 +126,22 @@ def _matched(run_a, rows_a, run_b, rows_b, common):
     for level in [level for level in rows_a if level in rows_b]:
         a, b = rows_a[level], rows_b[level]
         place = {tuple(ids): k for k, ids in enumerate(b["ids"][:, [1, 3]].tolist())}
-        found = np.array([place.get(tuple(ids), -1) for ids in a["ids"][:, [1, 3]].tolist()])
+        place_in_b = np.array([place.get(tuple(ids), -1) for ids in a["ids"][:, [1, 3]].tolist()])
         for k, case in enumerate(a["ids"][:, 1].tolist() if level == "case" else ()):
             if images[0].get(case) != images[1].get(case):
-                found[k] = -1
-        there = found >= 0
-        same = a["label"] == b["label"][found]
+                place_in_b[k] = -1
+        there = place_in_b >= 0
+        same = a["label"] == b["label"][place_in_b]
         alike = there & (same if same.ndim == 1 else same.all(axis=1))
         relabelled = int((there & ~alike).sum())
         counts.append(
-            f"of {len(found):,} {level}s in A and {len(place):,} in B {int(alike.sum()):,} are the "
+            f"of {len(there):,} {level}s in A and {len(place):,} in B {int(alike.sum()):,} are the "
             "same" + (f", {relabelled:,} have another label" if relabelled else "")
         )
-        different = different or not alike.all() or len(place) != len(found)
+        different = different or not alike.all() or len(place) != len(there)
         parts[level] = (
             {name: values[alike] for name, values in a.items()},
-            {name: values[found[alike]] for name, values in b.items()},
+            {name: values[place_in_b[alike]] for name, values in b.items()},
         )
     if different and not common:
         raise BadInput(
@@ -158,10 +158,10 @@ def _matched(run_a, rows_a, run_b, rows_b, common):
 
 def _images_of_cases(rows):
     """{case_id: [image_id], sorted} of a run's rows; {} where there are no images."""
-    found = collections.defaultdict(list)
+    images_of = collections.defaultdict(list)
     for ids in rows["image"]["ids"].tolist() if "image" in rows else ():
-        found[ids[1]].append(ids[3])
-    return {case: sorted(images) for case, images in found.items()}
+        images_of[ids[1]].append(ids[3])
+    return {case: sorted(images) for case, images in images_of.items()}
 
 
 def read_predictions(run):
@@ -283,9 +283,9 @@ def main(argv):
         arguments = parser.parse_args(argv)
         if arguments.samples < 1 or arguments.seed < 0:
             raise BadInput("--samples: at least 1; --seed: at least 0")
-        found = compare(**vars(arguments))
+        differences = compare(**vars(arguments))
         console.say(f"{arguments.run_b} minus {arguments.run_a}, 95 % interval of the pairs:")
-        for name, (value, low, high) in found.items():
+        for name, (value, low, high) in differences.items():
             if "/auc/" not in name:
                 console.say(f"  {name:28s} {value:+.3f} [{low:+.3f}, {high:+.3f}]")
 

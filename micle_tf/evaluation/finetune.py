@@ -266,8 +266,8 @@ def _judge_selection(split, probabilities, targets, labels_shared_by_case):
     predicted = predictions.by_level(
         split.reader.index, split.labels, probabilities, labels_shared_by_case
     )
-    known = is_labelled(split.labels)
-    labels, scores = split.labels[known], np.clip(probabilities[known], 1e-7, 1 - 1e-7)
+    labelled = is_labelled(split.labels)
+    labels, scores = split.labels[labelled], np.clip(probabilities[labelled], 1e-7, 1 - 1e-7)
     if targets.multilabel:
         terms = -np.log(np.where(labels == 1, scores, 1 - scores))[labels >= 0]
     else:

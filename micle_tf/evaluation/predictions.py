@@ -116,12 +116,12 @@ def support(metrics, predicted, targets):
         has = label == 1 if targets.multilabel else label[:, None] == np.arange(len(targets.names))
         rows[level] = len(label)
         positives[level] = dict(zip(targets.names, has.sum(axis=0).tolist(), strict=True))
-    found = {}
+    behind = {}
     for name in metrics:
         level = "case" if name.startswith("case/") else "image"
         _, is_auc, outcome = name.partition("auc/")
-        found[name] = positives[level][outcome] if is_auc else rows[level]
-    return found
+        behind[name] = positives[level][outcome] if is_auc else rows[level]
+    return behind
 
 
 def finish(run, config, data, targets, predicted, **result):

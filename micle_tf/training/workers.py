@@ -135,8 +135,8 @@ class Workers:
         def replica_sum(value):
             context = tf.distribute.get_replica_context()
             is_first = tf.equal(context.replica_id_in_sync_group % devices, 0)
-            own = tf.where(is_first, value, tf.zeros_like(value))
-            return context.all_reduce(tf.distribute.ReduceOp.SUM, own)
+            counted = tf.where(is_first, value, tf.zeros_like(value))
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, counted)
 
         total = self._strategy.run(replica_sum, args=(value,))
         return self._strategy.experimental_local_results(total)[0]
