@@ -57,9 +57,9 @@ def column_places(table, renamed):
     place, taken = {}, {_loose(theirs) for theirs in renamed.values()}
     for ours in sorted(KNOWN_COLUMNS, key=lambda name: name not in renamed):
         names = (renamed[ours],) if ours in renamed else (ours, _SECOND_NAME.get(ours))
-        found = _find(table, ours, [name for name in names if name], ours in renamed, taken)
-        if found is not None:
-            place[ours] = found
+        position = _find(table, ours, [name for name in names if name], ours in renamed, taken)
+        if position is not None:
+            place[ours] = position
         elif renamed.get(ours):
             raise BadData(
                 f"--columns={ours}={renamed[ours]}: {table.path} has no column {renamed[ours]}; "
@@ -127,18 +127,18 @@ def unused_note(table, place, renamed, taken=()):
       taken: positions of columns that have another use.
     """
     used = {*place.values(), *taken}
-    found = {}
+    lookalikes = {}
     for ours, others in _LOOKS_LIKE.items():
         # A case of ours may be an image where the table knows of lesions.
         if ours in renamed or (ours in place and ours != "case_id"):
             continue
         for position, name in enumerate(table.header):
             if name and position not in used and _loose(name) in others:
-                found.setdefault(ours, name)
-    if not found:
+                lookalikes.setdefault(ours, name)
+    if not lookalikes:
         return ""
-    wanted = {**renamed, **found}
-    shown = ", ".join(f"{name} ({ours})" for ours, name in found.items())
+    wanted = {**renamed, **lookalikes}
+    shown = ", ".join(f"{name} ({ours})" for ours, name in lookalikes.items())
     typed = ",".join(f"{ours}={name}" for ours, name in wanted.items())
     quoted = f"'--columns={typed}'" if " " in typed else f"--columns={typed}"
     return f"read as attributes, though their names look like ours: {shown}; to use them: {quoted}"

@@ -105,7 +105,7 @@ def read_case(case: Case, images: ImageOptions):
 def check_some_left(number, split, bad_images):
     """Raises BadData if not one case of a split has a good image; tfds writes no empty split."""
     if not number:
-        raise BadData(f"{bad_images.found[-1]}; that leaves no image in {split}")
+        raise BadData(f"{bad_images.messages[-1]}; that leaves no image in {split}")
 
 
 def check_cases(cases_by_split: Mapping[str, Iterable[Case]]):

@@ -49,11 +49,11 @@ def _entries(block, directory=None):
 
     if directory is None:
         directory = number(4, 4)
-    found = {}
+    values = {}
     for k in range(number(directory, 2)):
         place = directory + 2 + 12 * k
         if place + 12 > len(block):
             break
         size = _SIZES.get(number(place + 2, 2), 0)
-        found.setdefault(number(place, 2), number(place + 8, size))
-    return found
+        values.setdefault(number(place, 2), number(place + 8, size))
+    return values

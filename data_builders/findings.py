@@ -120,19 +120,19 @@ class FindingColumns:
         """
         names = self._names
         if self._column:
-            known = sorted(set().union(*(values for values, _ in stated)))
-            if not known:
+            named = sorted(set().union(*(values for values, _ in stated)))
+            if not named:
                 raise BadData(f"{self._column_flag}: no row of {self._manifest} names a finding")
             for name in names:
-                if name not in known:
+                if name not in named:
                     raise BadData(
                         f"{self._flag}: column {self._column} of {self._manifest} has no finding "
-                        f"{name}; it has {one_of(name, known)}"
+                        f"{name}; it has {one_of(name, named)}"
                     )
-            names = names or tuple(known)
+            names = names or tuple(named)
             for name in () if self._literal else names:
                 _refuse_twins(
-                    name, known, f"{self._column_flag}: column {self._column} of {self._manifest}"
+                    name, named, f"{self._column_flag}: column {self._column} of {self._manifest}"
                 )
         rows = [tuple(values.get(name, others) for name in names) for values, others in stated]
         if all(value == NOT_MENTIONED for row in rows for value in row):

@@ -249,14 +249,14 @@ def _carry_patients_over(rows):
     Returns:
       A note; "" if there was nothing to do.
     """
-    known = collections.defaultdict(set)
+    patients_of = collections.defaultdict(set)
     for row in rows:
         if row.patient_id:
-            known[row.case_id].add(row.patient_id)
+            patients_of[row.case_id].add(row.patient_id)
     count = 0
     for k, row in enumerate(rows):
-        if not row.patient_id and len(known.get(row.case_id, ())) == 1:
-            (patient,) = known[row.case_id]
+        if not row.patient_id and len(patients_of.get(row.case_id, ())) == 1:
+            (patient,) = patients_of[row.case_id]
             rows[k] = dataclasses.replace(row, patient_id=patient)
             count += 1
     return f"images without a patient, which are taken to be of their case's: {count:,}" * (

@@ -102,8 +102,8 @@ class ImageFolder:
         return None
 
     def _whereabouts(self, name):
-        found = self._names_below.get(os.path.basename(name)) if self._searches else None
-        return f"; there is {found}: name images by their path from there" if found else ""
+        elsewhere = self._names_below.get(os.path.basename(name)) if self._searches else None
+        return f"; there is {elsewhere}: name images by their path from there" if elsewhere else ""
 
     @functools.cached_property
     def _names_below(self):

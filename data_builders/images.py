@@ -42,7 +42,6 @@ from data_builders.pixels import (
 # fast, and reading costs the same.
 PNG_COMPRESSION = 3
 
-_JPEG = b"\xff\xd8\xff"
 # A DICOM data set without preamble begins with its first element, which is of group 2 or 8.
 DICOM_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 
@@ -96,9 +95,9 @@ class StoredImage(typing.NamedTuple):
 
 def image_size(content: bytes):
     """(height, width) in the header of a JPEG or PNG, as stored; None for anything else."""
-    if content[:8] == png.SIGNATURE and len(content) >= 24:
+    if png.is_png(content) and len(content) >= 24:
         return int.from_bytes(content[20:24], "big"), int.from_bytes(content[16:20], "big")
-    if content[:3] == _JPEG:
+    if jpeg.is_jpeg(content):
         frame = jpeg.frame_of(content, jpeg.parts(content))
         return frame and (frame.height, frame.width)
     return None
@@ -109,18 +108,18 @@ def orientation(content: bytes):
 
     The first bytes will do, as long as the header is in them (see `header_is_whole`).
     """
-    if content[:3] == _JPEG:
+    if jpeg.is_jpeg(content):
         return exif.orientation(jpeg.exif_block(content, jpeg.parts(content)))
-    if content[:8] == png.SIGNATURE:
+    if png.is_png(content):
         return exif.orientation(png.exif_block(content, png.chunks(content)))
     return 1
 
 
 def header_is_whole(content: bytes):
     """Whether the first bytes of a JPEG or PNG reach to its compressed data."""
-    if content[:3] == _JPEG:
+    if jpeg.is_jpeg(content):
         return any(part.marker == jpeg.SOS for part in jpeg.parts(content))
-    if content[:8] == png.SIGNATURE:
+    if png.is_png(content):
         return png.reaches_pixels(content)
     return True
 
@@ -146,9 +145,9 @@ def stored_image(content: bytes, options: ImageOptions) -> StoredImage:
         raise BadImage("the file is empty")
     check_bytes(len(content), options.max_image_bytes)
     with tf.device("CPU"):
-        if content[:3] == _JPEG:
+        if jpeg.is_jpeg(content):
             return _stored(*_read_jpeg(content, options), options)
-        if content[:8] == png.SIGNATURE:
+        if png.is_png(content):
             return _stored(*_read_png(content, options), options)
         return _stored(_read_dicom(content, options), None, 1, False, options)
 
@@ -166,18 +165,18 @@ def _stored(pixels, content, turned, has_position, options):
 def _read_jpeg(content, options):
     """(upright [h, w, 3] uint8, bytes that may be stored, orientation, whether these bytes say
     where the photo was taken)."""
-    found = list(jpeg.parts(content))
-    reason = jpeg.unreadable(content, found)
+    segments = list(jpeg.parts(content))
+    reason = jpeg.unreadable(content, segments)
     if reason:
         raise BadImage(reason)
-    frame = jpeg.frame_of(content, found)
+    frame = jpeg.frame_of(content, segments)
     check_pixels(frame.height, frame.width, options.max_pixels)
     pixels = _decode(content)
-    if jpeg.is_damaged(content, found):
+    if jpeg.is_damaged(content, segments):
         raise BadImage(DAMAGED)
-    turned = exif.orientation(jpeg.exif_block(content, found))
-    kept = jpeg.stripped(content, found, turned) if options.strip_metadata else content
-    has_position = not options.strip_metadata and jpeg.has_position(content, found)
+    turned = exif.orientation(jpeg.exif_block(content, segments))
+    kept = jpeg.stripped(content, segments, turned) if options.strip_metadata else content
+    has_position = not options.strip_metadata and jpeg.has_position(content, segments)
     return upright.turn(pixels, turned), upright.marked(kept, turned), turned, has_position
 
 
@@ -187,15 +186,15 @@ def _read_png(content, options):
     if size is None:
         raise BadImage(DAMAGED)
     check_pixels(*size, options.max_pixels)
-    deep = content[24:25] == b"\x10"  # bits per channel
+    deep = png.has_16_bits(content)
     pixels = _decode_16_bits(content) if deep else _decode(content)
-    found = list(png.chunks(content))
-    turned = exif.orientation(png.exif_block(content, found))
+    chunks = list(png.chunks(content))
+    turned = exif.orientation(png.exif_block(content, chunks))
     pixels = upright.turn(pixels, turned)
     if deep:
         return pixels, None, turned, False
-    kept = png.stripped(content, found, turned) if options.strip_metadata else content
-    has_position = not options.strip_metadata and png.has_position(content, found)
+    kept = png.stripped(content, chunks, turned) if options.strip_metadata else content
+    has_position = not options.strip_metadata and png.has_position(content, chunks)
     return pixels, upright.marked(kept, turned), turned, has_position
 
 

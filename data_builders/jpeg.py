@@ -43,6 +43,11 @@ class Frame(typing.NamedTuple):
     components: int
 
 
+def is_jpeg(content):
+    """Whether a file, or its first bytes, begins as a JPEG."""
+    return content.startswith(b"\xff\xd8\xff")
+
+
 def parts(content):
     """Yields the `Part`s of a JPEG up to its EOI, or as far as they are whole.
 
@@ -52,10 +57,10 @@ def parts(content):
     yield Part(SOI, 0, 2)
     place = 2
     for _ in range(MOST_PARTS):
-        found = _MARKER.search(content, place)
-        if not found:
+        mark = _MARKER.search(content, place)
+        if not mark:
             return
-        marker, start, place = content[found.end() - 1], found.end() - 2, found.end()
+        marker, start, place = content[mark.end() - 1], mark.end() - 2, mark.end()
         if marker == EOI:
             yield Part(EOI, start, place)
             return
@@ -67,15 +72,15 @@ def parts(content):
         place += length
         yield Part(marker, start, place)
         if marker == SOS:
-            found = _MARKER_AFTER_SCAN.search(content, place)
-            end = found.start() if found else len(content)
+            mark = _MARKER_AFTER_SCAN.search(content, place)
+            end = mark.start() if mark else len(content)
             yield Part(SCAN, place, end)
             place = end
 
 
-def frame_of(content, found):
+def frame_of(content, segments):
     """The first `Frame` among `Part`s; None if there is none."""
-    for marker, start, end in found:
+    for marker, start, end in segments:
         if (marker in _FRAMES or marker == _LS_FRAME) and end - start >= 10:
             body = content[start + 4 : end]
             height, width = (int.from_bytes(body[k : k + 2], "big") for k in (1, 3))
@@ -83,10 +88,10 @@ def frame_of(content, found):
     return None
 
 
-def unreadable(content, found):
+def unreadable(content, segments):
     """Why no ordinary decoder reads a JPEG, by its header, as a clause; "" if nothing is wrong."""
-    frame = frame_of(content, found)
-    if frame is None or not any(part.marker == SOS for part in found):
+    frame = frame_of(content, segments)
+    if frame is None or not any(part.marker == SOS for part in segments):
         return "the JPEG is cut short in its header"
     if frame.marker == _LS_FRAME:
         return "a JPEG-LS, which is read in DICOM files alone: save it as PNG"
@@ -99,7 +104,7 @@ def unreadable(content, found):
     return ""
 
 
-def is_damaged(content, found):
+def is_damaged(content, segments):
     """Whether pixels of a JPEG are lost, though a lenient decoder shows a picture.
 
     Decodes all of the compressed data with libjpeg-turbo, at an eighth of the size, up to its
@@ -107,9 +112,13 @@ def is_damaged(content, found):
     segments that no decoder needs and bytes between segments at once, bytes too many at the end
     of a scan where it complains of them.
     """
-    if found[-1].marker != EOI or not _is_complete(content, found) or _has_hole(content, found):
+    if (
+        segments[-1].marker != EOI
+        or not _is_complete(content, segments)
+        or _has_hole(content, segments)
+    ):
         return True
-    needed = [p for p in found if not _is_aside(p.marker) or p.marker == _APP14]
+    needed = [p for p in segments if not _is_aside(p.marker) or p.marker == _APP14]
     pieces = [content[part.start : part.end] for part in needed]
     scans = [k for k, part in enumerate(needed) if part.marker == SCAN]
     warning = _warning(pieces)
@@ -136,17 +145,17 @@ def _warning(pieces):
     return ""
 
 
-def _has_hole(content, found):
+def _has_hole(content, segments):
     """Whether a sequential scan holds zeros where no encoder writes them: a block of a disk that
     was never written. libjpeg may take them for coefficients.
 
     With usual tables the code of zeros alone is a coefficient, and hundreds in a row are no
     picture. Where it ends a block, as tables made for a flat picture have it, they may be.
     """
-    if frame_of(content, found).marker == _PROGRESSIVE:
+    if frame_of(content, segments).marker == _PROGRESSIVE:
         return False
     ends_block = {}  # AC table: whether its code of zeros alone is the end of a block
-    for k, (marker, start, end) in enumerate(found):
+    for k, (marker, start, end) in enumerate(segments):
         if marker == _TABLES:
             place = start + 4
             while place + 17 < end:
@@ -155,7 +164,7 @@ def _has_hole(content, found):
                 place += 17 + sum(content[place + 1 : place + 17])
         elif marker == SOS:
             tables = [content[start + 6 + 2 * i] & 15 for i in range(content[start + 4])]
-            scan = found[k + 1]
+            scan = segments[k + 1]
             if not all(ends_block.get(table, True) for table in tables) and (
                 content.find(_HOLE, scan.start, scan.end) >= 0
             ):
@@ -163,14 +172,14 @@ def _has_hole(content, found):
     return False
 
 
-def _is_complete(content, found):
+def _is_complete(content, segments):
     """Whether the scans bring every coefficient of every component to its last bit.
 
     A progressive JPEG that ends between two scans is a whole file of half a picture.
     """
-    frame = frame_of(content, found)
+    frame = frame_of(content, segments)
     left = {}  # component: lowest bit that each coefficient has so far
-    for marker, start, _ in found:
+    for marker, start, _ in segments:
         if marker != SOS:
             continue
         number = content[start + 4]
@@ -190,9 +199,9 @@ def _is_aside(marker):
     return 0xE0 <= marker <= 0xEF or marker == COMMENT
 
 
-def exif_block(content, found):
+def exif_block(content, segments):
     """The first EXIF block, with `exif.PREFIX`; b"" if there is none."""
-    for marker, start, end in found:
+    for marker, start, end in segments:
         if marker == SOS:
             break
         if marker == _APP1 and content[start + 4 : start + 10] == exif.PREFIX:
@@ -200,14 +209,15 @@ def exif_block(content, found):
     return b""
 
 
-def has_position(content, found):
+def has_position(content, segments):
     """Whether EXIF or XMP says where the photo was taken."""
-    return exif.has_position(exif_block(content, found)) or any(
-        part.marker == _APP1 and b"GPSLatitude" in content[part.start : part.end] for part in found
+    return exif.has_position(exif_block(content, segments)) or any(
+        part.marker == _APP1 and b"GPSLatitude" in content[part.start : part.end]
+        for part in segments
     )
 
 
-def stripped(content, found, turned):
+def stripped(content, segments, turned):
     """The file without anything but the picture and what its colours need.
 
     Kept are the compressed data byte for byte with their tables, JFIF's header without its
@@ -215,7 +225,7 @@ def stripped(content, found, turned):
     the orientation alone is added.
     """
     kept = []
-    for part in found:
+    for part in segments:
         segment = content[part.start : part.end]
         label = segment[4:]
         if part.marker == _APP0:

@@ -77,8 +77,8 @@ class Missing:
         """One line on what was taken for nothing; "" if nothing was."""
         if not self._counts:
             return ""
-        found = [
+        texts = [
             f"{cell} in {column} ({count:,} row{'s' * (count > 1)})"
             for (cell, column), count in self._counts.items()
         ]
-        return f"taken for blank: {', '.join(found)}; --missing= takes such texts as they are"
+        return f"taken for blank: {', '.join(texts)}; --missing= takes such texts as they are"

@@ -22,6 +22,16 @@ class Chunk(typing.NamedTuple):
     end: int
 
 
+def is_png(content):
+    """Whether a file, or its first bytes, begins as a PNG."""
+    return content.startswith(SIGNATURE)
+
+
+def has_16_bits(content):
+    """Whether the channels of a PNG have 16 bits, by its header."""
+    return content[24:25] == b"\x10"
+
+
 def chunks(content):
     """Yields the `Chunk`s of a PNG up to IEND, or as far as they are whole."""
     place = len(SIGNATURE)
@@ -52,9 +62,9 @@ def chunk(kind, data):
     return len(data).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
 
 
-def exif_block(content, found):
+def exif_block(content, all_chunks):
     """The EXIF block before the pixels; b"" if there is none."""
-    for kind, start, end in found:
+    for kind, start, end in all_chunks:
         if kind == b"IDAT":
             break
         if kind == b"eXIf":
@@ -62,20 +72,20 @@ def exif_block(content, found):
     return b""
 
 
-def has_position(content, found):
+def has_position(content, all_chunks):
     """Whether EXIF, or XMP in a text chunk, says where the photo was taken."""
     return any(
         exif.has_position(content[start + 8 : end - 4])
         if kind == b"eXIf"
         else kind == b"iTXt" and b"GPSLatitude" in content[start:end]
-        for kind, start, end in found
+        for kind, start, end in all_chunks
     )
 
 
-def stripped(content, found, turned):
+def stripped(content, all_chunks, turned):
     """The file without text, dates, EXIF but the orientation, and what programs added; the
     compressed pixels byte for byte."""
-    kept = [content[part.start : part.end] for part in found if part.kind in _KEPT]
+    kept = [content[part.start : part.end] for part in all_chunks if part.kind in _KEPT]
     if turned != 1:
         kept.insert(1, chunk(b"eXIf", exif.block_of(turned)))
     return SIGNATURE + b"".join(kept)

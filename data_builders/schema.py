@@ -62,18 +62,18 @@ class BadImages:
       limit: how many may be left out.
 
     Attributes:
-      found: one message each, in order.
+      messages: one each, in order.
     """
 
     def __init__(self, limit=0):
-        self.limit, self.found = limit, []
+        self.limit, self.messages = limit, []
 
     def add(self, message):
         """Notes a bad image; raises BadData if there are more than `limit`."""
-        self.found.append(message)
+        self.messages.append(message)
         if not self.limit:
             raise BadData(message)
-        if len(self.found) > self.limit:
+        if len(self.messages) > self.limit:
             raise BadData(f"{message}; that makes more than --max_bad_images={self.limit}")
 
 

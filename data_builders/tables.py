@@ -170,9 +170,9 @@ def find_table_or_none(folder, *names):
     for name in names:
         for wanted in (name, f"{name}.gz"):
             pattern = re.escape(wanted).replace(r"\*", ".*")
-            for found in there:
-                if re.fullmatch(pattern, found, re.IGNORECASE):
-                    return os.path.join(folder, found)
+            for file in there:
+                if re.fullmatch(pattern, file, re.IGNORECASE):
+                    return os.path.join(folder, file)
     return None
 
 

@@ -31,7 +31,7 @@ def png_mark(turned):
 
 def marked(content, turned):
     """A JPEG or PNG with the mark of its orientation, and with no other; without one for 1."""
-    if content.startswith(png.SIGNATURE):
+    if png.is_png(content):
         place, mark = PNG_PLACE, png_mark(turned)
         has_mark = content.startswith(mark[:4] + _PNG_KIND, place)
     else:

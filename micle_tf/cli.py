@@ -260,7 +260,7 @@ def _as_prepared(config, stated):
         return config
     from micle_tf.data import places
 
-    return places.noted(config, names[0], stated)
+    return places.as_prepared(config, names[0], stated)
 
 
 def _recipe(config, flagfiles):
@@ -312,13 +312,13 @@ def _read_flagfile(path, depth=0):
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"--flagfile={path}: cannot be read ({error})") from None
     args = [line.strip() for line in lines if line.strip() and line.strip()[0] not in "#/"]
-    found, others = parse(args, where=f"{path}: ")
+    stated, others = parse(args, where=f"{path}: ")
     values = {}
     for other in others:
         if depth > 8:
             raise BadInput(f"--flagfile={path}: files that name each other")
         values |= _read_flagfile(_named_in(path, other), depth + 1)
-    return values | found
+    return values | stated
 
 
 def _named_in(path, other):

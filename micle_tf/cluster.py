@@ -116,10 +116,10 @@ def from_tf_config():
       BadInput: it is not JSON, has no cluster or no task, or a task that does not train.
     """
     try:
-        found = json.loads(os.environ["TF_CONFIG"])
+        stated = json.loads(os.environ["TF_CONFIG"])
     except ValueError as error:
         raise BadInput(f"TF_CONFIG: not JSON ({error})") from None
-    jobs = found.get("cluster") if isinstance(found, dict) else None
+    jobs = stated.get("cluster") if isinstance(stated, dict) else None
     if not jobs or not isinstance(jobs, dict):
         raise BadInput('TF_CONFIG: no "cluster"; {"cluster": {"worker": ["host:port", ...]}, ...}')
     for job, hosts in jobs.items():
@@ -134,7 +134,7 @@ def from_tf_config():
     addresses |= {f"worker {number}": host for number, host in enumerate(workers)}
     if len(set(addresses.values())) < len(addresses):
         raise BadInput("TF_CONFIG: two workers have the same address")
-    task = found.get("task")
+    task = stated.get("task")
     if not isinstance(task, dict) or not {"type", "index"} <= set(task):
         raise BadInput('TF_CONFIG: no "task"; {"task": {"type": "worker", "index": 0}, ...}')
     name = "chief" if task["type"] == "chief" else f"{task['type']} {task['index']}"
@@ -237,9 +237,9 @@ def wait_for_workers(cluster, seconds=_WAIT_SECONDS):
     """
     if cluster.size > 1:
         console.say(f"waiting for {console.count(cluster.size, 'worker')}: {cluster}")
-    own = list(cluster.addresses)[cluster.index]
-    others = {name: host for name, host in cluster.addresses.items() if name != own}
-    with _listening(own, cluster.addresses[own]):
+    own_name = list(cluster.addresses)[cluster.index]
+    others = {name: host for name, host in cluster.addresses.items() if name != own_name}
+    with _listening(own_name, cluster.addresses[own_name]):
         wait_for_answers(others, seconds)
 
 

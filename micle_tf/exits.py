@@ -12,6 +12,7 @@ import time
 from micle_tf.errors import BadInput, Preempted, Stopped
 
 DONE, STOPPED, BAD_INPUT, PREEMPTED = 0, 1, 2, 75
+SIGNALS = (signal.SIGTERM, signal.SIGINT)  # that ask a command to end
 _DISK_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
 
 
@@ -73,18 +74,23 @@ _first_at = 0.0  # when it came
 
 def interrupt_on_sigterm():
     """Makes SIGTERM a KeyboardInterrupt, as SIGINT is; only the main thread can."""
-    if threading.current_thread() is threading.main_thread():
+    if in_main_thread():
         signal.signal(signal.SIGTERM, _raise_interrupt)
+
+
+def in_main_thread():
+    """Whether this is the thread that may handle signals."""
+    return threading.current_thread() is threading.main_thread()
 
 
 @contextlib.contextmanager
 def _signals_handled():
     """Inside, SIGTERM and SIGINT raise KeyboardInterrupt, a second one ends the process."""
     global _last_resort
-    if threading.current_thread() is not threading.main_thread():
+    if not in_main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     for number in before:
         signal.signal(number, _raise_interrupt)
     hook = sys.unraisablehook
@@ -109,10 +115,10 @@ def _raise_interrupt(number, frame):
     if _last_resort:
         if time.monotonic() - _first_at < ECHO:
             return
-        _end()
+        end_at_once()
     _first_at = time.monotonic()
     # An exception in a callback of native code gets lost; this process must end all the same.
-    _last_resort = threading.Timer(_GRACE, _end)
+    _last_resort = threading.Timer(_GRACE, end_at_once)
     _last_resort.daemon = True
     _last_resort.start()
     raise KeyboardInterrupt
@@ -121,12 +127,13 @@ def _raise_interrupt(number, frame):
 def _lost_interrupt(lost, hook):
     """Ends the process if what a destructor or an import's callback lost is an interrupt."""
     if issubclass(lost.exc_type, KeyboardInterrupt):
-        _end()
+        end_at_once()
     hook(lost)
 
 
-def _end():
-    print(_INTERRUPTED, file=sys.stderr, flush=True)
+def end_at_once(line=_INTERRUPTED):
+    """Ends this process as an interrupted one, with a line on stderr, and tidies nothing up."""
+    print(line, file=sys.stderr, flush=True)
     os._exit(PREEMPTED)
 
 

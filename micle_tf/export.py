@@ -16,12 +16,11 @@ import typing
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from data_builders.images import ImageOptions
 from micle_tf import console, served_images
-from micle_tf.data import cases
-from micle_tf.data.decode import evaluation_view, resize
+from micle_tf.data import cases, places
+from micle_tf.data.decode import evaluation_view, view_of_pixels
 from micle_tf.data.earlier import flags_of_before, what_changed
 from micle_tf.data.report import SEEN_OTHERWISE, is_superseded
 from micle_tf.data.targets import choose_labelled, is_labelled
@@ -204,10 +203,10 @@ def _servable(classifier, max_pixels, as_stored):  # noqa: C901 - a signature is
 
     def predicted(views):
         """The outputs that are one row per image."""
-        found = embedded(views)
+        embeddings = embedded(views)
         if head is None:
-            return {"features": found}
-        return {"probabilities": tf.cast(head(found, training=False), tf.float32)}
+            return {"features": embeddings}
+        return {"probabilities": tf.cast(head(embeddings, training=False), tf.float32)}
 
     def finished(outputs):
         """With the names beside each row, since servers want equal first dimensions."""
@@ -254,25 +253,6 @@ def _servable(classifier, max_pixels, as_stored):  # noqa: C901 - a signature is
     }
 
 
-def view_of_pixels(images, size):
-    """`evaluation_view` of images that are decoded already.
-
-    Args:
-      images: [n, h, w, 3] uint8, or float32 of that range, h and w at least 1.
-      size: side of the result, in pixels.
-
-    Returns:
-      [n, size, size, 3] float32 in [0, 1].
-    """
-    if size > 32:  # as evaluation_view: smaller models see the whole image
-        shape = tf.shape(images)[1:3]
-        side = tf.cast(tf.round(0.875 * tf.cast(tf.reduce_min(shape), tf.float32)), tf.int32)
-        side = tf.maximum(side, 1)
-        y, x = tf.unstack((shape - side + 1) // 2)
-        images = images[:, y : y + side, x : x + side]
-    return resize(images, size)
-
-
 def view_of_floats(images, size):
     """`view_of_pixels` of [n, h, w, 3] float32 in [0, 1]; another range fails, nan too."""
     tf.debugging.Assert(
@@ -301,8 +281,8 @@ def _check_saved(path, classifier):
     with tf.device("CPU:0"):  # the arithmetic that can be repeated
         loaded = tf.saved_model.load(path).signatures["images"](images=tf.constant(images))
         wanted = tf.cast(expected(images), tf.float32).numpy()
-    found = loaded["features" if classifier.head is None else "probabilities"].numpy()
-    off = np.abs(found - wanted).max() / max(1.0, np.abs(wanted).max())
+    outputs = loaded["features" if classifier.head is None else "probabilities"].numpy()
+    off = np.abs(outputs - wanted).max() / max(1.0, np.abs(wanted).max())
     if not off <= tolerance:  # nan too
         raise Stopped(f"the exported model is off by {off:.2g} from {classifier.weights}: {path}")
 
@@ -338,8 +318,7 @@ def data_facts(config, classifier):
       training images of each class, or with each finding, that the head learnt from; without a
       head there are no "labels".
     """
-    folder = os.path.expanduser(config.data_dir) or tfds.core.constants.DATA_DIR
-    if not os.path.isdir(os.path.join(folder, classifier.data)):
+    if not os.path.isdir(os.path.join(places.root(config.data_dir), classifier.data)):
         return {}
     try:
         data = cases.open_cases(

@@ -6,6 +6,7 @@ import json
 import os
 import re
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -34,6 +35,22 @@ def write_text(path, text):
 def write_json(path, value):
     """`write_text` of JSON; a number that is not finite becomes null, as JSON has none."""
     write_text(path, json.dumps(finite(value), indent=1, allow_nan=False) + "\n")
+
+
+def save_arrays(path, arrays):
+    """Writes {name: array} as .npz, whole or not at all, on a local disk; raises OSError.
+
+    Unlike `renamed_when_whole`, for what several processes may find missing, and make, at once.
+    """
+    unfinished = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(unfinished, "wb") as file:
+            np.savez_compressed(file, **arrays)
+        os.replace(unfinished, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.remove(unfinished)
+        raise
 
 
 def finite(value):

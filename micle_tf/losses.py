@@ -178,9 +178,9 @@ def _similarities(z1, z2, temperature, groups, gather):
     logits = ops.matmul(anchors, ops.transpose(candidates)) / temperature
 
     total = ops.shape(pairs)[0]
-    own = ops.cast(offset, "int32") + ops.arange(ops.shape(z1)[0], dtype="int32")
-    selves = ops.concatenate([own, own + total], axis=0)
-    positives = ops.concatenate([own + total, own], axis=0)
+    own_rows = ops.cast(offset, "int32") + ops.arange(ops.shape(z1)[0], dtype="int32")
+    selves = ops.concatenate([own_rows, own_rows + total], axis=0)
+    positives = ops.concatenate([own_rows + total, own_rows], axis=0)
     columns = ops.arange(2 * total, dtype="int32")
     excluded = ops.equal(columns, selves[:, None])
     if groups is not None:

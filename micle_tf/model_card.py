@@ -192,12 +192,12 @@ def _seen(seen):
         "same_ids": "of patients or cases with ids that were seen in other data",
     }
     total = seen["judged"]["images"]
-    found = [
+    shares = [
         f"{seen[way]['images']:,} were {text}" for way, text in ways.items() if seen[way]["images"]
     ]
-    if not found:
-        found = ["none were seen before, by picture or by patient"]
-    text = f"Of the {total:,} images behind these values {', '.join(found)}."
+    if not shares:
+        shares = ["none were seen before, by picture or by patient"]
+    text = f"Of the {total:,} images behind these values {', '.join(shares)}."
     unchecked = " Not all could be checked." if "cannot_be_checked" in seen else ""
     return text + unchecked
 

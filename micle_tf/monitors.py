@@ -32,12 +32,12 @@ def spectrum(z1, z2, gather=None):
         `[m, m]` with m = min(2N, d), symmetric, float32 or float64.
     """
     z = _rows(z1, z2)
-    own, width = z.shape
-    total = own
-    if gather is not None and width > own:
+    num_rows, width = z.shape
+    total = num_rows
+    if gather is not None and width > num_rows:
         total = gather(z[:, :1])[0].shape[0]  # one column says how many there are
     if width <= total:
-        return ops.matmul(ops.transpose(z), z) / own
+        return ops.matmul(ops.transpose(z), z) / num_rows
     if gather is not None:
         z, _ = gather(z)
     return ops.matmul(z, ops.transpose(z)) / total

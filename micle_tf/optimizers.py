@@ -12,6 +12,8 @@ import re
 import keras
 from keras import ops
 
+from micle_tf import borrowed
+
 # Path of a batch norm's trainable variables.
 BATCH_NORM_PATH = r"/(gamma|beta)$"
 
@@ -132,16 +134,13 @@ class LARS(keras.optimizers.Optimizer):
         name="LARS",
         **kwargs,
     ):
-        super().__init__(learning_rate=_rate(learning_rate), name=name, **kwargs)
-        _check("momentum", momentum, high=1)
-        _check("weight_decay", weight_decay)
+        rate, momentum, decay, exclude = _checked(learning_rate, momentum, weight_decay, exclude)
         if not (isinstance(eta, numbers.Real) and 0 < eta < math.inf):
             raise ValueError(f"eta must be a positive number, got {eta!r}")
-        self.momentum = float(momentum)
-        self.decay = float(weight_decay)
+        super().__init__(learning_rate=rate, name=name, **kwargs)
+        self.momentum, self.decay, self.exclude = momentum, decay, exclude
         self.eta = float(eta)
         self.nesterov = bool(nesterov)
-        self.exclude = _patterns(exclude)
 
     def build(self, variables):
         if self.built:
@@ -157,7 +156,7 @@ class LARS(keras.optimizers.Optimizer):
     def update_step(self, gradient, variable, learning_rate):
         rate = ops.cast(learning_rate, variable.dtype)
         gradient = ops.cast(gradient, variable.dtype)
-        index = self._get_variable_index(variable)
+        index = borrowed.index_of(self, variable)
         if self._adapted[index]:
             gradient = gradient + self.decay * variable
             gradient = gradient * self._trust_ratio(variable, gradient)
@@ -213,17 +212,11 @@ class SGDL2(keras.optimizers.SGD):
         name="SGDL2",
         **kwargs,
     ):
-        _check("momentum", momentum, high=1)
-        _check("weight_decay", weight_decay)
+        rate, momentum, decay, exclude = _checked(learning_rate, momentum, weight_decay, exclude)
         super().__init__(
-            learning_rate=_rate(learning_rate),
-            momentum=float(momentum),
-            nesterov=bool(nesterov),
-            name=name,
-            **kwargs,
+            learning_rate=rate, momentum=momentum, nesterov=bool(nesterov), name=name, **kwargs
         )
-        self.decay = float(weight_decay)
-        self.exclude = _patterns(exclude)
+        self.decay, self.exclude = decay, exclude
 
     def build(self, variables):
         if self.built:
@@ -232,7 +225,7 @@ class SGDL2(keras.optimizers.SGD):
         self._decayed = tuple(not _matches(variable, self.exclude) for variable in variables)
 
     def update_step(self, gradient, variable, learning_rate):
-        if self._decayed[self._get_variable_index(variable)]:
+        if self._decayed[borrowed.index_of(self, variable)]:
             gradient = ops.cast(gradient, variable.dtype) + self.decay * variable
         super().update_step(gradient, variable, learning_rate)
 
@@ -247,6 +240,13 @@ def _check(name, value, low=0, high=math.inf):
     if not (isinstance(value, numbers.Real) and low <= value <= high and math.isfinite(value)):
         limits = f"of at least {low}" if high == math.inf else f"in [{low}, {high}]"
         raise ValueError(f"{name} must be a finite number {limits}, got {value!r}")
+
+
+def _checked(learning_rate, momentum, weight_decay, exclude):
+    """What both optimizers are given, as they keep it; raises ValueError."""
+    _check("momentum", momentum, high=1)
+    _check("weight_decay", weight_decay)
+    return _rate(learning_rate), float(momentum), float(weight_decay), _patterns(exclude)
 
 
 def _rate(learning_rate):

@@ -43,20 +43,20 @@ def parse(argv, where=""):
         raise BadInput(f"{where}{_wrong_kind(error, fields)}") from None
     if stray:
         raise BadInput(f"{where}{stray[0]}: stray argument; flags look like --name=value")
-    found = {f.name: values[f.name].value for f in fields if values[f.name].present}
+    typed = {f.name: values[f.name].value for f in fields if values[f.name].present}
     for field in fields:
-        if field.metadata["path"] and field.name in found:
-            found[field.name] = os.path.expanduser(found[field.name])
+        if field.metadata["path"] and field.name in typed:
+            typed[field.name] = os.path.expanduser(typed[field.name])
     if values["train_mode"].present:
-        found.setdefault("mode", values["train_mode"].value)
+        typed.setdefault("mode", values["train_mode"].value)
     if values["use_tpu"].value:
-        found.setdefault("strategy", "tpu")
-    return found, flagfiles
+        typed.setdefault("strategy", "tpu")
+    return typed, flagfiles
 
 
 def _nearest_flag(name, names):
     """As `nearest`; batch_size is train_batch_size, whatever else is near."""
-    longer = [known for known in names if known.endswith(f"_{name}")]
+    longer = [candidate for candidate in names if candidate.endswith(f"_{name}")]
     hint = nearest(longer[0] if longer else name, names)
     hint = hint or nearest(name.removeprefix("no"), names)
     return hint.replace("mean ", "mean --")

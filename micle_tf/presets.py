@@ -72,13 +72,13 @@ class Accelerators(typing.NamedTuple):
     gib: float
 
 
-def flags(preset, mode, found):
+def flags(preset, mode, here):
     """The flags that a preset stands for in a mode.
 
     Args:
       preset: one of `PRESETS`.
       mode: a mode; one that neither trains nor makes an encoder has none.
-      found: a function of nothing that gives `Accelerators`; asked by "gpu" alone.
+      here: a function of nothing that gives `Accelerators`; asked by "gpu" alone.
 
     Returns:
       {name of a field of `Config`: value}; {} for "paper", which is the defaults.
@@ -90,7 +90,7 @@ def flags(preset, mode, found):
     batch = {"pretrain": pairs_that_fit, "finetune": images_that_fit}.get(mode)
     if not batch:
         return dict(_GPU.get(mode, {}))
-    accelerators = found()
+    accelerators = here()
     size = batch(accelerators.gib) * max(1, accelerators.count)
     return {**_GPU[mode], "train_batch_size": size}
 
@@ -110,16 +110,16 @@ def images_that_fit(gib):
     return min(64, pairs_that_fit(gib))
 
 
-def of_machine(config, found):
+def of_machine(config, here):
     """What --preset=auto takes: "gpu" where there is one, "paper" on a TPU, else "laptop".
 
     Args:
       config: `Config`; reads `strategy` and `tpu_name`.
-      found: as for `flags`.
+      here: as for `flags`.
     """
     if config.strategy == "tpu" or config.tpu_name:
         return "paper"
-    return "gpu" if found().count else "laptop"
+    return "gpu" if here().count else "laptop"
 
 
 def accelerators():
@@ -138,21 +138,21 @@ def accelerators():
     return Accelerators(count, min(memory, default=0.0) / 1024 if count else 0.0)
 
 
-def used_by(config, found):
+def used_by(config, here):
     """Of the `Accelerators` of this machine, those that a run takes, on all its machines.
 
     Args:
       config: `Config`; reads `strategy`.
-      found: `Accelerators` of this machine.
+      here: `Accelerators` of this machine.
     """
     if config.strategy == "one_device":
-        return found._replace(count=min(found.count, 1))
+        return here._replace(count=min(here.count, 1))
     several = config.strategy == "multi_worker" or os.environ.get("TF_CONFIG")
-    if found.count and several and config.strategy != "mirrored":
+    if here.count and several and config.strategy != "mirrored":
         from micle_tf import cluster
 
-        return found._replace(count=found.count * cluster.Cluster.of(config).size)
-    return found
+        return here._replace(count=here.count * cluster.Cluster.of(config).size)
+    return here
 
 
 def _memory_of_gpus():

@@ -26,8 +26,8 @@ def called():
     if name == "__main__.py" and _is_same(path, _FOLDER / name):
         return [_python(), "-m", "micle_tf"]
     if name == "micle-tf":
-        found = shutil.which(name)
-        return [name if found and _is_same(found, path) else path]
+        on_path = shutil.which(name)
+        return [name if on_path and _is_same(on_path, path) else path]
     if not checkout.exists():
         return ["micle-tf"]
     return [_python() if _is_same(path, _FOLDER / "demo.py") else "python", "run.py"]

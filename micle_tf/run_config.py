@@ -58,8 +58,8 @@ def read_config(run, flag="--checkpoint"):
     except (ValueError, TypeError, AttributeError, BadInput, OSError) as error:
         reason = str(error).splitlines()[0]
         raise BadInput(f"{flag}={run}: its config.json is damaged ({reason})") from None
-    known = json.loads(config.to_json())
-    return config, {name: value for name, value in stated.items() if name not in known}
+    taken = json.loads(config.to_json())
+    return config, {name: value for name, value in stated.items() if name not in taken}
 
 
 def _read(path):

@@ -48,7 +48,7 @@ def checked(image_bytes, max_pixels):
       ([n] string, [n] int32); running them fails, naming the position, where an image is no JPEG
       or PNG of 8 bits, its header or its end is missing, or there are too many pixels.
     """
-    found = tf.map_fn(
+    headers = tf.map_fn(
         header_of,
         image_bytes,
         parallel_iterations=_LOOKED_AT_ONCE,
@@ -56,11 +56,11 @@ def checked(image_bytes, max_pixels):
             tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64), tf.TensorSpec([], tf.int32)
         ),
     )
-    faulty = tf.not_equal(found.fault, "")
+    faulty = tf.not_equal(headers.fault, "")
     places = tf.strings.as_string(tf.range(tf.size(image_bytes)))
-    faults = tf.strings.join(["image_bytes[", places, "]: ", found.fault])
+    faults = tf.strings.join(["image_bytes[", places, "]: ", headers.fault])
     first_fault = tf.strings.reduce_join(tf.boolean_mask(faults, faulty)[:1])
-    total = tf.reduce_sum(found.pixels)
+    total = tf.reduce_sum(headers.pixels)
     with tf.control_dependencies(
         [
             tf.debugging.Assert(~tf.reduce_any(faulty), [first_fault]),
@@ -76,7 +76,7 @@ def checked(image_bytes, max_pixels):
             ),
         ]
     ):
-        return tf.identity(image_bytes), tf.identity(found.orientation)
+        return tf.identity(image_bytes), tf.identity(headers.orientation)
 
 
 def header_of(content):

@@ -36,7 +36,7 @@ def first_screen():
         typed("--mode=finetune", f"--checkpoint={run}"),
         typed("--mode=export", f"--checkpoint={run}/finetune"),
     ]
-    own = (
+    own_photos = (
         "Your own photos: --manifest=cases.csv in place of --dataset, a table with a row per photo "
         "and columns image (its path beside the table) and case_id (photos of one thing share it); "
         "patient_id, label, split if known. Settings suit the machine (--preset); --dry_run says "
@@ -55,7 +55,7 @@ def first_screen():
             "Photos that are made here, in minutes on a laptop; each command names the next:",
             *(f"  {command}" for command in commands),
             "",
-            *_wrapped(own, 0),
+            *_wrapped(own_photos, 0),
             "",
             f"flags of a mode   {typed('--mode=finetune', '--help')}",
             "common ones, all  --help, --helpfull",
@@ -117,13 +117,13 @@ def _groups(fields, shown=None):
 
 def _field_lines(field, default=None):
     by_mode = field.metadata["by_mode"] if default is None else {}
-    own = "".join(f" ({mode}: {value})" for mode, value in by_mode.items())
+    other_defaults = "".join(f" ({mode}: {value})" for mode, value in by_mode.items())
     value = field.default if default is None else default
     value = str(value).lower() if field.type is bool else value
     choices = field.metadata["choices"]
     accepted = f" [{', '.join(map(str, choices))}]" if choices else ""
     return [
-        *_wrapped(f"--{field.name}={value}{own}{accepted}", 2, _TEXT_AT + 2),
+        *_wrapped(f"--{field.name}={value}{other_defaults}{accepted}", 2, _TEXT_AT + 2),
         *_wrapped(field.metadata["help"], _TEXT_AT),
     ]
 

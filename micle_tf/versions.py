@@ -11,18 +11,18 @@ _LIBRARIES = (
 )  # fmt: skip
 
 
-def show_versions(own):
+def show_versions(version):
     """Prints a block for bug reports: versions, devices, memory. No names, no paths.
 
-    `own` is the version of this package.
+    `version` is that of this package.
 
     Imports TensorFlow, to ask it for devices.
     """
-    print("\n".join(f"{name:20s} {value}" for name, value in _facts(own).items()), flush=True)
+    print("\n".join(f"{name:20s} {value}" for name, value in _facts(version).items()), flush=True)
 
 
-def _facts(own):
-    facts = {"micle-tf": own, "python": platform.python_version()}
+def _facts(version):
+    facts = {"micle-tf": version, "python": platform.python_version()}
     facts["system"] = f"{platform.system()} {platform.release()}, {platform.machine()}"
     for name in _LIBRARIES:
         try:
@@ -37,15 +37,15 @@ def _devices():
         import tensorflow as tf
     except Exception as error:  # a broken installation is what is reported
         return f"TensorFlow does not load ({type(error).__name__})"
-    found = []
+    shown = []
     for device in tf.config.list_physical_devices():
         details = {}
         if device.device_type != "CPU":
             with contextlib.suppress(tf.errors.OpError, ValueError):
                 details = tf.config.experimental.get_device_details(device)
         name = details.get("device_name", "")
-        found.append(f"{device.device_type}{name and f' ({name})'}")
-    return ", ".join(found)
+        shown.append(f"{device.device_type}{name and f' ({name})'}")
+    return ", ".join(shown)
 
 
 def _processors():

@@ -386,7 +386,7 @@ def test_mode_export(tmp_path, monkeypatch, capsys):
     classifier = classifier_of(32)
     opened = []
     monkeypatch.setattr(
-        "micle_tf.evaluation.classifier.open_classifier",
+        "micle_tf.export.open_classifier",
         lambda run: opened.append(run) or classifier,
     )
     config = Config.of_mode(

@@ -83,8 +83,8 @@ def _places(folder):
 def _test_table(places):
     """The labels of the test set, which came years later, under several names; or None."""
     names = ("test.csv", "test_labels.csv", "groundtruth.csv")
-    found = (find_table_or_none(place, *names) for place in places)
-    return next(filter(None, found), None)
+    tables = (find_table_or_none(place, *names) for place in places)
+    return next(filter(None, tables), None)
 
 
 class _Images:
@@ -138,12 +138,12 @@ def _rows(path, top, split, images):
     path_name = table.header[path_column]
     whole_study = path_name.lower() == "study"
     for where, fields in table:
-        found = _PATH.search(fields[path_column])
-        if not found or (not found[4] and not whole_study):
+        match = _PATH.search(fields[path_column])
+        if not match or (not match[4] and not whole_study):
             wanted = ".../patient00001/study1" + ("" if whole_study else "/view1_frontal.jpg")
             stated = fields[path_column] or "nothing"
             raise BadData(f"{where}: column {path_name} holds {stated}, expected {wanted}")
-        top_there, patient, number, file_name = found.groups()
+        top_there, patient, number, file_name = match.groups()
         top_there = top_there or top
         study = f"{patient}/{number}"
         findings = labels.read(where, fields)

@@ -1,11 +1,9 @@
 """HAM10000: dermoscopic photos of pigmented lesions; a case is a lesion."""
 
-import sys
-
-from data_builders.grouping import ImageRow, group_rows
-from data_builders.image_files import ImageFolder
+from data_builders.derm_cases.photos import photo_rows
+from data_builders.grouping import group_rows
 from data_builders.schema import BadData
-from data_builders.tables import Table, find_table, own_folder, stated
+from data_builders.tables import Table, find_table, own_folder
 
 DESCRIPTION = "HAM10000: 10,015 dermoscopic photos of 7,470 pigmented lesions, 7 classes."
 CLASS_NAMES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
@@ -34,31 +32,20 @@ def read(folder, options):
     """
     folder = own_folder(folder, _TABLES)
     table = Table(find_table(folder, *_TABLES, instructions=_HOW_TO_GET))
-    rows = _rows(table, folder, options.bad_images)
+    rows = photo_rows(
+        table,
+        folder,
+        options.bad_images,
+        ids=("lesion_id", "image_id"),
+        photo_of=_photo,
+        label="dx",
+        attributes={name: name for name in _ATTRIBUTES},
+        unknown=("unknown",),
+    )
     if not rows:
         raise BadData(f"{table.path}: no images in it")
     return group_rows(rows, options, class_names=CLASS_NAMES)
 
 
-def _rows(table, folder, bad_images):
-    """[ImageRow] of the images there are."""
-    lesion, image, label = (table.column(name) for name in ("lesion_id", "image_id", "dx"))
-    places = table.columns_there({name: name for name in _ATTRIBUTES})
-    images = ImageFolder(folder, bad_images)
-    paths = images.by_stem(f"--manual_dir={folder}")
-    rows = []
-    for where, fields in table:
-        lesion_id, name = table.needed(where, fields, lesion, image)
-        file = images.find(paths.get(name, f"{name}.jpg"), where)
-        if file:
-            rows.append(
-                ImageRow(
-                    where=where,
-                    file=file,
-                    image=name,
-                    case_id=lesion_id,
-                    label=sys.intern(fields[label]),
-                    attributes=stated(fields, places, unknown=("unknown",)),
-                )
-            )
-    return rows
+def _photo(lesion_id, image_id):
+    return f"{image_id}.jpg", {"image": image_id, "case_id": lesion_id}

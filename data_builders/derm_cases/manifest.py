@@ -108,9 +108,9 @@ def _folder_rows(root, bad_images):
     entries = _visible(root)
     if not any(entry.is_dir() for entry in entries):
         rows = [
-            ImageRow(file.path, found, file.name, file.name)
+            ImageRow(file.path, image_file, file.name, file.name)
             for file in filter(_is_image, entries)
-            if (found := folder.find(file.name, file.path))
+            if (image_file := folder.find(file.name, file.path))
         ]
         notes = ["there are no sub-folders: each image is a case of its own"] if rows else []
         return rows, notes + _note_on_left_out(sum(not _is_image(file) for file in entries))
@@ -120,9 +120,11 @@ def _folder_rows(root, bad_images):
             continue
         for file in _visible(case.path):
             if _is_image(file):
-                found = folder.find(f"{case.name}/{file.name}", file.path)
-                if found:
-                    rows.append(ImageRow(file.path, found, f"{case.name}/{file.name}", case.name))
+                image_file = folder.find(f"{case.name}/{file.name}", file.path)
+                if image_file:
+                    rows.append(
+                        ImageRow(file.path, image_file, f"{case.name}/{file.name}", case.name)
+                    )
             else:
                 left_out += 1
     return rows, _note_on_left_out(left_out)

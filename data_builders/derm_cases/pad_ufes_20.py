@@ -2,10 +2,10 @@
 
 import sys
 
-from data_builders.grouping import ImageRow, group_rows
-from data_builders.image_files import ImageFolder
+from data_builders.derm_cases.photos import photo_rows
+from data_builders.grouping import group_rows
 from data_builders.schema import BadData
-from data_builders.tables import Table, find_table, own_folder, stated
+from data_builders.tables import Table, find_table, own_folder
 
 DESCRIPTION = "PAD-UFES-20: 2,298 smartphone photos of 1,891 skin lesions, 6 classes."
 CLASS_NAMES = ("ACK", "BCC", "MEL", "NEV", "SCC", "SEK")
@@ -45,33 +45,25 @@ def read(folder, options):
     """
     folder = own_folder(folder, ("metadata.csv",), ("pad_ufes_20", "*"))
     table = Table(find_table(folder, "metadata.csv", instructions=_HOW_TO_GET))
-    rows = _rows(table, folder, options.bad_images)
+    rows = photo_rows(
+        table,
+        folder,
+        options.bad_images,
+        ids=("patient_id", "lesion_id", "img_id"),
+        photo_of=_photo,
+        label="diagnostic",
+        attributes=_ATTRIBUTES,
+        unknown=("UNK",),
+    )
     if not rows:
         raise BadData(f"{table.path}: no images in it")
     return group_rows(rows, options, class_names=CLASS_NAMES)
 
 
-def _rows(table, folder, bad_images):
-    """[ImageRow] of the images there are."""
-    keys = [table.column(name) for name in ("patient_id", "lesion_id", "img_id")]
-    label, places = table.column("diagnostic"), table.columns_there(_ATTRIBUTES)
-    images = ImageFolder(folder, bad_images)
-    paths = images.by_stem(f"--manual_dir={folder}")
-    rows = []
-    for where, fields in table:
-        patient_id, lesion_id, name = table.needed(where, fields, *keys)
-        stem = name.removesuffix(".png")  # which some copies leave out
-        file = images.find(paths.get(stem, f"{stem}.png"), where)
-        if file:
-            rows.append(
-                ImageRow(
-                    where=where,
-                    file=file,
-                    image=name,
-                    case_id=f"{patient_id}/{lesion_id}",
-                    patient_id=sys.intern(patient_id),
-                    label=sys.intern(fields[label]),
-                    attributes=stated(fields, places, unknown=("UNK",)),
-                )
-            )
-    return rows
+def _photo(patient_id, lesion_id, img_id):
+    stem = img_id.removesuffix(".png")  # which some copies leave out
+    return f"{stem}.png", {
+        "image": img_id,
+        "case_id": f"{patient_id}/{lesion_id}",
+        "patient_id": sys.intern(patient_id),
+    }

@@ -10,7 +10,7 @@ import sys
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
 from data_builders.schema import BadData
-from data_builders.tables import Table, find_table, own_folder
+from data_builders.tables import Table, find_table, own_folder, stated
 
 DESCRIPTION = "SCIN: 5,033 cases of one to three photos taken by the people themselves."
 CLASS_NAMES = ()  # those that occur
@@ -30,7 +30,7 @@ _LABEL_ATTRIBUTES = (
 )  # fmt: skip
 # Columns of YES or nothing: those that say YES become one attribute, "arm, leg".
 _YES_COLUMNS = ("textures", "body_parts", "condition_symptoms", "other_symptoms")
-_SAYS_NOTHING = {"", "AGE_UNKNOWN", "NONE_IDENTIFIED", "OTHER_OR_UNSPECIFIED", "UNKNOWN"}
+_SAYS_NOTHING = {"AGE_UNKNOWN", "NONE_IDENTIFIED", "OTHER_OR_UNSPECIFIED", "UNKNOWN"}
 
 
 def read(folder, options):
@@ -61,13 +61,13 @@ def read(folder, options):
 def _labels(table):
     """{case_id: (label, "" if none, attributes)}."""
     case, weights = table.column("case_id"), table.column("weighted_skin_condition_label")
-    places = _places(table, _LABEL_ATTRIBUTES)
+    places = table.columns_there({name: name for name in _LABEL_ATTRIBUTES})
     labels = {}
     for where, fields in table:
         if fields[case] in labels:
             raise BadData(f"{where}: case {fields[case]} is there twice")
         differential = _differential(where, fields[weights])
-        attributes = _attributes(fields, places)
+        attributes = stated(fields, places, _SAYS_NOTHING)
         if differential:
             attributes["differential"] = json.dumps(differential, ensure_ascii=False)
         label = max(differential, key=differential.get, default="")
@@ -98,7 +98,7 @@ def _rows(table, images, paths, labels):
         (table.column(f"image_{k}_path"), table.column(f"image_{k}_shot_type", needed=False))
         for k in (1, 2, 3)
     ]
-    places = _places(table, _CASE_ATTRIBUTES)
+    places = table.columns_there({name: name for name in _CASE_ATTRIBUTES})
     yes_columns = {
         group: [
             (name.removeprefix(f"{group}_"), place)
@@ -114,7 +114,7 @@ def _rows(table, images, paths, labels):
             raise BadData(f"{where}: case {case_id} is there twice")
         seen.add(case_id)
         label, attributes = labels.get(case_id, ("", {}))
-        attributes = _attributes(fields, places) | attributes
+        attributes = stated(fields, places, _SAYS_NOTHING) | attributes
         for group, columns in yes_columns.items():
             if said := [name for name, place in columns if fields[place].upper() == "YES"]:
                 attributes[group] = sys.intern(", ".join(said))
@@ -150,14 +150,3 @@ def _rows(table, images, paths, labels):
         f"rows of {_LABELS} left out, having none in {_CASES}": len(labels.keys() - seen),
     }
     return rows, [f"{what}: {number:,}" for what, number in notes.items() if number]
-
-
-def _places(table, names):
-    """{name: position} of the columns there are."""
-    places = {name: table.column(name, needed=False) for name in names}
-    return {name: place for name, place in places.items() if place is not None}
-
-
-def _attributes(fields, places):
-    stated = {name: fields[place].removesuffix(".0") for name, place in places.items()}
-    return {name: sys.intern(text) for name, text in stated.items() if text not in _SAYS_NOTHING}

@@ -94,7 +94,7 @@ def _make_case(seed, index, patient_id, skin_type, attributes, *, unlabelled, ph
     rng = _rng(_CASE, seed, index)
     label = int(rng.choice(len(CLASS_NAMES), p=_CLASS_SHARE))
     num_photos = 1 + int(rng.choice(6, p=_PHOTOS_PER_CASE))
-    known = rng.random() >= unlabelled
+    labelled = rng.random() >= unlabelled
     case_id = f"case{index:06d}"
     images = []
     for photo in range(num_photos):
@@ -113,7 +113,7 @@ def _make_case(seed, index, patient_id, skin_type, attributes, *, unlabelled, ph
                     photo_variation=photo_variation,
                 ),
                 view_position="close-up" if close_up or not photo_variation else "overview",
-                class_label=label if known else UNLABELLED,
+                class_label=label if labelled else UNLABELLED,
                 where=f"synthetic {case_id} photo {photo}",
             )
         )

@@ -128,23 +128,23 @@ def open_one(config, name, trained_on="", splits_as_before=False):
         return case_data(prepare.open_prepared(config, name, trained_on), config.ids)
     if config.group_by not in ("case", "image"):
         raise BadInput(f"--group_by={config.group_by}: every case of {name} is one image")
-    found = open_image_set(
+    image_set = open_image_set(
         name, config.data_dir, config.manual_dir, tuple(DATASETS), config.mode == "pretrain",
         splits_as_before,
     )  # fmt: skip
     readers = {
-        split: CaseReader(records, index, (found.image_feature,), numbers, turned=False)
-        for split, (records, index, numbers) in found.splits.items()
+        split: CaseReader(records, index, (image_set.image_feature,), numbers, turned=False)
+        for split, (records, index, numbers) in image_set.splits.items()
     }
     return CaseData(
-        name=found.name,
-        class_names=tuple(found.class_names),
+        name=image_set.name,
+        class_names=tuple(image_set.class_names),
         finding_names=(),
         labels_shared_by_case=True,
-        notes=tuple(found.notes),
+        notes=tuple(image_set.notes),
         index={split: reader.index for split, reader in readers.items()},
         readers=readers,
-        judged=found.judged,
+        judged=image_set.judged,
     )
 
 
@@ -364,9 +364,9 @@ def _table(title, columns, cells):
 
 def _report_lines(prepared):
     """What was left out, what is there twice, and what shrinking saved, for a person."""
-    found, lines = prepared.report, []
+    facts, lines = prepared.report, []
     where = f"; all in {prepared.folder}/{report.FILE}" if prepared.folder else ""
-    bad, twice = found.get("bad_images", []), found.get("identical_images", [])
+    bad, twice = facts.get("bad_images", []), facts.get("identical_images", [])
     if bad:
         more = where if len(bad) > _LISTED else ""
         lines.append(f"left out: {console.count(len(bad), 'bad image')}{more}")
@@ -376,15 +376,15 @@ def _report_lines(prepared):
         lines.append(f"{console.count(len(twice), 'picture')} in several splits{more}")
         groups = [[(image["split"], image["image_id"]) for image in group] for group in twice]
         lines += [f"  {_identical(group)}" for group in groups[:_LISTED]]
-    if found.get("turned"):
-        turned = console.count(found["turned"], "photo")
+    if facts.get("turned"):
+        turned = console.count(facts["turned"], "photo")
         lines.append(f"{turned} turned upright, as the EXIF orientation says")
-    if found.get("with_position"):
-        where = console.count(found["with_position"], "file")
+    if facts.get("with_position"):
+        where = console.count(facts["with_position"], "file")
         lines.append(f"{where} with a GPS position; --strip_metadata stores them without")
-    before, after = found.get("source_bytes", 0), found.get("stored_bytes", 0)
-    if found.get("max_image_side"):
-        side = f"{found['max_image_side']} pixels"
+    before, after = facts.get("source_bytes", 0), facts.get("stored_bytes", 0)
+    if facts.get("max_image_side"):
+        side = f"{facts['max_image_side']} pixels"
         lines.append(f"shrunk to {side}: {_megabytes(after)} in place of {_megabytes(before)}")
     return lines
 

@@ -10,6 +10,9 @@ from micle_tf.data.orientation import (
     upright_size,
 )
 
+# Side of a model's input, in pixels, up to which it sees all of an image.
+_SEEN_WHOLE = 32
+
 
 def decode(content, orientation=None):
     """Decodes a JPEG or PNG.
@@ -88,7 +91,8 @@ def evaluation_view(content, size, orientation=None):
     """The one view of an image that evaluation sees.
 
     SimCLR's (tf2/data_util.py): the central square of 7/8 of the shorter side; the
-    whole image where the model's input is 32 pixels or smaller.
+    whole image where the model's input is 32 pixels or smaller. `view_of_pixels` is the
+    same of images that are decoded already.
 
     Args:
       content: scalar string, JPEG or PNG.
@@ -98,12 +102,29 @@ def evaluation_view(content, size, orientation=None):
     Returns:
       [size, size, 3] float32 in [0, 1].
     """
-    if size <= 32:
+    if size <= _SEEN_WHOLE:
         return resize(decode(content, orientation), size)
+    return resize(decode_crop(content, _central_square, orientation), size)
 
-    def central_square(shape):
-        side = tf.cast(tf.round(0.875 * tf.cast(tf.reduce_min(shape), tf.float32)), tf.int32)
-        side = tf.maximum(side, 1)
-        return tf.concat([(shape - side + 1) // 2, [side, side]], axis=0)
 
-    return resize(decode_crop(content, central_square, orientation), size)
+def view_of_pixels(images, size):
+    """`evaluation_view` of images that are decoded already.
+
+    Args:
+      images: [n, h, w, 3] uint8, or float32 of that range, h and w at least 1.
+      size: side of the result, in pixels.
+
+    Returns:
+      [n, size, size, 3] float32 in [0, 1].
+    """
+    if size > _SEEN_WHOLE:
+        y, x, height, width = tf.unstack(_central_square(tf.shape(images)[1:3]))
+        images = images[:, y : y + height, x : x + width]
+    return resize(images, size)
+
+
+def _central_square(shape):
+    """The window [4] int32 of 7/8 of the shorter side of an image of [2] int32 (h, w)."""
+    side = tf.cast(tf.round(0.875 * tf.cast(tf.reduce_min(shape), tf.float32)), tf.int32)
+    side = tf.maximum(side, 1)
+    return tf.concat([(shape - side + 1) // 2, [side, side]], axis=0)

@@ -30,7 +30,7 @@ def flags_of_before(config, there):
         return ""
     (name,) = names
     try:
-        config, gone = places.recalled(config, name)
+        config, gone = places.locate(config, name)
     except BadInput:  # its files are nowhere
         return ""
     changes = _LITERAL if config.manifest else {"ids": _LITERAL["ids"]}

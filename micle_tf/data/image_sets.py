@@ -18,12 +18,13 @@ import tensorflow_datasets as tfds
 from absl import logging
 from google.protobuf.message import DecodeError
 
+from data_builders import jpeg, png
 from data_builders.splits import complete_splits, patient_key
 from micle_tf import console
-from micle_tf.data.reader import CaseIndex, save_arrays
+from micle_tf.data.reader import CaseIndex
 from micle_tf.data.records import ArrayRecords, TFRecords, tfrecord_offsets
 from micle_tf.errors import BadInput, Stopped
-from micle_tf.files import disk_is_full
+from micle_tf.files import disk_is_full, save_arrays
 
 _READ_AT_ONCE = 64  # records
 _VALIDATION = ("validation", "val", "valid", "dev")  # names in use for it
@@ -192,9 +193,9 @@ def _image_and_label(name, info):
     supervised = [key for key in info.supervised_keys or () if isinstance(key, str)]
 
     def chosen(kind):
-        found = [key for key in features if isinstance(features[key], kind)]
-        stated = [key for key in supervised if key in found]
-        return stated[:1] if len(found) > 1 and stated else found
+        fitting = [key for key in features if isinstance(features[key], kind)]
+        stated = [key for key in supervised if key in fitting]
+        return stated[:1] if len(fitting) > 1 and stated else fitting
 
     images, labels = chosen(tfds.features.Image), chosen(tfds.features.ClassLabel)
     if not images:
@@ -261,7 +262,7 @@ def _splits(name, builder, image, label):
     file_format, files = _files(builder)
     sizes = [(os.path.basename(f), os.path.getsize(f)) for paths in files.values() for f in paths]
 
-    def found():
+    def index_files():
         arrays = {}
         total = sum(builder.info.splits[split].num_examples for split in files)
         with console.Progress(f"indexing {builder.name}", total, "image") as progress:
@@ -280,7 +281,7 @@ def _splits(name, builder, image, label):
                 arrays[f"{split}/labels"] = _read_labels(records, image, label, where, progress)
         return arrays
 
-    arrays = _kept(builder, [image, label, sizes], found)
+    arrays = _kept(builder, [image, label, sizes], index_files)
     return {
         split: ImageSplit(
             _records(split, paths, arrays), _case_index(split, arrays[f"{split}/labels"]), None
@@ -320,11 +321,11 @@ def _read_labels(records, image, label, where, progress):
 
 def _fault(content):
     """What keeps an image from being used, by its first bytes; "" if nothing does."""
-    if content[:3] == b"\xff\xd8\xff":
+    if jpeg.is_jpeg(content):
         return ""
-    if content[:8] != b"\x89PNG\r\n\x1a\n":
+    if not png.is_png(content):
         return "is neither a JPEG nor a PNG"
-    return "is a PNG of 16 bits; 8 are read" if content[24:25] == b"\x10" else ""
+    return "is a PNG of 16 bits; 8 are read" if png.has_16_bits(content) else ""
 
 
 def _case_index(split, labels):
@@ -360,9 +361,9 @@ def _judges_on_validation(whole):
 
 def _with_validation_for_test(name, whole, whole_train):
     """The splits of such a set, and notes."""
-    own = next(split for split in _VALIDATION if split in whole)
-    renamed = {"test" if split == own else split: part for split, part in whole.items()}
-    note = f"{name} has no test split: its {own} is the test split"
+    its_name = next(split for split in _VALIDATION if split in whole)
+    renamed = {"test" if split == its_name else split: part for split, part in whole.items()}
+    note = f"{name} has no test split: its {its_name} is the test split"
     if whole_train:
         order = ("train", "test")
         others = {split: part for split, part in renamed.items() if split not in order}
@@ -376,7 +377,7 @@ def _our_splits(name, whole):
     whole = dict(whole)
     splits = {"train": whole.pop("train")} if "train" in whole else {}  # some are for testing only
     for split, names in (("validation", _VALIDATION), ("test", ("test",))):
-        there = [own for own in names if own in whole]
+        there = [alias for alias in names if alias in whole]
         if there:
             splits[split] = whole.pop(there[0])
     missing = [split for split in ("validation", "test") if split not in splits]

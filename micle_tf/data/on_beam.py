@@ -38,11 +38,11 @@ def write_on_beam(builder, options, folder):
         path = os.path.join(folder, f"found-{split}.json")
         if os.path.exists(path):
             with open(path, encoding="utf-8") as file:
-                found = json.load(file)
-            messages = found["bad_images"]
+                noted = json.load(file)
+            messages = noted["bad_images"]
             for message in messages:
                 builder.source.bad_images.add(message)
-            builder.source.counts.update(found["counts"])
+            builder.source.counts.update(noted["counts"])
             left = sum(len(case.images) for case in cases) - len(messages)
             check_some_left(left, split, builder.source.bad_images)
     if failure:

@@ -52,11 +52,13 @@ def stored_orientation(contents):
     Returns:
       [...] int32, 1 (not at all) to 8.
     """
-    found = []
+    orientations = []
     for place, marks in _PLACES:
         mark = tf.strings.substr(contents, place, len(marks[0]))[..., tf.newaxis]
-        found.append(tf.reduce_max(tf.where(tf.equal(mark, marks), _TURNED, UPRIGHT), axis=-1))
-    return tf.maximum(*found)
+        orientations.append(
+            tf.reduce_max(tf.where(tf.equal(mark, marks), _TURNED, UPRIGHT), axis=-1)
+        )
+    return tf.maximum(*orientations)
 
 
 def turn(image, orientation):

@@ -47,7 +47,7 @@ def pair_dataset(
     case_of_image = tf.constant(index.case_of_image, tf.int64)
     first_image = tf.constant(index.first_image[:-1], tf.int64)
     groups = tf.range(index.num_cases, dtype=tf.int64) if groups is None else tf.constant(groups)
-    own = sampling.rows_of_worker(batch_size, shard)
+    own_rows = sampling.rows_of_worker(batch_size, shard)
 
     def encoded_pairs(step, unit):
         draws = augment.draw_views(seed, step, batch_size, options)
@@ -57,7 +57,7 @@ def pair_dataset(
         else:
             case = unit
             drawn = sampling.draw_pairs(seed, step, tf.gather(images_per_case, case))
-        case, drawn, draws = tf.nest.map_structure(lambda x: x[own], (case, drawn, draws))
+        case, drawn, draws = tf.nest.map_structure(lambda x: x[own_rows], (case, drawn, draws))
         pair = tf.gather(reader.read(case), drawn, batch_dims=1)
         return pair, _turned(reader, pair, draws, options), tf.gather(groups, case)
 
@@ -105,13 +105,13 @@ def labelled_dataset(
     cases, first, count = labelled_units(reader.index, images, one_per_case)
     first_image = tf.constant(reader.index.first_image[:-1], tf.int64)
     cases, first, count, images, labels = map(tf.constant, (cases, first, count, images, labels))
-    own = sampling.rows_of_worker(batch_size, shard)
+    own_rows = sampling.rows_of_worker(batch_size, shard)
 
     def encoded_images(step, unit):
         # The stream of MICLe's pairs, which fine-tuning does not draw.
         drawn = sampling.draw_pairs(seed, step, tf.gather(count, unit))[:, 0]
         draws = augment.draw_views(seed, step, batch_size, options, views=1)
-        unit, drawn, draws = tf.nest.map_structure(lambda x: x[own], (unit, drawn, draws))
+        unit, drawn, draws = tf.nest.map_structure(lambda x: x[own_rows], (unit, drawn, draws))
         image = tf.gather(images, tf.gather(first, unit) + drawn)
         case = tf.gather(cases, unit)
         encoded = tf.gather(reader.read(case), image - tf.gather(first_image, case), batch_dims=1)

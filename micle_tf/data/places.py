@@ -10,9 +10,7 @@ import json
 import os
 import shlex
 
-from tensorflow_datasets.core import constants
-
-from micle_tf import console
+from micle_tf import borrowed, console
 from micle_tf.dataset_names import takes_manual_dir
 from micle_tf.errors import BadInput
 from micle_tf.settings import Tag, tagged
@@ -20,7 +18,7 @@ from micle_tf.settings import Tag, tagged
 
 def root(data_dir):
     """The folder of all prepared data."""
-    return os.path.expanduser(data_dir) or str(constants.DATA_DIR)
+    return os.path.expanduser(data_dir) or borrowed.data_dir()
 
 
 def default_manual_dir(data_dir):
@@ -28,7 +26,7 @@ def default_manual_dir(data_dir):
     return os.path.join(root(data_dir), "downloads", "manual")
 
 
-def noted(config, name, stated=()):
+def as_prepared(config, name, stated=()):
     """A config with what was noted when a dataset was prepared, and says so.
 
     Args:
@@ -36,7 +34,7 @@ def noted(config, name, stated=()):
       name: as from `names.dataset_names`.
       stated: names of fields to leave as they are.
     """
-    note = _read(config, name) if takes_manual_dir(name) and not config.manual_dir else None
+    note = _read_note(config, name) if takes_manual_dir(name) and not config.manual_dir else None
     if not note:
         return config
     changes = {
@@ -53,26 +51,26 @@ def noted(config, name, stated=()):
     return config.replace(**changes)
 
 
-def recalled(config, name):
-    """A config with what was noted when a dataset was prepared, and whether its files are gone.
+def locate(config, name):
+    """Where the files of a dataset are, or, if they are gone, what was prepared from them.
 
     Args:
-      config: `Config`; with a `manual_dir` of its own that is there, nothing is recalled.
+      config: `Config`; with a `manual_dir` of its own that is there, nothing is changed.
       name: as from `names.dataset_names`.
 
     Returns:
-      (`Config`, ""); or, if the files are no longer there, (`Config`, folder of the prepared
-      data).
+      (`as_prepared` of the config, ""); or, if the files are no longer there, with the folder of
+      the prepared data.
 
     Raises:
       BadInput: the files are gone, and nothing was prepared from them as it is asked for now.
     """
-    config = noted(config, name)
+    config = as_prepared(config, name)
     place = os.path.abspath(os.path.expanduser(config.manual_dir))
-    note = _read(config, name) if takes_manual_dir(name) else None
+    note = _read_note(config, name) if takes_manual_dir(name) else None
     if not config.manual_dir or _is_there(place) or not note or note["manual_dir"] != place:
         return config, ""
-    folder = note["prepared"].get(_made(config), "")
+    folder = note["prepared"].get(_way_of_making(config), "")
     folder = os.path.join(root(config.data_dir), folder) if folder else ""
     if not folder or not os.path.isdir(folder) or _different(config, note):
         raise BadInput(
@@ -93,8 +91,8 @@ def _is_there(folder):
         return False
 
 
-def remember(config, name, folder):
-    """Notes where the files of a dataset were and what became of them, for `recalled`.
+def write_note(config, name, folder):
+    """Notes where the files of a dataset were and what became of them, for `locate`.
 
     A note that cannot be written is no loss but convenience.
     """
@@ -105,14 +103,14 @@ def remember(config, name, folder):
     manual_dir = os.path.expanduser(config.manual_dir) or default_manual_dir(config.data_dir)
     note = {"manual_dir": os.path.abspath(manual_dir)}
     note |= {field: getattr(config, field) for field in _how_stored(config)}
-    old = _read(config, name)
-    known = old["prepared"] if old and not _different(config, old) else {}
-    known[_made(config)] = os.path.relpath(folder, root(config.data_dir))
+    old = _read_note(config, name)
+    prepared = old["prepared"] if old and not _different(config, old) else {}
+    prepared[_way_of_making(config)] = os.path.relpath(folder, root(config.data_dir))
     with contextlib.suppress(OSError, tf.errors.OpError):
-        files.write_json(_file(config, name), note | {"prepared": known})
+        files.write_json(_note_file(config, name), note | {"prepared": prepared})
 
 
-def _made(config):
+def _way_of_making(config):
     """What cases were made of: several ways may lie prepared side by side."""
     together = config.labels_shared_by_case or config.otherwise("labels_shared_by_case")
     apart = "" if together else ", labels apart"
@@ -136,14 +134,14 @@ def _different(config, note):
     )
 
 
-def _file(config, name):
+def _note_file(config, name):
     return os.path.join(root(config.data_dir), *name.split("/")) + ".prepared.json"
 
 
-def _read(config, name):
+def _read_note(config, name):
     """The note on a dataset; None where there is none that can be read."""
     try:
-        with open(_file(config, name), encoding="utf-8") as file:
+        with open(_note_file(config, name), encoding="utf-8") as file:
             note = json.load(file)
         needed = {"manual_dir", "prepared", *tagged(config, Tag.STORED)}
         later = tagged(config, Tag.STORED_LATER)

@@ -11,7 +11,6 @@ import zipfile
 import numpy as np
 import tensorflow_datasets as tfds
 from google.protobuf import json_format
-from tensorflow_datasets.core import shuffle
 
 from data_builders.case_builder import CaseConfig
 from data_builders.derm_cases.manifest import read_manifest
@@ -21,7 +20,7 @@ from data_builders.images import ImageOptions, orientation
 from data_builders.schema import BadData, BadImages
 from data_builders.seen_otherwise import seen_otherwise
 from data_builders.splits import SPLITS
-from micle_tf import console, files
+from micle_tf import borrowed, console, files
 from micle_tf.data import places, report
 from micle_tf.data.on_beam import write_on_beam
 from micle_tf.data.reader import CaseIndex, build_index, stored_images
@@ -81,13 +80,13 @@ def open_prepared(config, name, trained_on=""):
       Stopped: the disk is full.
     """
     _say_what_is_read(config, name)
-    config, known = places.recalled(config, name)
-    if known:  # and its files are gone
+    config, folder = places.locate(config, name)
+    if folder:  # and its files are gone
         _say_that_beam_has_nothing_to_do(config, name)
-        return _as_it_was(known)
+        return _as_it_was(folder)
     configuration = configuration_of(config, name)
     if isinstance(configuration, str):  # rendered upright
-        builder, old = _found(config.data_dir, name, configuration), None
+        builder, old = _checked_builder(config.data_dir, name, configuration), None
         if builder.info.splits and "turned" not in report.read(builder.data_dir):
             report.add(builder.data_dir, {"turned": 0})
     else:
@@ -100,7 +99,7 @@ def open_prepared(config, name, trained_on=""):
     else:
         _say_that_beam_has_nothing_to_do(config, name)
     if takes_manual_dir(name):
-        places.remember(config, name, builder.data_dir)
+        places.write_note(config, name, builder.data_dir)
     if old is builder:
         return _opened_as_stored(builder.data_dir)
     return dataclasses.replace(_open(builder.data_dir), superseded=_name_of(old) if old else "")
@@ -132,12 +131,12 @@ def _named_after_its_pictures(config, name, plain):
       superseded data is all that can be had.
     """
     otherwise = plain.seen_otherwise()
-    first, second = (_found(config.data_dir, name, c) for c in (plain, otherwise))
-    found = report.read(first.data_dir) if first.info.splits else {}
-    superseded = bool(found.get(report.SUPERSEDED))
+    first, second = (_checked_builder(config.data_dir, name, c) for c in (plain, otherwise))
+    old_report = report.read(first.data_dir) if first.info.splits else {}
+    superseded = bool(old_report.get(report.SUPERSEDED))
     if second.info.splits and not _is_outdated(second):
         return second, first if superseded else None, otherwise
-    if first.info.splits and not _is_outdated(first) and "turned" in found and not superseded:
+    if first.info.splits and not _is_outdated(first) and "turned" in old_report and not superseded:
         return first, None, plain
     if not _is_seen_otherwise(plain):
         if first.info.splits and not _is_outdated(first):
@@ -161,22 +160,22 @@ def _is_seen_otherwise(configuration):
 def _as_it_was(folder):
     """Opens data whose files are gone, and says if photos in it lie on their side."""
     prepared = _open(folder)
-    found = prepared.report
-    if found and "turned" not in found and report.SUPERSEDED not in found:
+    facts = prepared.report
+    if facts and "turned" not in facts and report.SUPERSEDED not in facts:
         lying = any(
             orientation(content) != 1
             for records in prepared.records.values()
             for content in stored_images(records)
         )
         noted = {report.SUPERSEDED: True} if lying else {report.SUPERSEDED: False, "turned": 0}
-        found.update(noted)
+        facts.update(noted)
         report.add(folder, noted)
-    if found.get(report.SUPERSEDED):
+    if facts.get(report.SUPERSEDED):
         console.say(f"note: {prepared.name}: {report.SEEN_OTHERWISE}")
     return prepared
 
 
-def _found(data_dir, name, configuration):
+def _checked_builder(data_dir, name, configuration):
     """The builder of what is, or will be, prepared; raises BadInput if it is there but damaged."""
     try:
         builder = _builder(data_dir, name, configuration)
@@ -210,8 +209,8 @@ def _say_what_is_read(config, name):
 def check(config, name):
     """Reads one of our datasets and decodes every image, and writes nothing; as `open_prepared`."""
     _say_what_is_read(config, name)
-    config, known = places.recalled(config, name)
-    if known:
+    config, folder = places.locate(config, name)
+    if folder:
         raise BadInput(f"--dry_run: the files of {name} are gone; say where with --manual_dir")
     with bad_data_is_bad_input():
         configuration = configuration_of(config, name)
@@ -244,17 +243,17 @@ def check(config, name):
     )
 
 
-def found(config, name):
+def find_prepared(config, name):
     """One of our datasets as it lies prepared, for the files as they are, or None; only reads."""
-    config, known = places.recalled(config, name)
-    if known:
-        return _open(known, keep=False)
+    config, folder = places.locate(config, name)
+    if folder:
+        return _open(folder, keep=False)
     configuration = configuration_of(config, name)
     candidates = [configuration]
     if not isinstance(configuration, str):
         candidates.insert(0, configuration.seen_otherwise())
     for one in candidates:
-        builder = _found(config.data_dir, name, one)
+        builder = _checked_builder(config.data_dir, name, one)
         if builder.info.splits and not _is_outdated(builder):
             return _open(builder.data_dir, keep=False)
     return None
@@ -262,7 +261,7 @@ def found(config, name):
 
 def source_of(config, name):
     """(`CaseConfig`, `CaseSource`) of one of our datasets, from its files or its generator."""
-    configuration = configuration_of(places.recalled(config, name)[0], name)
+    configuration = configuration_of(places.locate(config, name)[0], name)
     if not isinstance(configuration, str):
         return configuration, configuration.source
     source = _module(name).read_source(configuration, "", ReadOptions())
@@ -331,7 +330,7 @@ def _as_stored(config, name, source):
     )
     if literal.name != plain.name:
         for one in (literal, literal.seen_otherwise()):
-            if _found(config.data_dir, name, one).info.splits:
+            if _checked_builder(config.data_dir, name, one).info.splits:
                 return literal
     return plain
 
@@ -447,10 +446,10 @@ def _prepare(builder, name, configuration, config):
             source_bytes = report.source_bytes(unplaced.source)
             unplaced.source.cases.clear()  # so that they and their index are not in memory at once
             index, stored_bytes = _index(unplaced)
-            found = report.make(
+            facts = report.make(
                 unplaced.source, unplaced.builder_config.images, index, source_bytes, stored_bytes
             )
-            report.write(unplaced.data_dir, found)
+            report.write(unplaced.data_dir, facts)
             os.makedirs(os.path.dirname(place), exist_ok=True)
             if builder.info.splits:  # outdated: it goes with the folder
                 os.rename(place, os.path.join(unfinished, "outdated"))
@@ -472,8 +471,7 @@ def _prepare(builder, name, configuration, config):
 def _write(builder, config, folder):
     """Lets tfds write the examples, in this process or on Beam."""
     tfds.disable_progress_bar()
-    # Up to a gigabyte otherwise; no public option of tfds says how much.
-    shuffle.MAX_MEM_BUFFER_SIZE = _MEMORY
+    borrowed.limit_shuffle_memory(_MEMORY)
     if config.beam_options:
         write_on_beam(builder, config.beam_options, folder)
         return

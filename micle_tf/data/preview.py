@@ -31,7 +31,7 @@ def open_preview(config):
     parts = []
     for name in dataset_names(config):
         if is_own(name):
-            prepared = prepare.found(config, name) or _of_source(config, name)
+            prepared = prepare.find_prepared(config, name) or _of_source(config, name)
             parts.append(cases.case_data(prepared, config.ids))
         elif is_prepared(name, config.data_dir):
             with nothing_kept():
@@ -54,7 +54,7 @@ def _of_source(config, name):
             if len(photos) >= _PHOTOS:
                 break
     if not photos:
-        raise BadInput(f"--dry_run: {name}: no photo can be read: {source.bad_images.found[-1]}")
+        raise BadInput(f"--dry_run: {name}: no photo can be read: {source.bad_images.messages[-1]}")
     photos = photos[:_PHOTOS]
     console.say(f"{name}: not prepared yet; the plan is made with {len(photos)} of its photos")
     index = {
@@ -85,8 +85,8 @@ class _Photos:
 
     def _record(self, number):
         count = self._images_per_case[number]
-        own = [self._photos[(number + i) % len(self._photos)] for i in range(count)]
-        feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=own))
+        photos = [self._photos[(number + i) % len(self._photos)] for i in range(count)]
+        feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=photos))
         features = tf.train.Features(feature={"images": feature})
         return tf.train.Example(features=features).SerializeToString()
 

@@ -1,8 +1,6 @@
 """Random access to the cases of a prepared split, and the index that makes it cheap."""
 
-import contextlib
 import dataclasses
-import os
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +8,7 @@ import tensorflow as tf
 from data_builders.splits import STAND_INS
 from micle_tf import console
 from micle_tf.data.records import JoinedRecords
+from micle_tf.files import save_arrays
 
 READ_AT_ONCE = 16  # cases: photos can have megabytes
 
@@ -126,8 +125,8 @@ class CaseReader:
             return cls(one.records, index, one.image_features, one.numbers, one.turned)
         numbers, first = [], 0
         for reader in readers:
-            own = np.arange(reader.index.num_cases) if reader.numbers is None else reader.numbers
-            numbers.append(own + first)
+            order = np.arange(reader.index.num_cases) if reader.numbers is None else reader.numbers
+            numbers.append(order + first)
             first += len(reader.records)
         features = dict.fromkeys(name for reader in readers for name in reader.image_features)
         records = JoinedRecords([reader.records for reader in readers])
@@ -202,16 +201,3 @@ def build_index(records, num_findings):
         pixel_hash=np.array(pixel_hash, np.int64),
     )
     return index, stored_bytes
-
-
-def save_arrays(path, arrays):
-    """Writes {name: array} as .npz, whole or not at all; raises OSError."""
-    unfinished = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(unfinished, "wb") as file:
-            np.savez_compressed(file, **arrays)
-        os.replace(unfinished, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.remove(unfinished)
-        raise

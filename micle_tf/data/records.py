@@ -131,11 +131,11 @@ def tfrecord_offsets(files):
     Raises:
       BadInput: a file cannot be read, or ends within a record.
     """
-    found = [_offsets_of_file(os.fspath(file)) for file in files]
+    of_files = [_offsets_of_file(os.fspath(file)) for file in files]
     offsets, lengths = (
-        np.concatenate([np.zeros(0, np.int64), *part]) for part in zip(*found, strict=True)
+        np.concatenate([np.zeros(0, np.int64), *part]) for part in zip(*of_files, strict=True)
     )
-    return offsets, lengths, np.array([len(part[0]) for part in found], np.int64)
+    return offsets, lengths, np.array([len(part[0]) for part in of_files], np.int64)
 
 
 def _offsets_of_file(file):
@@ -180,8 +180,8 @@ class JoinedRecords:
         records = [b""] * len(numbers)
         for source in np.unique(owner):
             rows = np.flatnonzero(owner == source)
-            own = self._sources[source].read(numbers[rows] - self._first[source])
-            for row, record in zip(rows, own, strict=True):
+            read = self._sources[source].read(numbers[rows] - self._first[source])
+            for row, record in zip(rows, read, strict=True):
                 records[row] = record
         return records
 

@@ -29,7 +29,7 @@ def make(source, images, index, source_bytes, stored_bytes):
       source_bytes, stored_bytes: of all images, before and after.
     """
     return {
-        "bad_images": source.bad_images.found,
+        "bad_images": source.bad_images.messages,
         "identical_images": [
             [{"split": split, "image_id": image} for split, image in group]
             for group in identical_images(list(index.items()))
@@ -50,18 +50,18 @@ def write(folder, report):
 
 def add(folder, values):
     """Notes something in a report that is there, if it can be written; else it is found again."""
-    found = read(folder)
-    if found:
+    report = read(folder)
+    if report:
         with contextlib.suppress(OSError, tf.errors.OpError):
-            write(folder, found | values)
+            write(folder, report | values)
 
 
 def read(folder):
     """The report on prepared data; {} if it was lost."""
     try:
         with open(os.path.join(folder, FILE), encoding="utf-8") as file:
-            found = json.load(file)
-        return found if isinstance(found, dict) else {}
+            report = json.load(file)
+        return report if isinstance(report, dict) else {}
     except (OSError, ValueError):
         return {}
 

@@ -59,8 +59,8 @@ def labelled_splits(config, data, targets):
     if SELECTION_SPLIT in judged:
         console.say(f"warning: {SELECTION_SPLIT} chooses the model, which flatters it")
     if not targets.multilabel:
-        known = [set(split.labels[split.images].tolist()) for split in list(splits.values())[:2]]
-        if not known[0] & known[1]:
+        classes = [set(split.labels[split.images].tolist()) for split in list(splits.values())[:2]]
+        if not classes[0] & classes[1]:
             raise BadInput(
                 f"--mode={config.mode}: {SELECTION_SPLIT} and {config.train_split} of {data.name} "
                 "have no class in common"

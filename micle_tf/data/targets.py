@@ -171,9 +171,9 @@ def column_of(data, name):
 
     Upper and lower case are the same where no name is there to the letter.
     """
-    for known in (name, data.synonyms.get(name)):
-        if known in data.finding_names:
-            return data.finding_names.index(known)
+    for candidate in (name, data.synonyms.get(name)):
+        if candidate in data.finding_names:
+            return data.finding_names.index(candidate)
     same = lambda text: as_text(text).casefold()
     alike = [k for k, there in enumerate(data.finding_names) if same(there) == same(name)]
     return alike[0] if alike else None

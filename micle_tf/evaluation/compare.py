@@ -19,12 +19,13 @@ import sys
 import numpy as np
 
 from micle_tf import console, quiet
+from micle_tf.data.targets import is_labelled
 from micle_tf.errors import BadInput
+from micle_tf.evaluation.columns import IDS, label_columns, names_of, score_columns
 from micle_tf.evaluation.intervals import bootstrap_intervals
-from micle_tf.evaluation.metrics import classification_metrics, findings_metrics
+from micle_tf.evaluation.metrics import metrics_of
 from micle_tf.exits import guarded
 
-_IDS = ("level", "case_id", "patient_id", "image_id")
 _FINDING = {"1": 1, "0": 0, "-1": -1, "-2": -2}
 
 
@@ -59,32 +60,31 @@ def compare(run_a, run_b, samples=1000, seed=0, common=False, allow_seen=False):
             "name"
         )
     rows_a, rows_b = _matched(run_a, rows_a, run_b, rows_b, common)
-    metrics_of = findings_metrics if multilabel else classification_metrics
-    found = {}
+    differences = {}
     for level, rows in rows_a.items():
-        prefix = "" if multilabel and level == "image" else f"{level}/"
+        measure = metrics_of(level, names, multilabel)
 
-        def difference(y_true, y_score, prefix=prefix):
-            a, b = (metrics_of(y_true, y_score[:, i], names) for i in (0, 1))
-            return {prefix + name: b[name] - a[name] for name in a}
+        def difference(y_true, y_score, measure=measure):
+            a, b = (measure(y_true, y_score[:, i]) for i in (0, 1))
+            return {name: b[name] - a[name] for name in a}
 
-        label = rows["label"]
-        known = label >= 0 if label.ndim == 1 else (label >= 0).any(axis=1)
-        if not known.any():
+        labelled = is_labelled(rows["label"])
+        if not labelled.any():
             continue
-        both = np.stack([rows["score"], rows_b[level]["score"]], axis=1)[known]
-        arguments = label[known], both
+        both = np.stack([rows["score"], rows_b[level]["score"]], axis=1)[labelled]
+        arguments = rows["label"][labelled], both
         with console.Progress(f"intervals of {level}s", samples, "resample") as progress:
             ends = bootstrap_intervals(
                 difference,
                 *arguments,
-                rows["patient"][known],
+                rows["patient"][labelled],
                 samples,
                 seed,
                 progress=progress.at,
             )
-        found |= {name: (value, *ends[name]) for name, value in difference(*arguments).items()}
-    return found
+        for name, value in difference(*arguments).items():
+            differences[name] = (value, *ends[name])
+    return differences
 
 
 def _refuse_seen(run, allowed):
@@ -126,22 +126,22 @@ def _matched(run_a, rows_a, run_b, rows_b, common):
     for level in [level for level in rows_a if level in rows_b]:
         a, b = rows_a[level], rows_b[level]
         place = {tuple(ids): k for k, ids in enumerate(b["ids"][:, [1, 3]].tolist())}
-        found = np.array([place.get(tuple(ids), -1) for ids in a["ids"][:, [1, 3]].tolist()])
+        place_in_b = np.array([place.get(tuple(ids), -1) for ids in a["ids"][:, [1, 3]].tolist()])
         for k, case in enumerate(a["ids"][:, 1].tolist() if level == "case" else ()):
             if images[0].get(case) != images[1].get(case):
-                found[k] = -1
-        there = found >= 0
-        same = a["label"] == b["label"][found]
+                place_in_b[k] = -1
+        there = place_in_b >= 0
+        same = a["label"] == b["label"][place_in_b]
         alike = there & (same if same.ndim == 1 else same.all(axis=1))
         relabelled = int((there & ~alike).sum())
         counts.append(
-            f"of {len(found):,} {level}s in A and {len(place):,} in B {int(alike.sum()):,} are the "
+            f"of {len(there):,} {level}s in A and {len(place):,} in B {int(alike.sum()):,} are the "
             "same" + (f", {relabelled:,} have another label" if relabelled else "")
         )
-        different = different or not alike.all() or len(place) != len(found)
+        different = different or not alike.all() or len(place) != len(there)
         parts[level] = (
             {name: values[alike] for name, values in a.items()},
-            {name: values[found[alike]] for name, values in b.items()},
+            {name: values[place_in_b[alike]] for name, values in b.items()},
         )
     if different and not common:
         raise BadInput(
@@ -158,10 +158,10 @@ def _matched(run_a, rows_a, run_b, rows_b, common):
 
 def _images_of_cases(rows):
     """{case_id: [image_id], sorted} of a run's rows; {} where there are no images."""
-    found = collections.defaultdict(list)
+    images_of = collections.defaultdict(list)
     for ids in rows["image"]["ids"].tolist() if "image" in rows else ():
-        found[ids[1]].append(ids[3])
-    return {case: sorted(images) for case, images in found.items()}
+        images_of[ids[1]].append(ids[3])
+    return {case: sorted(images) for case, images in images_of.items()}
 
 
 def read_predictions(run):
@@ -179,32 +179,30 @@ def read_predictions(run):
     path = os.path.join(run, "predictions.csv")
     text = _read_text(path)
     reader, line = csv.reader(io.StringIO(text, newline=""), strict=True), 1
-    levels = {}
+    rows_of = {}
     try:
         header = next(reader, [])
-        names = tuple(name.removeprefix("p_") for name in header if name.startswith("p_"))
-        multilabel = "label" not in header
-        stated = {f"label_{name}" for name in names} if multilabel else {"label"}
-        if not names or not stated | set(_IDS) <= set(header):
+        names, multilabel = names_of(header)
+        if not names:
             raise BadInput(f"{path}: not a predictions.csv of ours")
         line = reader.line_num + 1
         for fields in reader:
             if fields:
                 row = _parse_row(fields, header, names, multilabel)
-                levels.setdefault(fields[header.index("level")], []).append(row)
+                rows_of.setdefault(fields[header.index("level")], []).append(row)
             line = reader.line_num + 1
     except (csv.Error, ValueError) as error:
         raise BadInput(f"{path} row {line}: damaged ({error})") from None
     if not text.endswith("\n"):  # else half a number would pass for a number
         raise BadInput(f"{path} row {reader.line_num}: damaged (the line has no end)")
-    if not levels:
+    if not rows_of:
         raise BadInput(f"{path}: not a predictions.csv of ours")
     parts = ("ids", "patient", "label", "score")
-    levels = {
+    arrays = {
         level: dict(zip(parts, map(np.array, zip(*rows, strict=True)), strict=True))
-        for level, rows in levels.items()
+        for level, rows in rows_of.items()
     }
-    return levels, names, multilabel
+    return arrays, names, multilabel
 
 
 def _read_bytes(path):
@@ -243,15 +241,14 @@ def _parse_row(fields, header, names, multilabel):
     if len(fields) != len(header):
         raise ValueError(f"{len(fields)} fields, but the header has {len(header)}")
     row = dict(zip(header, fields, strict=True))
-    if multilabel:
-        label = [_known(row, f"label_{name}", _FINDING) for name in names]
-    else:
-        label = _known(row, "label", {name: k for k, name in enumerate(names)} | {"": -1})
+    values = _FINDING if multilabel else {name: k for k, name in enumerate(names)} | {"": -1}
+    labels = [_label(row, column, values) for column in label_columns(names, multilabel)]
     patient = row["patient_id"] or f"\0{row['case_id']}"
-    return [row[name] for name in _IDS], patient, label, [_score(row, f"p_{n}") for n in names]
+    scores = [_score(row, column) for column in score_columns(names)]
+    return [row[name] for name in IDS], patient, labels if multilabel else labels[0], scores
 
 
-def _known(row, column, values):
+def _label(row, column, values):
     if row[column] not in values:
         raise ValueError(f"column {column} holds {row[column]!r}")
     return values[row[column]]
@@ -286,9 +283,9 @@ def main(argv):
         arguments = parser.parse_args(argv)
         if arguments.samples < 1 or arguments.seed < 0:
             raise BadInput("--samples: at least 1; --seed: at least 0")
-        found = compare(**vars(arguments))
+        differences = compare(**vars(arguments))
         console.say(f"{arguments.run_b} minus {arguments.run_a}, 95 % interval of the pairs:")
-        for name, (value, low, high) in found.items():
+        for name, (value, low, high) in differences.items():
             if "/auc/" not in name:
                 console.say(f"  {name:28s} {value:+.3f} [{low:+.3f}, {high:+.3f}]")
 

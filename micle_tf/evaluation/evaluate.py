@@ -91,12 +91,10 @@ def evaluate(config):
             config,
             f"predicting {config.eval_split}",
         )
-        levels = predictions.prediction_levels(
-            reader.index, labels, scores, data.labels_shared_by_case
-        )
+        predicted = predictions.by_level(reader.index, labels, scores, data.labels_shared_by_case)
         trained = classifier.result or {"method": classifier.config.mode, "steps": 0}
         return predictions.finish(
-            run, config, data, targets, levels,
+            run, config, data, targets, predicted,
             method=trained["method"], steps=trained["steps"], seconds=time.monotonic() - started,
             seen=overlap.to_json(),
         )  # fmt: skip

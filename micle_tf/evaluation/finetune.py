@@ -118,17 +118,17 @@ def finetune(config, stated=None):
             scores = predict_images(
                 _probabilities(models, targets), split.reader, config, f"predicting {split.name}"
             )
-            levels = predictions.prediction_levels(
+            predicted = predictions.by_level(
                 split.reader.index, split.labels, scores, data.labels_shared_by_case
             )
             name = f"{SELECTION_SPLIT}/{training.validation.metric}"
             predictions.finish(
-                run, config, data, targets, levels,
+                run, config, data, targets, predicted,
                 method="finetune" if config.checkpoint else "supervised",
                 steps=values["steps"], seconds=values["seconds"],
                 metrics={name: values["best_value"]}, seen=overlap.to_json(),
             )  # fmt: skip
-        workers.part()
+        workers.wait_before_exit()
     return state.read_result(run.path, "--model_dir") if workers.is_chief else None
 
 
@@ -263,16 +263,16 @@ def _loss(targets, weights, logits, batch):
 
 def _judge_selection(split, probabilities, targets, labels_shared_by_case):
     """Metrics and the mean cross-entropy of the labelled images of a split."""
-    levels = predictions.prediction_levels(
+    predicted = predictions.by_level(
         split.reader.index, split.labels, probabilities, labels_shared_by_case
     )
-    known = is_labelled(split.labels)
-    labels, scores = split.labels[known], np.clip(probabilities[known], 1e-7, 1 - 1e-7)
+    labelled = is_labelled(split.labels)
+    labels, scores = split.labels[labelled], np.clip(probabilities[labelled], 1e-7, 1 - 1e-7)
     if targets.multilabel:
         terms = -np.log(np.where(labels == 1, scores, 1 - scores))[labels >= 0]
     else:
         terms = -np.log(scores[np.arange(len(labels)), labels])
-    return {"loss": float(terms.mean())} | predictions.point_metrics(levels, targets)
+    return {"loss": float(terms.mean())} | predictions.point_metrics(predicted, targets)
 
 
 def _check_metric(config, data, targets, split):

@@ -67,8 +67,8 @@ def bootstrap_intervals(
         drawn = rng.choice(len(unique), size=len(unique))
         times = np.bincount(drawn, minlength=len(unique))
         rows = np.repeat(np.arange(len(groups)), times[group_of_row])
-        found = metrics(y_true[rows], y_score[rows])
-        values[sample] = [found.get(name, np.nan) for name in names]
+        resampled = metrics(y_true[rows], y_score[rows])
+        values[sample] = [resampled.get(name, np.nan) for name in names]
         if progress is not None:
             progress(sample + 1, samples)
     return {name: _percentiles(values[:, i]) for i, name in enumerate(names)}

@@ -96,11 +96,11 @@ def linear_eval(config):
         # ------------------------------------------------------------ judge
         split = splits["evaluation"]
         scores = np.asarray(head.predict(features[split.name], batch_size=4096, verbose=0))
-        levels = predictions.prediction_levels(
+        predicted = predictions.by_level(
             split.reader.index, split.labels, scores, data.labels_shared_by_case
         )
         return predictions.finish(
-            run, config, data, targets, levels,
+            run, config, data, targets, predicted,
             method="linear" if config.checkpoint else "random",
             steps=chosen["steps"], seconds=time.monotonic() - started,
             metrics={"validation/loss": chosen["validation_loss"]}, seen=overlap.to_json(),

@@ -18,25 +18,12 @@ def auc(y_true, score) -> float:
     the trapezoidal area of `sklearn.metrics.roc_auc_score`.
 
     Args:
-      y_true: bool [n] (or 0 and 1), True for a positive.
-      score: float [n], higher means more likely positive; any scale.
+      y_true: bool [n], True for a positive.
+      score: float [n], higher means more likely positive; any scale, and no nan.
 
     Returns:
       The area, in [0, 1]; nan when all rows have the same label.
-
-    Raises:
-      ValueError: lengths differ, or a score is nan.
     """
-    y_true = np.asarray(y_true, bool)
-    score = np.asarray(score)
-    if y_true.ndim != 1 or y_true.shape != score.shape:
-        raise ValueError(f"auc: {y_true.shape} labels for {score.shape} scores, expected [n] each")
-    if np.isnan(score).any():
-        raise ValueError("auc: a score is nan")
-    return _auc(y_true, score)
-
-
-def _auc(y_true, score) -> float:
     positives, negatives = score[y_true], np.sort(score[~y_true])
     if not len(positives) or not len(negatives):
         return float("nan")
@@ -74,11 +61,21 @@ def classification_metrics(y_true, y_score, class_names: Sequence[str]) -> dict[
     """
     y_true = np.asarray(y_true)
     y_score = np.asarray(y_score)
-    _check(y_true, y_score, class_names)
+    if y_score.ndim != 2 or y_true.shape != y_score.shape[:1]:
+        raise ValueError(
+            f"classification_metrics: labels {y_true.shape} and scores {y_score.shape}, "
+            "expected [n] and [n, K]"
+        )
     n, num_classes = y_score.shape
+    _check(
+        y_true, y_score, class_names,
+        function="classification_metrics", labels="labels", kind="class",
+        limits=(0, num_classes - 1),
+    )  # fmt: skip
 
-    own = y_score[np.arange(n), y_true][:, None]
-    above = (y_score > own) | ((y_score == own) & (np.arange(num_classes) > y_true[:, None]))
+    of_truth = y_score[np.arange(n), y_true][:, None]
+    tied_above = (y_score == of_truth) & (np.arange(num_classes) > y_true[:, None])
+    above = (y_score > of_truth) | tied_above
     rank = np.count_nonzero(above, axis=1)  # 0 for a correct prediction
 
     rows_of_class = np.bincount(y_true, minlength=num_classes)
@@ -92,36 +89,32 @@ def classification_metrics(y_true, y_score, class_names: Sequence[str]) -> dict[
 
     columns = np.ascontiguousarray(y_score.T)
     aucs = {
-        f"auc/{class_names[k]}": _auc(y_true == k, columns[k])
+        f"auc/{class_names[k]}": auc(y_true == k, columns[k])
         for k in np.flatnonzero(present & (rows_of_class < n))
     }
     metrics["auc_macro"] = float(np.mean(list(aucs.values()))) if aucs else float("nan")
     return metrics | aucs
 
 
-def _check(y_true, y_score, class_names) -> None:
-    if y_score.ndim != 2 or y_true.shape != y_score.shape[:1]:
-        raise ValueError(
-            f"classification_metrics: labels {y_true.shape} and scores {y_score.shape}, "
-            "expected [n] and [n, K]"
-        )
-    n, num_classes = y_score.shape
+def _check(y_true, y_score, names, *, function, labels, kind, limits) -> None:
+    """What both kinds of metrics ask of their rows and names, the shapes being right."""
+    n, num_columns = y_score.shape
     if n == 0:
-        raise ValueError("classification_metrics: no rows")
-    if len(class_names) != num_classes or len(set(class_names)) != num_classes:
+        raise ValueError(f"{function}: no rows")
+    if len(names) != num_columns or len(set(names)) != num_columns:
         raise ValueError(
-            f"classification_metrics: {len(class_names)} class names, {len(set(class_names))} of "
-            f"them distinct, for {num_classes} columns of scores"
+            f"{function}: {len(names)} {kind} names, {len(set(names))} of them distinct, for "
+            f"{num_columns} columns of scores"
         )
     if not np.issubdtype(y_true.dtype, np.integer):
-        raise ValueError(f"classification_metrics: labels are {y_true.dtype}, expected integers")
-    if y_true.min() < 0 or y_true.max() >= num_classes:
+        raise ValueError(f"{function}: {labels} are {y_true.dtype}, expected integers")
+    low, high = limits
+    if y_true.size and (y_true.min() < low or y_true.max() > high):
         raise ValueError(
-            f"classification_metrics: labels from {y_true.min()} to {y_true.max()}, expected "
-            f"0 to {num_classes - 1}"
+            f"{function}: {labels} from {y_true.min()} to {y_true.max()}, expected {low} to {high}"
         )
     if np.isnan(y_score).any():
-        raise ValueError("classification_metrics: a score is nan")
+        raise ValueError(f"{function}: a score is nan")
 
 
 def findings_metrics(y_true, y_score, finding_names: Sequence[str]) -> dict[str, float]:
@@ -143,7 +136,15 @@ def findings_metrics(y_true, y_score, finding_names: Sequence[str]) -> dict[str,
     """
     y_true = np.asarray(y_true)
     y_score = np.asarray(y_score)
-    _check_findings(y_true, y_score, finding_names)
+    if y_score.ndim != 2 or y_true.shape != y_score.shape:
+        raise ValueError(
+            f"findings_metrics: findings {y_true.shape} and scores {y_score.shape}, "
+            "expected [n, K] each"
+        )
+    _check(
+        y_true, y_score, finding_names,
+        function="findings_metrics", labels="findings", kind="finding", limits=(-2, 1),
+    )  # fmt: skip
 
     aucs = {}
     # Row by row of the transposed: the bootstrap comes here a thousand times.
@@ -152,35 +153,30 @@ def findings_metrics(y_true, y_score, finding_names: Sequence[str]) -> dict[str,
     )
     for name, truth, score in columns:
         known = truth >= 0
-        area = _auc(truth[known] == 1, score[known])
+        area = auc(truth[known] == 1, score[known])
         if not math.isnan(area):
             aucs[f"findings/auc/{name}"] = area
     mean = float(np.mean(list(aucs.values()))) if aucs else float("nan")
     return {"findings/auc_mean": mean} | aucs
 
 
-def _check_findings(y_true, y_score, finding_names) -> None:
-    if y_score.ndim != 2 or y_true.shape != y_score.shape:
-        raise ValueError(
-            f"findings_metrics: findings {y_true.shape} and scores {y_score.shape}, "
-            "expected [n, K] each"
-        )
-    n, num_findings = y_score.shape
-    if n == 0:
-        raise ValueError("findings_metrics: no rows")
-    if len(finding_names) != num_findings or len(set(finding_names)) != num_findings:
-        raise ValueError(
-            f"findings_metrics: {len(finding_names)} finding names, {len(set(finding_names))} of "
-            f"them distinct, for {num_findings} columns of scores"
-        )
-    if not np.issubdtype(y_true.dtype, np.integer):
-        raise ValueError(f"findings_metrics: findings are {y_true.dtype}, expected integers")
-    if num_findings and (y_true.min() < -2 or y_true.max() > 1):
-        raise ValueError(
-            f"findings_metrics: findings from {y_true.min()} to {y_true.max()}, expected -2 to 1"
-        )
-    if np.isnan(y_score).any():
-        raise ValueError("findings_metrics: a score is nan")
+def metrics_of(level, names, multilabel):
+    """The metrics of images or of cases under the names of result.json.
+
+    Args:
+      level: "image" or "case".
+      names: of the classes or findings.
+      multilabel: whether they are findings.
+
+    Returns:
+      A function (labels, scores) -> {name: value}: `classification_metrics` as "image/top1" and
+      "case/top1", `findings_metrics` as "findings/auc_mean" and "case/findings/auc_mean".
+    """
+    judge = findings_metrics if multilabel else classification_metrics
+    prefix = "" if multilabel and level == "image" else f"{level}/"
+    return lambda y_true, y_score: {
+        prefix + name: value for name, value in judge(y_true, y_score, names).items()
+    }
 
 
 def case_probabilities(probabilities, case_index) -> tuple[np.ndarray, np.ndarray]:

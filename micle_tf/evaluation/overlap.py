@@ -69,14 +69,14 @@ def overlap_of(seen, data, eval_split, images):
     read_as = {data.ids, *(one.ids for one in seen.sets)}
     patients_of = {ids: seen_file.patient_hashes(index, seen.salt, ids)[images] for ids in read_as}
     patients = patients_of[data.ids]
-    known = len(pictures) == len(patients)
+    hashed = len(pictures) == len(patients)
     everywhere = np.concatenate(
         [seen_file.picture_hashes(part, seen.salt) for part in data.index.values()]
     )
     none = np.zeros(len(patients), bool)
     masks, own = ({how: none.copy() for how in (LEARNED, CHOSEN_ON, UNLABELLED)} for _ in range(2))
     by_picture, same_ids, unchecked = none.copy(), none.copy(), seen.unknown
-    if seen.sets and not known:
+    if seen.sets and not hashed:
         unchecked = unchecked or f"no hashes of pictures of {data.name} are kept"
     shares = {
         name: any(np.isin(one.pictures, everywhere).any() for one in seen.sets if one.data == name)
@@ -89,7 +89,7 @@ def overlap_of(seen, data, eval_split, images):
             continue
         if not len(one.pictures):
             unchecked = unchecked or f"no hashes of pictures of {one.data} are kept"
-        of_picture = np.isin(pictures, one.pictures) if known else none
+        of_picture = np.isin(pictures, one.pictures) if hashed else none
         if one.how == LEARNED:
             by_picture |= of_picture
         if shares[one.data] or _dataset(one.data) == _dataset(data.name):

@@ -7,23 +7,18 @@ import numpy as np
 
 from micle_tf import console
 from micle_tf.data.targets import is_labelled
+from micle_tf.evaluation.columns import IDS, label_columns, score_columns
 from micle_tf.evaluation.intervals import bootstrap_intervals
-from micle_tf.evaluation.metrics import (
-    case_findings,
-    case_probabilities,
-    classification_metrics,
-    findings_metrics,
-)
+from micle_tf.evaluation.metrics import case_findings, case_probabilities, metrics_of
 from micle_tf.files import write_text
 from micle_tf.training import state
 
-_IDS = ("case_id", "patient_id", "image_id")
 FEW = 10  # positives, or rows, below which a metric says little
 _CLASSES_SHOWN = 30
 _MEANS = ("/auc_macro", "/auc_mean", "/balanced_accuracy")  # over classes or findings
 
 
-def prediction_levels(index, labels, probabilities, labels_shared_by_case):
+def by_level(index, labels, probabilities, labels_shared_by_case):
     """The rows of predictions.csv by level.
 
     Args:
@@ -38,7 +33,7 @@ def prediction_levels(index, labels, probabilities, labels_shared_by_case):
       mean of its images'.
     """
     case = index.case_of_image
-    levels = {
+    rows = {
         "image": {
             "case_id": index.case_id[case],
             "patient_id": index.patient_id[case],
@@ -50,15 +45,15 @@ def prediction_levels(index, labels, probabilities, labels_shared_by_case):
     }
     if labels_shared_by_case:
         means, first = case_probabilities(probabilities, case)
-        levels["case"] = {name: values[first] for name, values in levels["image"].items()}
-        levels["case"]["image_id"] = np.full(len(first), "")
-        levels["case"]["probabilities"] = means
+        rows["case"] = {name: values[first] for name, values in rows["image"].items()}
+        rows["case"]["image_id"] = np.full(len(first), "")
+        rows["case"]["probabilities"] = means
         if labels.ndim == 2:
-            levels["case"]["label"] = case_findings(labels, case)
-    return levels
+            rows["case"]["label"] = case_findings(labels, case)
+    return rows
 
 
-def predictions_csv(levels, targets):
+def predictions_csv(predicted, targets):
     """The text of predictions.csv: level, ids, label, p_<name> with 9 digits.
 
     The label is the class, blank if unlabelled; with findings there is a column
@@ -66,65 +61,49 @@ def predictions_csv(levels, targets):
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    stated = [f"label_{name}" for name in targets.names] if targets.multilabel else ["label"]
-    writer.writerow(["level", *_IDS, *stated, *(f"p_{name}" for name in targets.names)])
+    labels = label_columns(targets.names, targets.multilabel)
+    writer.writerow([*IDS, *labels, *score_columns(targets.names)])
     names = np.array([*targets.names, ""])
-    for level, rows in levels.items():
+    for level, rows in predicted.items():
         shown = rows["label"] if targets.multilabel else names[rows["label"]][:, None]
         for *ids, label, scores in zip(
-            *(rows[name] for name in _IDS), shown, rows["probabilities"], strict=True
+            *(rows[name] for name in IDS[1:]), shown, rows["probabilities"], strict=True
         ):
             writer.writerow([level, *ids, *label, *(f"{score:.9g}" for score in scores)])
     return text.getvalue()
 
 
-def metrics_of(level, targets):
-    """The metrics of a level as a function of (labels, probabilities) -> {name: value}.
-
-    Names are those of result.json: "case/top1"; of findings "findings/auc_mean" for images
-    and "case/findings/auc_mean" for cases.
-    """
-    if targets.multilabel:
-        prefix = "" if level == "image" else f"{level}/"
-        found = lambda y_true, y_score: findings_metrics(y_true, y_score, targets.names)
-    else:
-        prefix = f"{level}/"
-        found = lambda y_true, y_score: classification_metrics(y_true, y_score, targets.names)
-    return lambda y_true, y_score: {
-        prefix + name: value for name, value in found(y_true, y_score).items()
-    }
-
-
-def point_metrics(levels, targets):
+def point_metrics(predicted, targets):
     """Metrics of all levels that have labels, without intervals."""
     metrics = {}
-    for level, rows in levels.items():
-        known = is_labelled(rows["label"])
-        if known.any():
-            measure = metrics_of(level, targets)
-            metrics |= measure(rows["label"][known], rows["probabilities"][known])
+    for level, rows in predicted.items():
+        labelled = is_labelled(rows["label"])
+        if labelled.any():
+            measure = metrics_of(level, targets.names, targets.multilabel)
+            metrics |= measure(rows["label"][labelled], rows["probabilities"][labelled])
     return metrics
 
 
-def judge(levels, targets, samples, seed):
+def judge(predicted, targets, samples, seed):
     """Metrics and 95 % intervals of all levels that have labels, patients resampled.
 
     Returns:
       ({"case/top1": ..., ...}, {"case/top1": [low, high], ...}).
     """
-    metrics, intervals = point_metrics(levels, targets), {}
-    for level, rows in levels.items():
-        known = is_labelled(rows["label"])
-        if known.any():
+    metrics, intervals = point_metrics(predicted, targets), {}
+    for level, rows in predicted.items():
+        labelled = is_labelled(rows["label"])
+        if labelled.any():
             with console.Progress(f"intervals of {level}s", samples, "resample") as progress:
                 intervals |= bootstrap_intervals(
-                    metrics_of(level, targets), rows["label"][known], rows["probabilities"][known],
-                    rows["patient"][known], samples, seed, progress=progress.at,
+                    metrics_of(level, targets.names, targets.multilabel),
+                    rows["label"][labelled], rows["probabilities"][labelled],
+                    rows["patient"][labelled], samples, seed, progress=progress.at,
                 )  # fmt: skip
     return metrics, {name: list(ends) for name, ends in intervals.items()}
 
 
-def support(metrics, levels, targets):
+def support(metrics, predicted, targets):
     """What is behind each metric of `point_metrics`, as the field calls it.
 
     Returns:
@@ -132,40 +111,40 @@ def support(metrics, levels, targets):
       labelled rows}.
     """
     rows, positives = {}, {}
-    for level, values in levels.items():
+    for level, values in predicted.items():
         label = values["label"][is_labelled(values["label"])]
         has = label == 1 if targets.multilabel else label[:, None] == np.arange(len(targets.names))
         rows[level] = len(label)
         positives[level] = dict(zip(targets.names, has.sum(axis=0).tolist(), strict=True))
-    found = {}
+    behind = {}
     for name in metrics:
         level = "case" if name.startswith("case/") else "image"
         _, is_auc, outcome = name.partition("auc/")
-        found[name] = positives[level][outcome] if is_auc else rows[level]
-    return found
+        behind[name] = positives[level][outcome] if is_auc else rows[level]
+    return behind
 
 
-def finish(run, config, data, targets, levels, **result):
+def finish(run, config, data, targets, predicted, **result):
     """Writes predictions.csv, judges them, and finishes the run.
 
     Args:
       run: `RunDirectory`.
       config: reads `mode`, `bootstrap_samples` and `seed`.
-      data: `CaseData` that the levels are of.
+      data: `CaseData` that was predicted.
       targets: `Targets`.
-      levels: of `prediction_levels`.
+      predicted: of `by_level`.
       **result: method, steps, seconds, seen, and `metrics` to put before the others.
 
     Returns:
       The content of result.json.
     """
-    write_text(run.file("predictions.csv"), predictions_csv(levels, targets))
-    metrics, intervals = judge(levels, targets, config.bootstrap_samples, config.seed)
+    write_text(run.file("predictions.csv"), predictions_csv(predicted, targets))
+    metrics, intervals = judge(predicted, targets, config.bootstrap_samples, config.seed)
     if not metrics:
         console.say("no labels: predictions only, no metrics")
     elif targets.multilabel:
         _say_what_is_undefined(metrics, targets)
-    behind = support(metrics, levels, targets)
+    behind = support(metrics, predicted, targets)
     metrics = result.pop("metrics", {}) | metrics
     result = run.finish(
         mode=config.mode, dataset=data.name, metrics=metrics, intervals=intervals,

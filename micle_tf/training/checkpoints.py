@@ -136,8 +136,8 @@ class Checkpoints:
 
 def steps_in(folder):
     """The steps of the committed checkpoints of a folder, ascending."""
-    found = [re.fullmatch(rf"{_PREFIX}(\d+){re.escape(_MARK)}", name) for name in _listed(folder)]
-    return sorted(int(match[1]) for match in found if match)
+    matches = [re.fullmatch(rf"{_PREFIX}(\d+){re.escape(_MARK)}", name) for name in _listed(folder)]
+    return sorted(int(match[1]) for match in matches if match)
 
 
 def latest_checkpoint(folder, where):
@@ -165,14 +165,14 @@ def check_whole(path, where):
     try:
         with tf.io.gfile.GFile(f"{path}{_MARK}") as file:
             stated = dict(json.loads(file.read()))
-        found = _sizes(path)
+        sizes = _sizes(path)
     except (ValueError, TypeError, tf.errors.NotFoundError):
         raise BadInput(f"{where}: {name}{_MARK} is damaged") from None
     for file, size in stated.items():
-        if file not in found:
+        if file not in sizes:
             raise BadInput(f"{where}: {file} is gone")
-        if found[file] != size:
-            raise BadInput(f"{where}: {file} is damaged: {found[file]:,} bytes of {size:,}")
+        if sizes[file] != size:
+            raise BadInput(f"{where}: {file} is damaged: {sizes[file]:,} bytes of {size:,}")
 
 
 @contextlib.contextmanager

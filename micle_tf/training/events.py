@@ -3,8 +3,8 @@
 import os
 
 import tensorflow as tf
-from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
-from tensorboard.compat.proto import event_pb2
+
+from micle_tf.borrowed import read_events
 
 # TensorBoard reads every file with "tfevents" in its name, so this one has not.
 _DRAFT = "events.tmp"
@@ -48,12 +48,7 @@ def forget_events_after(folder, step):
 
 
 def _kept(path, step):
-    """Yields (bytes, whether it is more than a header) of the records that stay.
-
-    TensorBoard's own reader, which ends without an error at a record that is not whole:
-    what follows one could never be shown.
-    """
-    for record in RawEventFileLoader(path).Load():
-        event = event_pb2.Event.FromString(record)
+    """Yields (bytes, whether it is more than a header) of the records that stay."""
+    for record, event in read_events(path):
         if event.step <= step:
             yield record, event.WhichOneof("what") != "file_version"

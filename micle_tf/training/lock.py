@@ -174,11 +174,11 @@ class _Lease:
 
         A lease that cannot be read is watched like any other: it may be about to be written.
         """
-        found, holder = self._read(), None
+        lease, holder = self._read(), None
         # Looks are counted, not seconds: this process may itself be suspended meanwhile.
         for look in range(math.ceil(self._dead_after / self._look_every)):
-            holder = _parsed(found) or holder
-            if found is None or _is_gone(holder):
+            holder = _parsed(lease) or holder
+            if lease is None or _is_gone(holder):
                 return
             if look == 0:
                 console.say(
@@ -187,9 +187,9 @@ class _Lease:
                 )
             time.sleep(self._look_every)
             now = self._read()
-            if now is not None and now != found:
+            if now is not None and now != lease:
                 raise _in_use(self._path, _parsed(now) or holder)
-            found = now
+            lease = now
 
     def _beat(self, stated, stop):
         while not stop.wait(self._beat_every):

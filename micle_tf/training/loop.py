@@ -221,7 +221,7 @@ def _train(training, config, strategy, run, workers, stop):  # noqa: C901, PLR09
             if save:
                 last_saved_at, last_saved = time.monotonic(), step
             if stopping:
-                workers.part()  # when the chief has saved
+                workers.wait_before_exit()  # when the chief has saved
                 raise Preempted(
                     f"{stop.signal_name or 'a signal to another worker'} at step {step}; the "
                     f"same command goes on from step {last_saved}"

@@ -61,9 +61,9 @@ def there(root="/"):
     """
     if tf.config.get_visible_devices("GPU"):
         return accelerators().gib * 2**30 or None
-    root, own = pathlib.Path(root), _resident()
-    found = [_of_the_machine(root / "proc/meminfo", own), _of_the_container(root, own)]
-    return min((value for value in found if value is not None), default=None)
+    root, resident = pathlib.Path(root), _resident()
+    bounds = [_of_the_machine(root / "proc/meminfo", resident), _of_the_container(root, resident)]
+    return min((value for value in bounds if value is not None), default=None)
 
 
 def describe(estimate, most):

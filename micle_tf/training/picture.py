@@ -112,14 +112,14 @@ def panels_of(lines):
     }
     panels = {}
     for title, curves in wanted.items():
-        found = []
+        drawn = []
         for name, label, style in curves:
             points = [(line["step"], line[name]) for line in lines if line.get(name) is not None]
             points = points[:: max(1, len(points) // _MOST_POINTS)]
             if points:
-                found.append((label, style, *zip(*points, strict=True)))
-        if found:
-            panels[title] = found
+                drawn.append((label, style, *zip(*points, strict=True)))
+        if drawn:
+            panels[title] = drawn
     return panels
 
 

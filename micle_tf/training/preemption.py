@@ -3,15 +3,13 @@
 import contextlib
 import os
 import signal
-import sys
 import threading
 import time
 
 import tensorflow as tf
 
-from micle_tf.exits import ECHO, PREEMPTED
+from micle_tf.exits import ECHO, SIGNALS, end_at_once, in_main_thread
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _NAME = "stop request"  # of the thread that listens
 
 
@@ -33,7 +31,7 @@ class StopRequest:
         self._undo = contextlib.ExitStack()
 
     def __enter__(self):
-        if threading.current_thread() is not threading.main_thread():
+        if not in_main_thread():
             return self
         reader, writer = os.pipe()
         os.set_blocking(writer, False)
@@ -42,7 +40,7 @@ class StopRequest:
         self._undo.callback(os.close, writer)  # which ends the thread
         old = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         self._undo.callback(signal.set_wakeup_fd, old)
-        for number in _SIGNALS:
+        for number in SIGNALS:
             self._undo.callback(signal.signal, number, signal.signal(number, self._interrupt))
         listen.start()
         return self
@@ -73,10 +71,9 @@ class StopRequest:
         echo_until = 0.0
         with open(reader, "rb", buffering=0) as numbers:
             while number := numbers.read(1):
-                if number[0] not in _SIGNALS or time.monotonic() < echo_until:
+                if number[0] not in SIGNALS or time.monotonic() < echo_until:
                     continue
                 if self.signal_name:
-                    print("interrupted: at once, by a second signal", file=sys.stderr, flush=True)
-                    os._exit(PREEMPTED)
+                    end_at_once("interrupted: at once, by a second signal")
                 echo_until = time.monotonic() + ECHO
                 self.signal_name = signal.Signals(number[0]).name

@@ -130,7 +130,7 @@ def pretrain(config, stated=None):
                 metrics={name: values[name] for name in shown if name in values},
                 intervals={},
             )
-        workers.part()
+        workers.wait_before_exit()
     return _result(run, config, data) if workers.is_chief else None
 
 
@@ -378,12 +378,12 @@ def knn_validation(config, data, encoder):
     forward = traced(lambda images: encoder(images, training=False))
 
     def measure():
-        found = []
+        features_and_classes = []
         for reader in readers.values():
-            known = is_labelled(reader.index.class_label)
+            labelled = is_labelled(reader.index.class_label)
             features = predict_images(forward, reader, config)
-            found += [features[known], reader.index.class_label[known]]
-        return {"knn_accuracy": monitors.knn_accuracy(*found)}
+            features_and_classes += [features[labelled], reader.index.class_label[labelled]]
+        return {"knn_accuracy": monitors.knn_accuracy(*features_and_classes)}
 
     units = pipeline.num_units(readers["--train_split"].index, config.method)
     per_epoch = sampling.steps_per_epoch(units, config.train_batch_size)

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from micle_tf import borrowed
+
 
 def trainable_variables(models):
     """The trainable variables of {name: model}, in the order of the models."""
@@ -34,12 +36,9 @@ def make_train_step(training, strategy, microbatch_size=0):
     """
     variables = trainable_variables(training.models)
     replicas = strategy.num_replicas_in_sync
-    # Keras's optimizers add up the gradients of the replicas, and have no public way to be told
-    # that it is done. Here it is done before, once, since the norm of the sum is wanted too.
-    assert hasattr(type(training.optimizer), "_all_reduce_sum_gradients"), "another Keras"
-    training.optimizer._all_reduce_sum_gradients = lambda gradients_and_variables: (
-        gradients_and_variables
-    )
+    # Keras's optimizers add up the gradients of the replicas. Here it is done before, once, since
+    # the norm of the sum is wanted too.
+    borrowed.leave_gradients_to_caller(training.optimizer)
 
     def update(gradients):
         """Takes a replica's gradients to the optimizer; returns the norm of their sum."""

@@ -165,13 +165,13 @@ def gather_replicas(x):
       ([replicas * n, ...], offset): this replica's x starts at row offset.
     """
     context = tf.distribute.get_replica_context()
-    count, own = context.num_replicas_in_sync, context.replica_id_in_sync_group
+    count, replica = context.num_replicas_in_sync, context.replica_id_in_sync_group
     if count == 1:
         return x, 0
     if x.dtype == tf.int64:  # which TPUs do not add up; its halves can be
         halves, offset = gather_replicas(tf.bitcast(x, tf.int32))
         return tf.bitcast(halves, tf.int64), offset
     n = x.shape[0]
-    blocks = tf.scatter_nd([[own]], x[None], [count, *x.shape])
+    blocks = tf.scatter_nd([[replica]], x[None], [count, *x.shape])
     everything = context.all_reduce(tf.distribute.ReduceOp.SUM, blocks)
-    return tf.reshape(everything, [count * n, *x.shape[1:]]), own * n
+    return tf.reshape(everything, [count * n, *x.shape[1:]]), replica * n

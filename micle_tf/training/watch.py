@@ -65,31 +65,31 @@ class LearningWatch:
         if step < self._began + _WINDOW - 1:  # of a run that goes on
             return ""
         loss, accuracy = np.mean([values for _, *values in self._seen], axis=0)
-        found = self._symptoms(loss, accuracy)
-        if not found:
+        symptoms = self._symptoms(loss, accuracy)
+        if not symptoms:
             return ""
         self._said = True
         rate = self._schedule.base_learning_rate
-        causes = likely_causes(self._config, rate, collapsed="rank" in found[-1])[:2]
+        causes = likely_causes(self._config, rate, collapsed="rank" in symptoms[-1])[:2]
         first, second = (cause for cause, _ in causes)
         flags = " ".join(dict.fromkeys(flag for _, several in causes for flag in several))
         return (
             f"note: not learning at step {step:,} (mean of the last {_WINDOW}): "
-            f"{', '.join(found)}. Likeliest "
+            f"{', '.join(symptoms)}. Likeliest "
             f"causes: {first}; {second}. To try, with another --model_dir: {flags}"
         )
 
     def _symptoms(self, loss, accuracy):
-        found = []
+        symptoms = []
         if not loss < _LOSS * self._loss_of_chance:
-            found.append(f"loss {loss:.2f} beside chance's {self._loss_of_chance:.2f}")
+            symptoms.append(f"loss {loss:.2f} beside chance's {self._loss_of_chance:.2f}")
         if self._config.train_batch_size >= _FEWEST_PAIRS and accuracy < _ACCURACY * self._chance:
-            found.append(f"accuracy {accuracy:.1%} beside chance's {self._chance:.1%}")
+            symptoms.append(f"accuracy {accuracy:.1%} beside chance's {self._chance:.1%}")
         ranks = [rank for _, rank in self._ranks if rank == rank]
         directions = min(self._config.proj_out_dim, 2 * self._config.train_batch_size)
         if ranks and directions >= _FEWEST_DIRECTIONS and np.mean(ranks) < _RANK:
-            found.append(f"effective rank {np.mean(ranks):.1f}")
-        return found
+            symptoms.append(f"effective rank {np.mean(ranks):.1f}")
+        return symptoms
 
 
 def likely_causes(config, rate, collapsed=False):
@@ -108,7 +108,7 @@ def likely_causes(config, rate, collapsed=False):
     steady = {"optimizer": "adam", "learning_rate": 0.002, "learning_rate_scaling": "none"}
     too_high = rate > (_LARGE_ADAM if adam else _LARGE_SGD)
     moves_little = 0 < rate < (2e-4 if adam else 0.1)
-    found = [
+    causes = [
         (rate == 0, "the learning rate is 0", steady),
         (
             config.temperature > _HIGH,
@@ -157,7 +157,7 @@ def likely_causes(config, rate, collapsed=False):
         (True, "the projection head", {"num_proj_layers": 3}),
     ]
     causes = []
-    for is_so, cause, changes in found:
+    for is_so, cause, changes in causes:
         changed = {name: value for name, value in changes.items() if getattr(config, name) != value}
         if is_so and changed:
             causes.append(

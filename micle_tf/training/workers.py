@@ -45,7 +45,7 @@ class Workers:
         """Waits until all workers are here."""
         self.any(False)
 
-    def part(self):
+    def wait_before_exit(self):
         """`wait`, before this process ends: what it has sent, the others fetch from it."""
         self.wait()
         if self.count > 1:
@@ -89,7 +89,7 @@ class Workers:
         without = {name: "" for name in tagged(config, Tag.DATA_PLACE)}
         number = zlib.crc32(config.replace(**without).to_json().encode())
         if self.any(number != self.of_chief(lambda: number)):
-            self.part()
+            self.wait_before_exit()
             raise BadInput(
                 f"--model_dir={config.model_dir}: the workers were started with different flags"
             )
@@ -111,7 +111,7 @@ class Workers:
                 failure = error
         failure = self._told(failure)
         if failure:
-            self.part()
+            self.wait_before_exit()
             raise failure
         return result
 
@@ -135,8 +135,8 @@ class Workers:
         def replica_sum(value):
             context = tf.distribute.get_replica_context()
             is_first = tf.equal(context.replica_id_in_sync_group % devices, 0)
-            own = tf.where(is_first, value, tf.zeros_like(value))
-            return context.all_reduce(tf.distribute.ReduceOp.SUM, own)
+            counted = tf.where(is_first, value, tf.zeros_like(value))
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, counted)
 
         total = self._strategy.run(replica_sum, args=(value,))
         return self._strategy.experimental_local_results(total)[0]

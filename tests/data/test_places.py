@@ -29,18 +29,18 @@ def config(**changes):
 
 
 def remember(folder="data/prepared", **changes):
-    places.remember(config(manual_dir="files", **changes), HAM, folder)
+    places.write_note(config(manual_dir="files", **changes), HAM, folder)
 
 
 def test_nothing_is_known_before(capsys):
-    assert places.recalled(config(), HAM) == (config(), "")
+    assert places.locate(config(), HAM) == (config(), "")
     assert capsys.readouterr().out == ""
 
 
 def test_what_was_said_is_recalled(folders, capsys):
     remember(max_image_side=64, max_bad_images=2)
     wanted = config(manual_dir=str(folders / "files"), max_image_side=64, max_bad_images=2)
-    assert places.recalled(config(), HAM) == (wanted, "")
+    assert places.locate(config(), HAM) == (wanted, "")
     assert capsys.readouterr().out == (
         f"{HAM}: as it was prepared, --manual_dir={folders}/files --max_bad_images=2 "
         "--max_image_side=64\n"
@@ -60,38 +60,38 @@ def test_a_note_keeps_its_order(folders):
 
 def test_what_is_said_now_goes_first(folders):
     remember(max_image_side=64, jpeg_quality=80)
-    found, known = places.recalled(config(max_image_side=32), HAM)
-    assert (found.max_image_side, found.jpeg_quality, known) == (32, 80, "")
+    located, folder = places.locate(config(max_image_side=32), HAM)
+    assert (located.max_image_side, located.jpeg_quality, folder) == (32, 80, "")
     given = config(manual_dir="elsewhere")
-    assert places.recalled(given, HAM) == (given, "")  # other files, other options
+    assert places.locate(given, HAM) == (given, "")  # other files, other options
 
 
 def test_what_is_stated_stays_though_it_is_the_default(folders, capsys):
     remember(max_image_side=64, max_bad_images=2, jpeg_quality=80)
-    found = places.noted(config(), HAM, stated=("max_image_side", "max_bad_images"))
-    assert found == config(manual_dir=str(folders / "files"), jpeg_quality=80)
+    located = places.as_prepared(config(), HAM, stated=("max_image_side", "max_bad_images"))
+    assert located == config(manual_dir=str(folders / "files"), jpeg_quality=80)
     assert capsys.readouterr().out == (
         f"{HAM}: as it was prepared, --manual_dir={folders}/files --jpeg_quality=80\n"
     )
     given = config(manual_dir="elsewhere")
-    assert places.noted(given, HAM) == given
-    assert places.noted(config(), "derm_cases/scin") == config()
+    assert places.as_prepared(given, HAM) == given
+    assert places.as_prepared(config(), "derm_cases/scin") == config()
     assert capsys.readouterr().out == ""
 
 
 def test_other_datasets_are_not_concerned():
     remember()
-    assert places.recalled(config(), "derm_cases/scin") == (config(), "")
+    assert places.locate(config(), "derm_cases/scin") == (config(), "")
     for name in ("derm_cases/manifest", "derm_cases/synthetic"):
-        places.remember(config(manual_dir="files"), name, "data/prepared")
-        assert places.recalled(config(), name) == (config(), "")
+        places.write_note(config(manual_dir="files"), name, "data/prepared")
+        assert places.locate(config(), name) == (config(), "")
 
 
 def test_files_that_are_gone(folders, capsys):
     remember(max_image_side=64)
     shutil.rmtree(folders / "files")
-    found, known = places.recalled(config(), HAM)
-    assert (found.max_image_side, known) == (64, "data/prepared")
+    located, folder = places.locate(config(), HAM)
+    assert (located.max_image_side, folder) == (64, "data/prepared")
     assert capsys.readouterr().out == (
         f"{HAM}: as it was prepared, --manual_dir={folders}/files --max_image_side=64\n"
         + gone_but_prepared(folders)
@@ -116,10 +116,10 @@ def test_an_empty_folder_is_one_that_is_gone(folders, capsys):
     """As where the disk that held the files is not mounted."""
     remember()
     (folders / "files/table.csv").unlink()
-    assert places.recalled(config(), HAM)[1] == "data/prepared"
+    assert places.locate(config(), HAM)[1] == "data/prepared"
     assert capsys.readouterr().out.endswith("\n" + gone_but_prepared(folders))
     (folders / "files/table.csv").touch()
-    assert places.recalled(config(), HAM)[1] == ""
+    assert places.locate(config(), HAM)[1] == ""
 
 
 def test_files_that_are_gone_and_named_all_the_same(folders, capsys):
@@ -127,22 +127,22 @@ def test_files_that_are_gone_and_named_all_the_same(folders, capsys):
     shutil.rmtree(folders / "files")
     for manual_dir in ("files", str(folders / "files")):
         given = config(manual_dir=manual_dir, max_image_side=64)
-        assert places.recalled(given, HAM) == (given, "data/prepared")
+        assert places.locate(given, HAM) == (given, "data/prepared")
         assert capsys.readouterr().out == (
             f"{HAM}: its files are no longer in {manual_dir}, but what was prepared is there\n"
         )
     with pytest.raises(BadInput) as caught:  # other images
-        places.recalled(config(manual_dir="files"), HAM)
+        places.locate(config(manual_dir="files"), HAM)
     assert str(caught.value) == (
         f"--dataset={HAM}: its files are no longer in files; say where they are with --manual_dir"
     )
     other = config(manual_dir="nowhere", max_image_side=64)
-    assert places.recalled(other, HAM) == (other, "")
+    assert places.locate(other, HAM) == (other, "")
 
 
 def expect_gone(folders, **changes):
     with pytest.raises(BadInput) as caught:
-        places.recalled(config(**changes), HAM)
+        places.locate(config(**changes), HAM)
     assert str(caught.value) == (
         f"--dataset={HAM}: its files are no longer in {folders}/files; "
         "say where they are with --manual_dir"
@@ -160,7 +160,7 @@ def test_several_ways_side_by_side(folders):
         remember(f"data/{name}", **changes)
     shutil.rmtree(folders / "files")
     for name, changes in ways.items():
-        assert places.recalled(config(**changes), HAM)[1] == f"data/{name}"
+        assert places.locate(config(**changes), HAM)[1] == f"data/{name}"
 
 
 def test_only_the_latest_files_and_options_are_known(folders):
@@ -168,7 +168,7 @@ def test_only_the_latest_files_and_options_are_known(folders):
     remember(group_by="image")
     remember("data/small", max_image_side=8)
     shutil.rmtree(folders / "files")
-    assert places.recalled(config(), HAM)[1] == "data/small"
+    assert places.locate(config(), HAM)[1] == "data/small"
     expect_gone(folders, group_by="image")
 
 
@@ -177,22 +177,22 @@ def test_data_may_move(folders):
     shutil.rmtree(folders / "files")
     os.rename("data", "moved")
     moved = Config(dataset=HAM, data_dir="moved")
-    assert places.recalled(moved, HAM)[1] == "moved/prepared"
+    assert places.locate(moved, HAM)[1] == "moved/prepared"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"manual_dir": "files"}', "\xff"])
 def test_a_note_that_cannot_be_read(folders, text):
     remember()
     (folders / "data" / f"{HAM}.prepared.json").write_text(text, encoding="latin-1")
-    assert places.recalled(config(), HAM) == (config(), "")
+    assert places.locate(config(), HAM) == (config(), "")
     remember()
-    assert places.recalled(config(), HAM)[0].manual_dir == str(folders / "files")
+    assert places.locate(config(), HAM)[0].manual_dir == str(folders / "files")
 
 
 def test_a_note_that_cannot_be_written(folders):
     (folders / "data/derm_cases/ham10000.prepared.json/x").mkdir(parents=True)
     remember()
-    assert places.recalled(config(), HAM) == (config(), "")
+    assert places.locate(config(), HAM) == (config(), "")
 
 
 def test_the_note(folders):
@@ -216,5 +216,5 @@ def test_where_tfds_looks(monkeypatch, folders):
     monkeypatch.setenv("HOME", str(folders))
     assert places.root("~/data") == str(folders / "data")
     (folders / "data/downloads/manual").mkdir(parents=True)
-    places.remember(config(), HAM, "data/prepared")
-    assert places.recalled(config(), HAM)[0].manual_dir == str(folders / "data/downloads/manual")
+    places.write_note(config(), HAM, "data/prepared")
+    assert places.locate(config(), HAM)[0].manual_dir == str(folders / "data/downloads/manual")

@@ -31,7 +31,7 @@ def examples_of(cases, limit=0, **images):
     """(examples, messages on what was left out)."""
     source = CaseSource({"train": cases}, bad_images=BadImages(limit))
     examples = list(case_examples(cases, ImageOptions(**images), source))
-    return examples, source.bad_images.found
+    return examples, source.bad_images.messages
 
 
 def expect_fault(message, cases, limit=0, **images):

@@ -70,7 +70,7 @@ def test_one_bad_image(name):
     assert str(caught.value) == message
     bad = BadImages(1)
     assert ImageFolder("photos", bad).find(name, "t.csv row 7") is None
-    assert bad.found == [message]
+    assert bad.messages == [message]
 
 
 @pytest.mark.parametrize("limit", [0, 1, len(FAULTS) - 1, len(FAULTS), len(FAULTS) + 1])
@@ -90,7 +90,7 @@ def test_as_many_as_may_be(limit):
             more = f"; that makes more than --max_bad_images={limit}" if limit else ""
             assert str(caught.value) == messages[limit] + more
             break
-    assert bad.found[:limit] == messages[:limit]
+    assert bad.messages[:limit] == messages[:limit]
 
 
 def test_current_folder():

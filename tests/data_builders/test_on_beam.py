@@ -62,6 +62,6 @@ def test_beam_gives_what_the_generator_gives(tmp_path):
     )
     assert len(expected) == 2
     assert json.loads(found.read_text()) == {
-        "bad_images": sorted(source.bad_images.found),
+        "bad_images": sorted(source.bad_images.messages),
         "counts": {"turned": 1, "with_position": 0},
     }

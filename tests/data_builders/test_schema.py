@@ -12,7 +12,7 @@ def test_so_many_bad_images_and_no_more(limit):
         bad.add("the last")
     more = f"; that makes more than --max_bad_images={limit}" if limit else ""
     assert str(caught.value) == f"the last{more}"
-    assert bad.found == [*(f"row {number}" for number in range(limit)), "the last"]
+    assert bad.messages == [*(f"row {number}" for number in range(limit)), "the last"]
 
 
 class File:

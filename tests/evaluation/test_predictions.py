@@ -29,7 +29,7 @@ def example(targets, shared=True, seed=0):
         of_case = np.array([0, 1, -1, 2, 1, -1, 0, 1])
     labels = np.repeat(of_case, PER_CASE, axis=0)
     scores = rng.dirichlet(np.ones(len(targets.names)), len(labels)).astype(np.float32)
-    return index, labels, predictions.prediction_levels(index, labels, scores, shared)
+    return index, labels, predictions.by_level(index, labels, scores, shared)
 
 
 def test_levels_of_classes():
@@ -59,7 +59,7 @@ def test_without_shared_labels_there_is_no_case_level():
 def test_a_case_states_what_any_of_its_images_states():
     index = make_index([2, 1])
     labels = np.array([[-2, 1], [0, 0], [-1, -2]], np.int8)
-    levels = predictions.prediction_levels(index, labels, np.ones((3, 2)) / 2, True)
+    levels = predictions.by_level(index, labels, np.ones((3, 2)) / 2, True)
     assert levels["case"]["label"].tolist() == [[0, 1], [-1, -2]]
 
 
@@ -106,7 +106,7 @@ def test_metrics_are_of_labelled_rows_alone():
 def test_top1_by_hand():
     index = make_index([1, 2])
     scores = np.array([[0.6, 0.4], [0.2, 0.8], [0.7, 0.3]])
-    levels = predictions.prediction_levels(index, np.array([0, 1, 1]), scores, True)
+    levels = predictions.by_level(index, np.array([0, 1, 1]), scores, True)
     metrics = predictions.point_metrics(levels, Targets(("a", "b"), False))
     assert metrics["image/top1"] == pytest.approx(2 / 3) and metrics["case/top1"] == 1
     assert metrics["image/auc_macro"] == 0.5  # of two pairs, one is won
@@ -130,7 +130,7 @@ def test_nothing_labelled_nothing_judged():
         index = make_index([2, 1])
         labels = np.full((3, 2) if targets.multilabel else 3, -1)
         scores = np.full((3, len(targets.names)), 0.5)
-        levels = predictions.prediction_levels(index, labels, scores, True)
+        levels = predictions.by_level(index, labels, scores, True)
         assert predictions.judge(levels, targets, 10, 0) == ({}, {})
 
 
@@ -153,7 +153,7 @@ def test_what_is_behind_each_metric():
     index = make_index([2, 1, 1, 1, 1])
     scores = np.random.default_rng(0).dirichlet(np.ones(3), 6)
     targets = Targets(("a", "auc/b", "c"), False)
-    levels = predictions.prediction_levels(index, labels, scores, True)
+    levels = predictions.by_level(index, labels, scores, True)
     found = predictions.support(predictions.point_metrics(levels, targets), levels, targets)
     assert found == {
         "image/top1": 5, "image/balanced_accuracy": 5, "image/auc_macro": 5,
@@ -168,7 +168,7 @@ def test_what_is_behind_the_metrics_of_findings():
     index = make_index([2, 1, 1, 1])
     scores = np.random.default_rng(0).random((5, 2))
     targets = Targets(("Edema", "Nodule"), True)
-    levels = predictions.prediction_levels(index, labels, scores, True)
+    levels = predictions.by_level(index, labels, scores, True)
     found = predictions.support(predictions.point_metrics(levels, targets), levels, targets)
     assert found == {
         "findings/auc_mean": 4, "findings/auc/Edema": 2, "findings/auc/Nodule": 2,

@@ -359,7 +359,7 @@ def test_an_image_that_is_missing():
     expect_fault(fault)
     bad = BadImages(1)
     (case,) = read(bad_images=bad).cases["train"]
-    assert (len(case.images), bad.found) == (1, [fault])
+    assert (len(case.images), bad.messages) == (1, [fault])
 
 
 def test_a_test_study_without_images():

@@ -158,7 +158,7 @@ def test_missing_images_are_left_out_up_to_the_limit():
     bad = BadImages(1)
     source = read(HEADER + OWNERS_ROW + "l,i,nv,,,,,\n", bad_images=bad)
     assert set(cases_of(source)) == {"HAM_0001234"}
-    assert bad.found == ["data/HAM10000_metadata row 3: no such image: data/i.jpg"]
+    assert bad.messages == ["data/HAM10000_metadata row 3: no such image: data/i.jpg"]
 
 
 def test_there_are_no_patients():

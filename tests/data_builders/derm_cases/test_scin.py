@@ -236,7 +236,7 @@ def test_missing_photo():
     bad = BadImages(1)
     source = scin.read("data", ReadOptions(bad_images=bad))
     assert [image.image_id for image in cases_of(source)["2"].images] == ["c.png"]
-    assert bad.found == [message]
+    assert bad.messages == [message]
 
 
 def test_photo_outside_the_folder():

@@ -298,7 +298,7 @@ def test_an_image_that_is_missing_or_elsewhere():
     bad = BadImages(2)
     expect_fault("--manual_dir=d: no images in it that d/mimic-cxr-2.0.0-metadata.csv names",
                  bad_images=bad)  # fmt: skip
-    assert bad.found == [
+    assert bad.messages == [
         f"{PREFIX}metadata.csv row 2: no such image: d/{missing}",
         f"{PREFIX}metadata.csv row 3: files/p10/p10001234/s50123456/../../../../../x.jpg lies "
         "outside the image folder d",

@@ -315,7 +315,7 @@ def test_image_is_missing(folder):
     expect_fault(folder, message)
     source = read(folder, bad_images=BadImages(1))
     assert [image.image_id for image in cases_of(source)["12345"].images] == ["00012345_003.png"]
-    assert source.bad_images.found == [message]
+    assert source.bad_images.messages == [message]
 
 
 def test_all_images_are_missing(folder):

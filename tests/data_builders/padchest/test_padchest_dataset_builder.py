@@ -363,7 +363,7 @@ def test_missing_images(folder):
     ]
     expect_fault(folder, messages[0])
     source = read(folder, bad_images=BadImages(2))
-    assert source.bad_images.found == messages
+    assert source.bad_images.messages == messages
     assert source.num_cases == 1
     expect_fault(
         folder,
@@ -395,6 +395,6 @@ def test_builder_leaves_out_broken_images(folder, tmp_path):
         for image in case["images"]
     ]
     assert len(images) == rows - excluded - 3
-    assert len(builder.source.bad_images.found) == 3
+    assert len(builder.source.bad_images.messages) == 3
     assert {tf.io.decode_png(image).shape for image in images} == {(8, 8, 1)}
     assert {image[24] for image in images} == {8}  # bits, in the header of a PNG
