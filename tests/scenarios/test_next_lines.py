@@ -88,7 +88,6 @@ def sources(tmp_path_factory):
 LOOKERS = (
     "dataclasses",
     "micle_tf.config",
-    "micle_tf.settings",
     "micle_tf.run_names",
     "micle_tf.cli",
     "micle_tf.next_steps",
