@@ -114,7 +114,10 @@ class CaseConfig(tfds.core.BuilderConfig):
         return self.of(variant, self.source, self.images, seen_otherwise=True)
 
 
-class CaseDatasetBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class CaseDatasetBuilder(
+    tfds.core.GeneratorBasedBuilder,
+    skip_registration=True,  # type: ignore[call-arg]  # tfds takes it, and has no types
+):
     """One example per case, its images as encoded bytes; see `case_features`.
 
     A dataset adds `read_source` and what tfds asks for: a version, configurations of class

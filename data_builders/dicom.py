@@ -37,7 +37,7 @@ from data_builders.pixels import (
 try:
     import imagecodecs
 except ImportError:
-    imagecodecs = None
+    imagecodecs = None  # type: ignore[assignment]  # asked for before it is used
 
 # pydicom reports oddities of a file twice, and with what the file holds. A file that can be
 # read needs no warning, and one that cannot is a `BadImage`.

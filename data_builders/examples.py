@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from concurrent import futures
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def case_examples(cases: Iterable[Case], images: ImageOptions, source: CaseSourc
     # Decoding leaves Python to other threads; rendering does not, and is slower with several.
     workers = min(os.cpu_count() or 1, 8) if source.threads else 1
     with futures.ThreadPoolExecutor(workers) as pool:
-        waiting = collections.deque()
+        waiting: collections.deque[futures.Future] = collections.deque()
         remaining = iter(cases)
         try:
             while True:
@@ -82,7 +83,7 @@ def read_case(case: Case, images: ImageOptions):
         else value
         for name, value in case.attributes.items()
     }
-    example = dict(
+    example: dict[str, Any] = dict(
         case_id=case.case_id,
         patient_id=case.patient_id,
         attributes=json.dumps(attributes, sort_keys=True, ensure_ascii=False),
@@ -115,7 +116,9 @@ def check_cases(cases_by_split: Mapping[str, Iterable[Case]]):
       BadData: a case or an image is there twice, a case has no image, or a patient
         stands in two splits.
     """
-    cases, images, patients = {}, {}, {}
+    cases: dict[str, str] = {}  # where each is stated
+    images: dict[str, str] = {}
+    patients: dict[str, tuple[str, str]] = {}  # its split, and where
     for split, members in cases_by_split.items():
         for case in members:
             if not case.images:

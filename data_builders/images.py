@@ -93,13 +93,13 @@ class StoredImage(typing.NamedTuple):
     has_position: bool = False
 
 
-def image_size(content: bytes):
+def image_size(content: bytes) -> tuple[int, int] | None:
     """(height, width) in the header of a JPEG or PNG, as stored; None for anything else."""
     if png.is_png(content) and len(content) >= 24:
         return int.from_bytes(content[20:24], "big"), int.from_bytes(content[16:20], "big")
     if jpeg.is_jpeg(content):
         frame = jpeg.frame_of(content, jpeg.parts(content))
-        return frame and (frame.height, frame.width)
+        return (frame.height, frame.width) if frame else None
     return None
 
 
@@ -162,7 +162,7 @@ def _stored(pixels, content, turned, has_position, options):
     return StoredImage(content, _pixel_hash(pixels), turned != 1, has_position)
 
 
-def _read_jpeg(content, options):
+def _read_jpeg(content: bytes, options: ImageOptions) -> tuple[np.ndarray, bytes | None, int, bool]:
     """(upright [h, w, 3] uint8, bytes that may be stored, orientation, whether these bytes say
     where the photo was taken)."""
     segments = list(jpeg.parts(content))
@@ -180,7 +180,7 @@ def _read_jpeg(content, options):
     return upright.turn(pixels, turned), upright.marked(kept, turned), turned, has_position
 
 
-def _read_png(content, options):
+def _read_png(content: bytes, options: ImageOptions) -> tuple[np.ndarray, bytes | None, int, bool]:
     """As `_read_jpeg`; nothing may be stored as it is of a PNG with 16 bits."""
     size = image_size(content)
     if size is None:

@@ -1,5 +1,7 @@
 """Pixels of more than 8 bits in a window of 256 greys, and the limits that every format keeps."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 # Percentiles of all pixels that become black and white. The half per cent at either end is what
@@ -16,19 +18,19 @@ class BadImage(ValueError):
     """The file cannot be stored. One clause that says why, without the name of the file."""
 
 
-def check_pixels(height: int, width: int, max_pixels: int):
+def check_pixels(height: int, width: int, max_pixels: int) -> None:
     """Raises BadImage if height x width is more than max_pixels."""
     if height * width > max_pixels:
         raise BadImage(f"{width} x {height} pixels are more than --max_pixels={max_pixels}")
 
 
-def check_bytes(size: int, max_image_bytes: int):
+def check_bytes(size: int, max_image_bytes: int) -> None:
     """Raises BadImage if a file of `size` bytes is larger than max_image_bytes."""
     if size > max_image_bytes:
         raise BadImage(f"{size} bytes are more than --max_image_bytes={max_image_bytes}")
 
 
-def percentile_window(levels, counts):
+def percentile_window(levels: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
     """The window of an image that states none.
 
     Files with 16 bits a pixel seldom use them: those of PadChest hold 10 to 12 bits, and
@@ -49,7 +51,7 @@ def percentile_window(levels, counts):
     return (low, high) if low < high else (levels[0], levels[-1])
 
 
-def _percentile(levels, end, q):
+def _percentile(levels: np.ndarray, end: np.ndarray, q: float) -> float:
     """numpy's rule "linear", bit for bit; value i has the first level whose end is above i."""
     place = (end[-1] - 1) * (q / 100)
     first = int(place)
@@ -63,7 +65,11 @@ def _percentile(levels, end, q):
     return upper - (upper - lower) * (1 - share)
 
 
-def counts_of(values, size, place=lambda values: values):
+def counts_of(
+    values: np.ndarray,
+    size: int,
+    place: Callable[[np.ndarray], np.ndarray] = lambda values: values,
+) -> np.ndarray:
     """How often each of 0 ... size - 1 occurs, as `numpy.bincount`, in little memory.
 
     `place` makes these numbers of some of the values at a time.
@@ -74,7 +80,7 @@ def counts_of(values, size, place=lambda values: values):
     return counts
 
 
-def to_8_bits(values, low, high):
+def to_8_bits(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """Maps values linearly to 0 ... 255, from `low` and below to `high` and above.
 
     Args:

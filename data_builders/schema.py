@@ -35,7 +35,7 @@ class CaseImage:
     where: str = ""
 
     @property
-    def source(self):
+    def source(self) -> str:
         """Row and file, for messages about what is in the file."""
         shown = getattr(self.read, "shown", self.where)
         return shown if self.where == shown else f"{self.where}: {shown}"
@@ -43,12 +43,15 @@ class CaseImage:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Case:
-    """One case, as every builder hands it over. `images` holds one or more."""
+    """One case, as every builder hands it over. `images` holds one or more.
+
+    An attribute is one of the case, or a list with one of each image.
+    """
 
     case_id: str
     patient_id: str
     images: tuple[CaseImage, ...]
-    attributes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    attributes: Mapping[str, str | list[str]] = dataclasses.field(default_factory=dict)
 
 
 class BadData(ValueError):
@@ -65,10 +68,11 @@ class BadImages:
       messages: one each, in order.
     """
 
-    def __init__(self, limit=0):
-        self.limit, self.messages = limit, []
+    def __init__(self, limit: int = 0) -> None:
+        self.limit = limit
+        self.messages: list[str] = []
 
-    def add(self, message):
+    def add(self, message: str) -> None:
         """Notes a bad image; raises BadData if there are more than `limit`."""
         self.messages.append(message)
         if not self.limit:
@@ -112,6 +116,6 @@ class CaseSource:
     counts: collections.Counter = dataclasses.field(default_factory=collections.Counter)
 
     @property
-    def num_cases(self):
+    def num_cases(self) -> int:
         """Of all splits."""
         return sum(len(cases) for cases in self.cases.values())

@@ -2,7 +2,7 @@
 
 import collections
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 SPLITS = ("train", "validation", "test")
 # Shares of the patients that a split takes where none was given: see `choose_split`.
@@ -23,12 +23,12 @@ def study_key(study_id: str) -> str:
     return f"{STAND_INS[1]}{study_id}"
 
 
-def _share(key):
+def _share(key: str) -> float:
     """A number in [0, 1) that is a function of the key alone."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
 
 
-def choose_split(key: str, shares=(VALIDATION_SHARE, TEST_SHARE)) -> str:
+def choose_split(key: str, shares: tuple[float, float] = (VALIDATION_SHARE, TEST_SHARE)) -> str:
     """train, validation or test, by the hash of the key alone.
 
     `shares` are those of validation and test.
@@ -42,7 +42,9 @@ def choose_split(key: str, shares=(VALIDATION_SHARE, TEST_SHARE)) -> str:
     return "validation" if share < test + validation else "train"
 
 
-def key_of_spellings(keys, shares=(VALIDATION_SHARE, TEST_SHARE)) -> str:
+def key_of_spellings(
+    keys: Iterable[str], shares: tuple[float, float] = (VALIDATION_SHARE, TEST_SHARE)
+) -> str:
     """The one of several keys of one patient whose hash decides.
 
     One that is in train if there is any, since what a model may have learned from must not be
@@ -52,7 +54,9 @@ def key_of_spellings(keys, shares=(VALIDATION_SHARE, TEST_SHARE)) -> str:
     return min(in_train or keys)
 
 
-def complete_splits(stated: Mapping[str, str], shares=(VALIDATION_SHARE, TEST_SHARE)):
+def complete_splits(
+    stated: Mapping[str, str], shares: tuple[float, float] = (VALIDATION_SHARE, TEST_SHARE)
+) -> tuple[dict[str, str], str]:
     """Gives every patient a split, keeping the splits that were stated.
 
     Patients without a split are put where `choose_split` says, and a split that was

@@ -5,6 +5,6 @@ from micle_tf import versions
 __version__ = "0.1.0"
 
 
-def show_versions():
+def show_versions() -> None:
     """Prints a block for bug reports: Python, libraries, devices, memory; no names, no paths."""
     versions.show_versions(__version__)

@@ -6,8 +6,11 @@ TensorBoard and tensorflow_datasets are imported by what needs them, since the o
 borrow of Keras alone, are plain Keras.
 """
 
+from collections.abc import Iterator
+from typing import Any
 
-def leave_gradients_to_caller(optimizer):
+
+def leave_gradients_to_caller(optimizer: Any) -> None:
     """Keeps a Keras optimizer from adding up the gradients of the replicas.
 
     Overrides `_all_reduce_sum_gradients` of this one optimizer. There is no public way to say
@@ -22,7 +25,7 @@ def leave_gradients_to_caller(optimizer):
     optimizer._all_reduce_sum_gradients = lambda gradients_and_variables: gradients_and_variables
 
 
-def index_of(optimizer, variable):
+def index_of(optimizer: Any, variable: Any) -> int:
     """The place of a variable among those that a Keras optimizer was built for, from 0.
 
     `_get_variable_index`, by which Keras's own optimizers find what they keep of a variable; in
@@ -32,7 +35,7 @@ def index_of(optimizer, variable):
     return optimizer._get_variable_index(variable)
 
 
-def data_dir():
+def data_dir() -> str:
     """The folder that tensorflow_datasets prepares data in unless it is told another.
 
     `core.constants.DATA_DIR`: TFDS_DATA_DIR of the environment, as it was at the first import, or
@@ -44,7 +47,7 @@ def data_dir():
     return str(constants.DATA_DIR)
 
 
-def limit_shuffle_memory(num_bytes):
+def limit_shuffle_memory(num_bytes: int) -> None:
     """Has tensorflow_datasets sort examples on disk once they are larger than so many bytes.
 
     Sets `core.shuffle.MAX_MEM_BUFFER_SIZE` for this process: a gigabyte otherwise, and no option
@@ -56,7 +59,7 @@ def limit_shuffle_memory(num_bytes):
     shuffle.MAX_MEM_BUFFER_SIZE = num_bytes
 
 
-def read_events(path):
+def read_events(path: str) -> Iterator[tuple[bytes, Any]]:
     """Yields (serialised, `Event`) of the records in one of TensorBoard's event files, in order.
 
     `RawEventFileLoader`, TensorBoard's own reader, which ends without an error at a record that

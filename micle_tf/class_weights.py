@@ -1,9 +1,10 @@
 """Weights that make rare labels count as much as common ones, for the losses in `losses.py`."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def balanced_class_weights(labels, num_classes: int) -> np.ndarray:
+def balanced_class_weights(labels: ArrayLike, num_classes: int) -> np.ndarray:
     """Weight of each class, so that all classes present weigh the same in total.
 
     n / (C' n_c), for the n_c rows of class c and the C' classes that have rows: the weights of
@@ -33,7 +34,7 @@ def balanced_class_weights(labels, num_classes: int) -> np.ndarray:
     return _balanced(np.bincount(labels, minlength=num_classes))
 
 
-def balanced_finding_weights(findings) -> np.ndarray:
+def balanced_finding_weights(findings: ArrayLike) -> np.ndarray:
     """Weights of absent and present per finding, so that both weigh the same in total.
 
     For a finding with both, n_known / (2 n_absent) and n_known / (2 n_present): its known entries

@@ -13,6 +13,8 @@ import os
 import pathlib
 import sys
 import typing
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import micle_tf
 from micle_tf import console, inheritance, next_steps, presets, program, quiet, usage
@@ -29,12 +31,12 @@ __all__ = ["DONE", "RECIPES", "configure", "main", "run", "usual"]  # notebooks 
 
 RECIPES = program.recipes()
 # `Stated` of the command that runs, for `_run_mode`.
-_STATED = contextvars.ContextVar("stated", default=None)
+_STATED: "contextvars.ContextVar[Stated | None]" = contextvars.ContextVar("stated", default=None)
 _CHOSEN = "MICLE_TF_ONEDNN"  # that it was us who said so
 _MARK = "# for accelerators"  # of a recipe that is nothing for CPUs
 
 
-def run(argv):
+def run(argv: list[str]) -> int:
     """`main` as a program: quiet about what TensorFlow prints on its own.
 
     Args:
@@ -48,10 +50,10 @@ def run(argv):
     return main(argv, leave)
 
 
-def main(argv, end=lambda code: code):
+def main(argv: list[str], end: Callable[[int], int] = lambda code: code) -> int:
     """Runs one command and returns its exit code; see `run`, and `guarded` for `end`."""
 
-    def command():
+    def command() -> None:
         if instead := _asked_for(argv):
             instead()
             return
@@ -67,7 +69,7 @@ def main(argv, end=lambda code: code):
     return guarded(command, end)
 
 
-def _asked_for(argv):
+def _asked_for(argv: list[str]) -> Callable[[], None] | None:
     """What a command line asks for instead of a run, as a function that says it; None for a run.
 
     Raises:
@@ -89,12 +91,12 @@ def _asked_for(argv):
     return lambda: _show(usage.of_mode(mode))
 
 
-def _show(text):
+def _show(text: str) -> None:
     with contextlib.suppress(BrokenPipeError):  # `--help | head`
         print(text, flush=True)
 
 
-def _wants_native_messages(argv):
+def _wants_native_messages(argv: list[str]) -> bool:
     try:
         explicit, flagfiles = parse(argv)
         read = [_read_flagfile(_recipe_path(name)) for name in flagfiles]
@@ -106,7 +108,7 @@ def _wants_native_messages(argv):
     return bool(stated and stated[-1])
 
 
-def configure(argv):
+def configure(argv: list[str]) -> tuple[Config, str]:
     """Decides every setting of a command.
 
     Args:
@@ -130,11 +132,11 @@ class Stated(typing.NamedTuple):
       anywhere: those, and the ones of the dataset's own recipe.
     """
 
-    typed: frozenset
-    anywhere: frozenset
+    typed: frozenset[str]
+    anywhere: frozenset[str]
 
 
-def _decided(argv):
+def _decided(argv: list[str]) -> tuple[Config, str, Stated]:
     """`configure`, and `Stated`."""
     explicit, flagfiles = parse(argv)
     mode = explicit.pop("mode", Config.mode)
@@ -187,12 +189,12 @@ class _Suited(typing.NamedTuple):
       why: beside the preset, why it is taken.
     """
 
-    recipe: dict
-    preset_values: dict
+    recipe: dict[str, Any]
+    preset_values: dict[str, Any]
     origin: str
     why: str = ""
 
-    def described(self, config):
+    def described(self, config: Config) -> str:
         """Where the settings of a config come from: recipe, preset and its flags that hold."""
         preset = self.preset_values.get("preset")
         if not preset or (preset == "paper" and self.origin):
@@ -202,11 +204,13 @@ class _Suited(typing.NamedTuple):
             for name, value in self.preset_values.items()
             if name != "preset" and getattr(config, name) == value
         ]
-        flags = f"preset {preset}{self.why}: {' '.join(flags) or 'the defaults of --help'}"
-        return f"{self.origin}, {flags}" if self.origin else flags
+        text = f"preset {preset}{self.why}: {' '.join(flags) or 'the defaults of --help'}"
+        return f"{self.origin}, {text}" if self.origin else text
 
 
-def _suited(config, explicit, flagfiles, source):
+def _suited(
+    config: Config, explicit: Mapping[str, Any], flagfiles: Sequence[str], source: Config | None
+) -> _Suited:
     """The recipe, the preset, or both, that a command goes by.
 
     A recipe that is named on the line counts, with the defaults for what it does not name, or
@@ -252,7 +256,7 @@ def _suited(config, explicit, flagfiles, source):
     return _Suited(recipe, {**values, "preset": preset}, origin, why)
 
 
-def _as_prepared(config, stated):
+def _as_prepared(config: Config, stated: Collection[str]) -> Config:
     """A config with what was noted when its dataset was prepared; what is stated stays."""
     names = dataset_names(config)
     # Each of several has a note of its own, and of the others there is none.
@@ -263,7 +267,7 @@ def _as_prepared(config, stated):
     return places.as_prepared(config, names[0], stated)
 
 
-def _recipe(config, flagfiles):
+def _recipe(config: Config, flagfiles: Sequence[str]) -> tuple[dict[str, Any], str, bool]:
     """({field: value}, origin, whether for accelerators) of flagfiles, or the dataset's recipe."""
     if not flagfiles:
         dataset, *others = dataset_names(config)
@@ -274,7 +278,7 @@ def _recipe(config, flagfiles):
             return {}, "", False
     else:
         paths = [_recipe_path(name) for name in flagfiles]
-    values = {}
+    values: dict[str, Any] = {}
     for path in paths:
         values |= _read_flagfile(path)
     values.pop("mode", None)
@@ -282,14 +286,14 @@ def _recipe(config, flagfiles):
     return values, origin, any(map(_is_for_accelerators, paths))
 
 
-def usual(mode, **given):
+def usual(mode: str, **given: Any) -> Config:
     """The Config of a mode's command that says only what is `given`: with what suits its data."""
     suited = _suited(Config.of_mode(mode, **given), given, (), None)
     given = {name: value for name, value in given.items() if name != "preset"}
     return Config.of_mode(mode, **suited.preset_values | suited.recipe | given)
 
 
-def _recipe_path(name):
+def _recipe_path(name: str) -> pathlib.Path:
     """The path of a flagfile: as it is typed or, if it is not there, among our own recipes."""
     path = pathlib.Path(os.path.expanduser(name))
     if path.parts[:1] == ("flags",) and not path.exists():
@@ -298,14 +302,14 @@ def _recipe_path(name):
     return path
 
 
-def _shown_path(path):
+def _shown_path(path: pathlib.Path) -> str:
     """The path of a flagfile as it can be typed: our own begin with flags/, wherever they are."""
     if path.is_relative_to(RECIPES):
         return os.path.join("flags", path.relative_to(RECIPES))
     return os.path.relpath(path)
 
 
-def _read_flagfile(path, depth=0):
+def _read_flagfile(path: pathlib.Path, depth: int = 0) -> dict[str, Any]:
     """{field: value} of a flagfile; # and // start comments, and files may name others."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -313,7 +317,7 @@ def _read_flagfile(path, depth=0):
         raise BadInput(f"--flagfile={path}: cannot be read ({error})") from None
     args = [line.strip() for line in lines if line.strip() and line.strip()[0] not in "#/"]
     stated, others = parse(args, where=f"{path}: ")
-    values = {}
+    values: dict[str, Any] = {}
     for other in others:
         if depth > 8:
             raise BadInput(f"--flagfile={path}: files that name each other")
@@ -321,14 +325,14 @@ def _read_flagfile(path, depth=0):
     return values | stated
 
 
-def _named_in(path, other):
+def _named_in(path: pathlib.Path, other: str) -> pathlib.Path:
     """The path of a flagfile that another one names: beside it, else as if it were typed."""
     beside = path.parent / os.path.expanduser(other)
     nested = beside if beside.exists() else _recipe_path(other)
     return nested if nested.exists() else beside
 
 
-def _is_for_accelerators(path):
+def _is_for_accelerators(path: pathlib.Path) -> bool:
     """Whether a flagfile that can be read, or one that it names, has the line `_MARK`."""
     lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     others, _ = take_flagfiles([line for line in lines if line[:1] == "-"])
@@ -337,7 +341,7 @@ def _is_for_accelerators(path):
     )
 
 
-def _run_mode(config):
+def _run_mode(config: Config) -> None:
     """Calls the mode's function and says what to type next."""
     if config.mode != "prepare":
         check_place(config.model_dir, "--model_dir")  # before data is prepared for nothing
@@ -379,7 +383,7 @@ def _run_mode(config):
         next_steps.after_exporting(export(config))
 
 
-def _choose_kernels(config):
+def _choose_kernels(config: Config) -> None:
     """Tells TensorFlow which kernels to take, if it is not loaded yet; see `check_kernels`."""
     if not config.otherwise("cpu_kernels") and config.cpu_kernels == "onednn":
         if "tensorflow" not in sys.modules:
@@ -388,7 +392,7 @@ def _choose_kernels(config):
         os.environ.pop(ONEDNN, None)
 
 
-def _check_system(config):
+def _check_system(config: Config) -> None:
     """Raises BadInput where the system lacks what every mode stands on."""
     for name, use in (("fcntl", "locks of files"), ("resource", "limits of open files")):
         try:
@@ -400,6 +404,6 @@ def _check_system(config):
             ) from None
 
 
-def _say_all(lines):
+def _say_all(lines: Iterable[str]) -> None:
     for line in lines:
         console.say(line)

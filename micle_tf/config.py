@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import re
+from typing import Any, Self
 
 from micle_tf.data_config import DataConfig
 from micle_tf.errors import BadInput
@@ -392,7 +393,7 @@ class Config(DataConfig):
         1, "Version of the exported model, a folder of its own.", low=1, high=10**15, only=_EXPORT
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Raises BadInput, naming the flag, for a value that no run could use."""
         for field in dataclasses.fields(self):
             check_value(field, getattr(self, field.name))
@@ -406,7 +407,7 @@ class Config(DataConfig):
                 f"--export_name={self.export_name}: letters, digits, dots, dashes and underscores"
             )
 
-    def otherwise(self, name):
+    def otherwise(self, name: str) -> str:
         """Why a field does nothing: "in --mode=evaluate", "without --max_image_side"; else "".
 
         Only for a configuration whose dataset is known to be one.
@@ -416,25 +417,25 @@ class Config(DataConfig):
             return f"in --mode={self.mode}"
         return "" if not meta["needs"] or meta["needs"].met(self) else meta["needs"].otherwise
 
-    def checkpoint_interval(self):
+    def checkpoint_interval(self) -> tuple[int | None, int | None]:
         """`checkpoint_every` as (seconds, steps), one of which is None."""
         wanted = "give a time or a number of steps, as 10m, 500s or 1000steps"
         units = ("steps", "m", "s")
         number, unit = parse_every("checkpoint_every", self.checkpoint_every, units, wanted)
         return (None, number) if unit == "steps" else (number * (60 if unit == "m" else 1), None)
 
-    def steps_between(self, name, steps_per_epoch):
+    def steps_between(self, name: str, steps_per_epoch: int) -> int:
         """`validate_every` or `knn_every`, which say epochs or steps, in steps."""
         wanted = "give epochs or steps, as 2epochs or 500steps"
         number, unit = parse_every(name, getattr(self, name), ("epochs", "steps"), wanted)
         return number * steps_per_epoch if unit == "epochs" else number
 
-    def profiled_steps(self):
+    def profiled_steps(self) -> tuple[int, int] | None:
         """`profile` as (first, last); None where it is empty."""
         return parse_range("profile", self.profile) if self.profile else None
 
     @classmethod
-    def of_mode(cls, mode, **given):
+    def of_mode(cls, mode: str, **given: Any) -> Self:
         """A config of a mode: what is given, else the mode's own defaults, else the common ones."""
         own = {
             field.name: field.metadata["by_mode"][mode]
@@ -443,21 +444,21 @@ class Config(DataConfig):
         }
         return cls(mode=mode, **own | given)
 
-    def replace(self, **changes):
+    def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
 
-    def to_json(self):
+    def to_json(self) -> str:
         """JSON text with one line per field, in the order of the fields."""
         return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
 
     @classmethod
-    def from_json(cls, text):
+    def from_json(cls, text: str) -> Self:
         """The inverse of `to_json`; fields this version does not know are dropped."""
         known = {field.name for field in dataclasses.fields(cls)}
         return cls(**{k: v for k, v in json.loads(text).items() if k in known})
 
-    def differences(self, other):
+    def differences(self, other: "Config") -> list[str]:
         """Names of the fields in which a resumed run would differ in its result."""
         return [
             field.name
@@ -469,13 +470,13 @@ class Config(DataConfig):
         ]
 
 
-def is_compared(field, mode):
+def is_compared(field: dataclasses.Field, mode: str) -> bool:
     """Whether a field must be the same when a run of a mode is resumed."""
     volatile = field.metadata["volatile"]
     return mode not in volatile if isinstance(volatile, tuple) else not volatile
 
 
-def _comparable(name, config):
+def _comparable(name: str, config: Config) -> Any:
     """The value of a field; of a path, the same however it is spelled."""
     value = getattr(config, name)
     return os.path.normpath(os.path.expanduser(value)) if name == "checkpoint" and value else value

@@ -9,7 +9,6 @@ photos to random cases before MICLe pairs them, and its gain is gone;
 nothing is left for MICLe to gain.
 """
 
-import argparse
 import os
 import shutil
 import sys
@@ -20,7 +19,7 @@ import numpy as np
 from micle_tf import cli, console, quiet
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
-from micle_tf.exits import guarded
+from micle_tf.exits import ArgumentParser, guarded
 from micle_tf.program import typed
 
 ARMS = ("random", "simclr", "micle")
@@ -39,10 +38,9 @@ def main(argv):
     """Runs the demo; returns the exit code."""
 
     def command():
-        parser = argparse.ArgumentParser(
+        parser = ArgumentParser(
             prog="python -m micle_tf.demo", description=__doc__.split("\n\n")[0]
         )
-        parser.error = _bad_usage
         parser.add_argument("--seed", type=int, default=0, help="of weights, order, augmentation")
         parser.add_argument("--control", choices=PRETRAINING_DATA, default="none")
         parser.add_argument("--steps", type=int, default=STEPS, help=f"S; default {STEPS}")
@@ -56,10 +54,6 @@ def main(argv):
         demo(**vars(arguments))
 
     return guarded(command)
-
-
-def _bad_usage(message):
-    raise BadInput(message)
 
 
 def demo(seed=0, control="none", steps=STEPS, model_dir="runs/demo", data_dir=""):

@@ -1,5 +1,6 @@
 """How a command ends: exit codes, and one line on stderr when it ends badly."""
 
+import argparse
 import contextlib
 import errno
 import os
@@ -49,6 +50,13 @@ def guarded(command, end=lambda code: code):
             raise
         print(f"stopped: {reason}", file=sys.stderr)
         return end(STOPPED)
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """argparse's, but bad usage is BadInput, as `guarded` wants it."""
+
+    def error(self, message):
+        raise BadInput(message)
 
 
 def leave(code):

@@ -1,9 +1,12 @@
 """Losses as pure functions of tensors, in `keras.ops`."""
 
 import math
+from collections.abc import Callable, Sequence
 
 import keras
 from keras import ops
+
+from micle_tf.tensors import Gather, Tensor
 
 # Stands for "not in the denominator": exp() of it is exactly 0, and unlike -inf it stays harmless
 # in kernels that multiply the logits by a one-hot target.
@@ -14,7 +17,14 @@ _EXCLUDED = -1e30
 _ZERO_SQUARED_NORM = 1e-12
 
 
-def nt_xent(z1, z2, *, temperature=0.1, groups=None, gather=None):
+def nt_xent(
+    z1: Tensor,
+    z2: Tensor,
+    *,
+    temperature: float = 0.1,
+    groups: Tensor | None = None,
+    gather: Gather | None = None,
+) -> Tensor:
     """Contrastive loss of SimCLR (NT-Xent), Equation 1 of Chen et al. (2020).
 
     Row i of `z1` and row i of `z2` are a positive pair. For each of the 2n embeddings of this
@@ -49,7 +59,14 @@ def nt_xent(z1, z2, *, temperature=0.1, groups=None, gather=None):
     return _mean_cross_entropy(logits, positives)
 
 
-def nt_xent_and_accuracy(z1, z2, *, temperature=0.1, groups=None, gather=None):
+def nt_xent_and_accuracy(
+    z1: Tensor,
+    z2: Tensor,
+    *,
+    temperature: float = 0.1,
+    groups: Tensor | None = None,
+    gather: Gather | None = None,
+) -> tuple[Tensor, Tensor]:
     """`nt_xent` and the contrastive top-1 accuracy, from the same similarities.
 
     The accuracy is the share of this replica's 2n embeddings whose most similar other embedding,
@@ -64,7 +81,9 @@ def nt_xent_and_accuracy(z1, z2, *, temperature=0.1, groups=None, gather=None):
     return _mean_cross_entropy(logits, positives), ops.mean(ops.cast(hits, logits.dtype))
 
 
-def softmax_cross_entropy(logits, labels, *, class_weights=None):
+def softmax_cross_entropy(
+    logits: Tensor, labels: Tensor, *, class_weights: Tensor | None = None
+) -> Tensor:
     """Cross-entropy of a single-label classifier: the mean of w[y] * -log softmax(logits)[y].
 
     The sum is divided by the n rows, not by the sum of their weights: so the mean over replicas
@@ -92,7 +111,13 @@ def softmax_cross_entropy(logits, labels, *, class_weights=None):
     return ops.mean(ops.take(class_weights, labels, axis=0) * losses)
 
 
-def masked_sigmoid_cross_entropy(logits, findings, *, weights=None, mean_over_replicas=None):
+def masked_sigmoid_cross_entropy(
+    logits: Tensor,
+    findings: Tensor,
+    *,
+    weights: Tensor | None = None,
+    mean_over_replicas: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
     """Binary cross-entropy of findings, the mean over the entries that are known.
 
     Known are 1 (present) and 0 (absent). All else, such as -1 (uncertain) and -2 (not mentioned),
@@ -136,12 +161,14 @@ def masked_sigmoid_cross_entropy(logits, findings, *, weights=None, mean_over_re
     return total / ops.where(count > 0, count, ops.ones_like(count))
 
 
-def _at_least_float32(x):
+def _at_least_float32(x: Tensor) -> Tensor:
     x = ops.convert_to_tensor(x)
     return ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
 
 
-def _check_shapes(name, logits, values, expected):
+def _check_shapes(
+    name: str, logits: Tensor, values: Tensor, expected: Sequence[int | None]
+) -> None:
     """Raises ValueError unless logits are a matrix and `values` have the expected shape.
 
     A size that is unknown while a graph is traced fits every other.
@@ -157,7 +184,9 @@ def _check_shapes(name, logits, values, expected):
         )
 
 
-def _similarities(z1, z2, temperature, groups, gather):
+def _similarities(
+    z1: Tensor, z2: Tensor, temperature: float, groups: Tensor | None, gather: Gather | None
+) -> tuple[Tensor, Tensor]:
     """Logits `[2n, 2N]` of this replica's anchors, and the column `[2n]` of each positive."""
     if not 0 < temperature < math.inf:
         raise ValueError(f"temperature must be positive and finite, got {temperature!r}")
@@ -193,15 +222,15 @@ def _similarities(z1, z2, temperature, groups, gather):
     return ops.where(excluded, ops.cast(_EXCLUDED, dtype), logits), positives
 
 
-def _mean_cross_entropy(logits, targets):
+def _mean_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return ops.mean(ops.sparse_categorical_crossentropy(targets, logits, from_logits=True))
 
 
-def _unit_length(x):
+def _unit_length(x: Tensor) -> Tensor:
     """Rows scaled to length 1; rows that count as zero stay as they are, gradient included."""
     squared_norm = ops.sum(ops.square(x), axis=1, keepdims=True)
     return x * ops.rsqrt(ops.where(squared_norm > _ZERO_SQUARED_NORM, squared_norm, 1.0))
 
 
-def _no_other_replicas(x):
+def _no_other_replicas(x: Tensor) -> tuple[Tensor, int]:
     return x, 0

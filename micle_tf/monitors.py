@@ -3,6 +3,9 @@
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
+
+from micle_tf.tensors import Gather, Tensor
 
 # Of Garrido et al. (2023), for float32 embeddings.
 _RANKME_EPSILON = 1e-7
@@ -14,7 +17,7 @@ _KNN_TEMPERATURE = 0.07
 _SIMILARITIES_AT_ONCE = 2**24
 
 
-def spectrum(z1, z2, gather=None):
+def spectrum(z1: Tensor, z2: Tensor, gather: Gather | None = None) -> Tensor:
     """A small matrix that knows the singular values of a batch's embeddings; see `effective_rank`.
 
     With Z the `[2N, d]` embeddings of all replicas, the mean over replicas of what this returns is
@@ -43,7 +46,7 @@ def spectrum(z1, z2, gather=None):
     return ops.matmul(z, ops.transpose(z)) / total
 
 
-def effective_rank(matrix):
+def effective_rank(matrix: ArrayLike) -> float:
     """How many directions embeddings use: RankMe, Equations 1 and 2 of Garrido et al. (2023).
 
     exp(-sum p log p), where p are the singular values divided by their sum, plus 1e-7. Embeddings
@@ -70,7 +73,7 @@ def effective_rank(matrix):
     return float(np.clip(np.exp(-np.sum(p * np.log(p))), 1.0, len(matrix)))
 
 
-def mean_norm(z1, z2):
+def mean_norm(z1: Tensor, z2: Tensor) -> Tensor:
     """Mean Euclidean length of this replica's embeddings.
 
     NT-Xent does not see it, but its gradient shrinks as the length grows. Without gradient.
@@ -84,7 +87,13 @@ def mean_norm(z1, z2):
     return ops.mean(ops.sqrt(ops.sum(ops.square(_rows(z1, z2)), axis=1)))
 
 
-def knn_accuracy(train_features, train_labels, features, labels, k=20):
+def knn_accuracy(
+    train_features: ArrayLike,
+    train_labels: ArrayLike,
+    features: ArrayLike,
+    labels: ArrayLike,
+    k: int = 20,
+) -> float:
     """Top-1 of the weighted k-nearest-neighbour classifier of Wu et al. (2018), Section 3.4.
 
     The k training rows of highest cosine similarity s vote for their class with weight
@@ -125,22 +134,22 @@ def knn_accuracy(train_features, train_labels, features, labels, k=20):
             (np.arange(len(rows))[:, None], train_labels[nearest]),
             np.exp(weights / _KNN_TEMPERATURE),
         )
-        hits += np.count_nonzero(votes.argmax(axis=1) == labels[start : start + chunk])
+        hits += int(np.count_nonzero(votes.argmax(axis=1) == labels[start : start + chunk]))
     return hits / len(queries)
 
 
-def _rows(z1, z2):
+def _rows(z1: Tensor, z2: Tensor) -> Tensor:
     """[2n, d], at least float32, without gradient."""
     z = ops.concatenate([z1, z2], axis=0)
     return ops.stop_gradient(ops.cast(z, keras.backend.result_type(z.dtype, "float32")))
 
 
-def _positive_norms(x):
+def _positive_norms(x: np.ndarray) -> np.ndarray:
     norms = np.sqrt(np.einsum("nd,nd->n", x, x))
     return np.where(norms > 0, norms, 1)
 
 
-def _largest(x, k):
+def _largest(x: np.ndarray, k: int) -> np.ndarray:
     """Columns [n, k] of the k largest entries of each row; of equal ones the first."""
     smallest = np.partition(x, x.shape[1] - k, axis=1)[:, [x.shape[1] - k]]
     above, level = x > smallest, x == smallest
@@ -149,7 +158,9 @@ def _largest(x, k):
     return np.nonzero(chosen)[1].reshape(len(x), k)
 
 
-def _check_neighbours(bank, train_labels, queries, labels, k):
+def _check_neighbours(
+    bank: np.ndarray, train_labels: np.ndarray, queries: np.ndarray, labels: np.ndarray, k: int
+) -> None:
     if k < 1:
         raise ValueError(f"knn_accuracy: k is {k}, expected at least 1")
     if not len(bank) or not len(queries):

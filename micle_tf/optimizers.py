@@ -8,17 +8,23 @@ Keras's base class is decoupled from the gradient and would be applied on top.
 import math
 import numbers
 import re
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
 from micle_tf import borrowed
+from micle_tf.tensors import Tensor, is_a
+
+# A number, a schedule, or a function of nothing.
+LearningRate = float | Callable[..., Any]
 
 # Path of a batch norm's trainable variables.
 BATCH_NORM_PATH = r"/(gamma|beta)$"
 
 
-def scaled_learning_rate(learning_rate, batch_size, scaling):
+def scaled_learning_rate(learning_rate: float, batch_size: int, scaling: str) -> float:
     """SimCLR's learning rate for a batch size (`learning_rate_scaling`).
 
     Args:
@@ -61,10 +67,10 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         ValueError: on a value outside the ranges above.
     """
 
-    def __init__(self, base_learning_rate, warmup_steps, total_steps):
+    def __init__(self, base_learning_rate: float, warmup_steps: int, total_steps: int) -> None:
         _check("base_learning_rate", base_learning_rate)
         for name, steps in (("warmup_steps", warmup_steps), ("total_steps", total_steps)):
-            if not isinstance(steps, numbers.Integral):
+            if not is_a(steps, numbers.Integral):
                 raise ValueError(f"{name} must be an integer, got {steps!r}")
         if not 0 <= warmup_steps < total_steps:
             raise ValueError(
@@ -74,14 +80,14 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         self.warmup_steps = int(warmup_steps)
         self.total_steps = int(total_steps)
 
-    def __call__(self, step):
+    def __call__(self, step: Tensor) -> Tensor:
         step = ops.cast(step, keras.config.floatx())
         warmup = step / max(self.warmup_steps, 1)
         progress = (step - self.warmup_steps) / (self.total_steps - self.warmup_steps)
         decay = (1 + ops.cos(math.pi * ops.minimum(progress, 1.0))) / 2
         return self.base_learning_rate * ops.where(step < self.warmup_steps, warmup, decay)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "base_learning_rate": self.base_learning_rate,
             "warmup_steps": self.warmup_steps,
@@ -124,25 +130,25 @@ class LARS(keras.optimizers.Optimizer):
 
     def __init__(
         self,
-        learning_rate,
-        momentum=0.9,
-        weight_decay=0.0,
-        eta=0.001,
-        nesterov=False,
-        exclude=(),
+        learning_rate: LearningRate,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        eta: float = 0.001,
+        nesterov: bool = False,
+        exclude: Sequence[str] = (),
         *,
-        name="LARS",
-        **kwargs,
-    ):
+        name: str = "LARS",
+        **kwargs: Any,
+    ) -> None:
         rate, momentum, decay, exclude = _checked(learning_rate, momentum, weight_decay, exclude)
-        if not (isinstance(eta, numbers.Real) and 0 < eta < math.inf):
+        if not (is_a(eta, numbers.Real) and 0 < eta < math.inf):
             raise ValueError(f"eta must be a positive number, got {eta!r}")
         super().__init__(learning_rate=rate, name=name, **kwargs)
         self.momentum, self.decay, self.exclude = momentum, decay, exclude
         self.eta = float(eta)
         self.nesterov = bool(nesterov)
 
-    def build(self, variables):
+    def build(self, variables: list[Any]) -> None:
         if self.built:
             return
         super().build(variables)
@@ -153,7 +159,7 @@ class LARS(keras.optimizers.Optimizer):
             for variable in variables
         )
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Tensor, variable: Tensor, learning_rate: Tensor) -> None:
         rate = ops.cast(learning_rate, variable.dtype)
         gradient = ops.cast(gradient, variable.dtype)
         index = borrowed.index_of(self, variable)
@@ -165,12 +171,12 @@ class LARS(keras.optimizers.Optimizer):
         step = self.momentum * velocity + rate * gradient if self.nesterov else velocity
         self.assign_sub(variable, step)
 
-    def _trust_ratio(self, variable, gradient):
+    def _trust_ratio(self, variable: Tensor, gradient: Tensor) -> Tensor:
         weight_norm, gradient_norm = _norm(variable), _norm(gradient)
         usable = ops.logical_and(weight_norm > 0, gradient_norm > 0)
         return ops.where(usable, self.eta * weight_norm / gradient_norm, 1.0)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "momentum": self.momentum,
             "weight_decay": self.decay,
@@ -204,52 +210,54 @@ class SGDL2(keras.optimizers.SGD):
 
     def __init__(
         self,
-        learning_rate,
-        momentum=0.9,
-        weight_decay=0.0,
-        nesterov=False,
-        exclude=(BATCH_NORM_PATH,),
-        name="SGDL2",
-        **kwargs,
-    ):
+        learning_rate: LearningRate,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+        exclude: Sequence[str] = (BATCH_NORM_PATH,),
+        name: str = "SGDL2",
+        **kwargs: Any,
+    ) -> None:
         rate, momentum, decay, exclude = _checked(learning_rate, momentum, weight_decay, exclude)
         super().__init__(
             learning_rate=rate, momentum=momentum, nesterov=bool(nesterov), name=name, **kwargs
         )
         self.decay, self.exclude = decay, exclude
 
-    def build(self, variables):
+    def build(self, variables: list[Any]) -> None:
         if self.built:
             return
         super().build(variables)
         self._decayed = tuple(not _matches(variable, self.exclude) for variable in variables)
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Tensor, variable: Tensor, learning_rate: Tensor) -> None:
         if self._decayed[borrowed.index_of(self, variable)]:
             gradient = ops.cast(gradient, variable.dtype) + self.decay * variable
         super().update_step(gradient, variable, learning_rate)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "weight_decay": self.decay,
             "exclude": list(self.exclude),
         }
 
 
-def _check(name, value, low=0, high=math.inf):
-    if not (isinstance(value, numbers.Real) and low <= value <= high and math.isfinite(value)):
+def _check(name: str, value: float, low: float = 0, high: float = math.inf) -> None:
+    if not (is_a(value, numbers.Real) and low <= value <= high and math.isfinite(value)):
         limits = f"of at least {low}" if high == math.inf else f"in [{low}, {high}]"
         raise ValueError(f"{name} must be a finite number {limits}, got {value!r}")
 
 
-def _checked(learning_rate, momentum, weight_decay, exclude):
+def _checked(
+    learning_rate: LearningRate, momentum: float, weight_decay: float, exclude: Sequence[str]
+) -> tuple[LearningRate, float, float, tuple[str, ...]]:
     """What both optimizers are given, as they keep it; raises ValueError."""
     _check("momentum", momentum, high=1)
     _check("weight_decay", weight_decay)
     return _rate(learning_rate), float(momentum), float(weight_decay), _patterns(exclude)
 
 
-def _rate(learning_rate):
+def _rate(learning_rate: LearningRate) -> LearningRate:
     """Checks a constant rate and makes it the float that Keras insists on."""
     if callable(learning_rate):
         return learning_rate
@@ -257,7 +265,7 @@ def _rate(learning_rate):
     return float(learning_rate)
 
 
-def _patterns(exclude):
+def _patterns(exclude: Sequence[str]) -> tuple[str, ...]:
     if isinstance(exclude, str):
         raise ValueError(f"exclude must be a sequence of regular expressions, got {exclude!r}")
     for pattern in exclude:
@@ -268,10 +276,10 @@ def _patterns(exclude):
     return tuple(exclude)
 
 
-def _matches(variable, patterns):
+def _matches(variable: Tensor, patterns: Sequence[str]) -> bool:
     return any(re.search(pattern, variable.path) for pattern in patterns)
 
 
-def _norm(x):
+def _norm(x: Tensor) -> Tensor:
     """Euclidean norm over all entries; `ops.norm` takes no tensors of rank above 2."""
     return ops.sqrt(ops.sum(ops.square(x)))

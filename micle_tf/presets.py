@@ -3,9 +3,9 @@
 A preset is a set of flags, and nothing else: a run's config.json holds the values.
 """
 
+import dataclasses
 import os
 import subprocess
-import typing
 
 PRESETS = ("laptop", "gpu", "paper")
 # What a system has where it has a GPU: NVIDIA's, AMD's, that of Windows' subsystem for Linux.
@@ -60,7 +60,8 @@ def of_run(config):
     return "paper" if config.preset == "auto" else config.preset
 
 
-class Accelerators(typing.NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Accelerators:
     """The GPUs of this machine.
 
     Attributes:
@@ -146,12 +147,12 @@ def used_by(config, here):
       here: `Accelerators` of this machine.
     """
     if config.strategy == "one_device":
-        return here._replace(count=min(here.count, 1))
+        return dataclasses.replace(here, count=min(here.count, 1))
     several = config.strategy == "multi_worker" or os.environ.get("TF_CONFIG")
     if here.count and several and config.strategy != "mirrored":
         from micle_tf import cluster
 
-        return here._replace(count=here.count * cluster.Cluster.of(config).size)
+        return dataclasses.replace(here, count=here.count * cluster.Cluster.of(config).size)
     return here
 
 

@@ -11,7 +11,7 @@ _LIBRARIES = (
 )  # fmt: skip
 
 
-def show_versions(version):
+def show_versions(version: str) -> None:
     """Prints a block for bug reports: versions, devices, memory. No names, no paths.
 
     `version` is that of this package.
@@ -21,7 +21,7 @@ def show_versions(version):
     print("\n".join(f"{name:20s} {value}" for name, value in _facts(version).items()), flush=True)
 
 
-def _facts(version):
+def _facts(version: str) -> dict[str, str]:
     facts = {"micle-tf": version, "python": platform.python_version()}
     facts["system"] = f"{platform.system()} {platform.release()}, {platform.machine()}"
     for name in _LIBRARIES:
@@ -32,7 +32,7 @@ def _facts(version):
     return facts | {"devices": _devices(), "processors": str(_processors()), "memory": _memory()}
 
 
-def _devices():
+def _devices() -> str:
     try:
         import tensorflow as tf
     except Exception as error:  # a broken installation is what is reported
@@ -48,13 +48,13 @@ def _devices():
     return ", ".join(shown)
 
 
-def _processors():
+def _processors() -> int | None:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()
 
 
-def _memory():
+def _memory() -> str:
     """ "23.5 GiB", with a container's limit where there is a lower one."""
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -35,7 +35,7 @@ class ImageSplit(typing.NamedTuple):
     """A split: its cases are the records `numbers` of a source, or all of them if None."""
 
     records: object
-    index: CaseIndex
+    index: CaseIndex  # type: ignore[assignment]  # instead of tuple.index, which nobody asks for
     numbers: np.ndarray | None
 
 

@@ -7,7 +7,6 @@ resample draws patients once and judges both runs on them, so that what is easy 
 patient cancels out: the interval of the difference is narrower than those of the two runs suggest.
 """
 
-import argparse
 import collections
 import csv
 import io
@@ -15,6 +14,7 @@ import json
 import math
 import os
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -23,13 +23,23 @@ from micle_tf.data.targets import is_labelled
 from micle_tf.errors import BadInput
 from micle_tf.evaluation.columns import IDS, label_columns, names_of, score_columns
 from micle_tf.evaluation.intervals import bootstrap_intervals
-from micle_tf.evaluation.metrics import metrics_of
-from micle_tf.exits import guarded
+from micle_tf.evaluation.metrics import Metrics, metrics_of
+from micle_tf.exits import ArgumentParser, guarded
+
+# {level: {name: array with an entry per row}}, see `read_predictions`.
+Rows = dict[str, dict[str, np.ndarray]]
 
 _FINDING = {"1": 1, "0": 0, "-1": -1, "-2": -2}
 
 
-def compare(run_a, run_b, samples=1000, seed=0, common=False, allow_seen=False):
+def compare(
+    run_a: str,
+    run_b: str,
+    samples: int = 1000,
+    seed: int = 0,
+    common: bool = False,
+    allow_seen: bool = False,
+) -> dict[str, tuple[float, float, float]]:
     """Differences B - A of all metrics, with 95 % intervals.
 
     Args:
@@ -64,7 +74,9 @@ def compare(run_a, run_b, samples=1000, seed=0, common=False, allow_seen=False):
     for level, rows in rows_a.items():
         measure = metrics_of(level, names, multilabel)
 
-        def difference(y_true, y_score, measure=measure):
+        def difference(
+            y_true: np.ndarray, y_score: np.ndarray, measure: Metrics = measure
+        ) -> dict[str, float]:
             a, b = (measure(y_true, y_score[:, i]) for i in (0, 1))
             return {name: b[name] - a[name] for name in a}
 
@@ -87,7 +99,7 @@ def compare(run_a, run_b, samples=1000, seed=0, common=False, allow_seen=False):
     return differences
 
 
-def _refuse_seen(run, allowed):
+def _refuse_seen(run: str, allowed: bool) -> None:
     """Raises BadInput if a run's result.json says that it learned from what it was judged on."""
     try:
         result = json.loads(_read_bytes(os.path.join(run, "result.json")))
@@ -107,7 +119,7 @@ def _refuse_seen(run, allowed):
         console.say(f"warning: {run} learned from {what}")
 
 
-def _data_of(run):
+def _data_of(run: str) -> str:
     """The name of the prepared data that a run was judged on; "" if it does not say."""
     try:
         return json.loads(_read_bytes(os.path.join(run, "config.json"))).get("data", "")
@@ -115,7 +127,7 @@ def _data_of(run):
         return ""
 
 
-def _matched(run_a, rows_a, run_b, rows_b, common):
+def _matched(run_a: str, rows_a: Rows, run_b: str, rows_b: Rows, common: bool) -> tuple[Rows, Rows]:
     """The rows of both runs in the same order, those of B brought into that of A.
 
     Cases are the same if their images are.
@@ -153,10 +165,13 @@ def _matched(run_a, rows_a, run_b, rows_b, common):
         if not parts:
             raise BadInput(f"--common: {run_a} and {run_b} share no image with the same label")
         console.say(f"on what both have: {'; '.join(counts)}")
-    return tuple({level: pair[k] for level, pair in parts.items()} for k in (0, 1))
+    return (
+        {level: of_a for level, (of_a, _) in parts.items()},
+        {level: of_b for level, (_, of_b) in parts.items()},
+    )
 
 
-def _images_of_cases(rows):
+def _images_of_cases(rows: Rows) -> dict[str, list[str]]:
     """{case_id: [image_id], sorted} of a run's rows; {} where there are no images."""
     images_of = collections.defaultdict(list)
     for ids in rows["image"]["ids"].tolist() if "image" in rows else ():
@@ -164,7 +179,7 @@ def _images_of_cases(rows):
     return {case: sorted(images) for case, images in images_of.items()}
 
 
-def read_predictions(run):
+def read_predictions(run: str) -> tuple[Rows, tuple[str, ...], bool]:
     """Reads a run's predictions.csv.
 
     Returns:
@@ -179,7 +194,7 @@ def read_predictions(run):
     path = os.path.join(run, "predictions.csv")
     text = _read_text(path)
     reader, line = csv.reader(io.StringIO(text, newline=""), strict=True), 1
-    rows_of = {}
+    rows_of: dict[str, list[tuple[Any, ...]]] = {}
     try:
         header = next(reader, [])
         names, multilabel = names_of(header)
@@ -205,11 +220,11 @@ def read_predictions(run):
     return arrays, names, multilabel
 
 
-def _read_bytes(path):
+def _read_bytes(path: str) -> bytes:
     return _read_remote(path) if "://" in path else _read_local(path)
 
 
-def _read_text(path):
+def _read_text(path: str) -> str:
     try:
         return _read_bytes(path).decode()
     except UnicodeDecodeError as error:
@@ -217,7 +232,7 @@ def _read_text(path):
         raise BadInput(f"{path} row {line}: damaged (not UTF-8 text)") from None
 
 
-def _read_local(path):  # without TensorFlow, which takes seconds to import
+def _read_local(path: str) -> bytes:  # without TensorFlow, which takes seconds to import
     try:
         with open(path, "rb") as file:
             return file.read()
@@ -225,7 +240,7 @@ def _read_local(path):  # without TensorFlow, which takes seconds to import
         raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _read_remote(path):
+def _read_remote(path: str) -> bytes:
     import tensorflow as tf
 
     try:
@@ -236,7 +251,9 @@ def _read_remote(path):
         raise BadInput(f"{path}: cannot be read: {reason}") from None
 
 
-def _parse_row(fields, header, names, multilabel):
+def _parse_row(
+    fields: list[str], header: list[str], names: tuple[str, ...], multilabel: bool
+) -> tuple[list[str], str, int | list[int], list[float]]:
     """(four ids, patient, label or K labels, K scores); the ValueError says what is wrong."""
     if len(fields) != len(header):
         raise ValueError(f"{len(fields)} fields, but the header has {len(header)}")
@@ -248,13 +265,13 @@ def _parse_row(fields, header, names, multilabel):
     return [row[name] for name in IDS], patient, labels if multilabel else labels[0], scores
 
 
-def _label(row, column, values):
+def _label(row: dict[str, str], column: str, values: dict[str, int]) -> int:
     if row[column] not in values:
         raise ValueError(f"column {column} holds {row[column]!r}")
     return values[row[column]]
 
 
-def _score(row, column):
+def _score(row: dict[str, str], column: str) -> float:
     try:
         score = float(row[column])
     except ValueError:
@@ -264,14 +281,13 @@ def _score(row, column):
     return score
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
     """Prints the comparison; returns the exit code."""
 
-    def command():
-        parser = argparse.ArgumentParser(
+    def command() -> None:
+        parser = ArgumentParser(
             prog="python -m micle_tf.evaluation.compare", description=__doc__.split("\n\n")[0]
         )
-        parser.error = _bad_usage
         parser.add_argument("run_a")
         parser.add_argument("run_b")
         parser.add_argument("--samples", type=int, default=1000, help="resamples of patients")
@@ -290,10 +306,6 @@ def main(argv):
                 console.say(f"  {name:28s} {value:+.3f} [{low:+.3f}, {high:+.3f}]")
 
     return guarded(command)
-
-
-def _bad_usage(message):
-    raise BadInput(message)
 
 
 if __name__ == "__main__":

@@ -8,15 +8,16 @@ patients, each with all of its rows (the cluster bootstrap: Field and Welsh, 200
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 PERCENTILES = (2.5, 97.5)
 
 
 def bootstrap_intervals(
     metrics: Callable[[np.ndarray, np.ndarray], dict[str, float]],
-    y_true,
-    y_score,
-    groups,
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    groups: ArrayLike,
     samples: int = 1000,
     seed: int = 0,
     *,
@@ -83,9 +84,9 @@ def _percentiles(values: np.ndarray) -> tuple[float, float]:
 
 def bootstrap_interval(
     metric: Callable[[np.ndarray, np.ndarray], float],
-    y_true,
-    y_score,
-    groups,
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    groups: ArrayLike,
     samples: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float]:

@@ -5,12 +5,16 @@ Each is a pure numpy function, cheap enough to be called a thousand times by the
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+# (labels, scores) -> {name: value}
+Metrics = Callable[[np.ndarray, np.ndarray], dict[str, float]]
 
 
-def auc(y_true, score) -> float:
+def auc(y_true: np.ndarray, score: np.ndarray) -> float:
     """Area under the ROC curve: the chance that a positive scores above a negative.
 
     A tie counts one half, so this is the Mann-Whitney U statistic over the number of pairs
@@ -33,7 +37,9 @@ def auc(y_true, score) -> float:
     return float(below + not_above) / (2.0 * len(positives) * len(negatives))
 
 
-def classification_metrics(y_true, y_score, class_names: Sequence[str]) -> dict[str, float]:
+def classification_metrics(
+    y_true: ArrayLike, y_score: ArrayLike, class_names: Sequence[str]
+) -> dict[str, float]:
     """Accuracies and AUCs of a K-class classifier.
 
     Equal scores are ranked as `sklearn.metrics.top_k_accuracy_score` ranks them, the higher class
@@ -90,13 +96,22 @@ def classification_metrics(y_true, y_score, class_names: Sequence[str]) -> dict[
     columns = np.ascontiguousarray(y_score.T)
     aucs = {
         f"auc/{class_names[k]}": auc(y_true == k, columns[k])
-        for k in np.flatnonzero(present & (rows_of_class < n))
+        for k in np.flatnonzero(present & (rows_of_class < n)).tolist()
     }
     metrics["auc_macro"] = float(np.mean(list(aucs.values()))) if aucs else float("nan")
     return metrics | aucs
 
 
-def _check(y_true, y_score, names, *, function, labels, kind, limits) -> None:
+def _check(
+    y_true: np.ndarray,
+    y_score: np.ndarray,
+    names: Sequence[str],
+    *,
+    function: str,
+    labels: str,
+    kind: str,
+    limits: tuple[int, int],
+) -> None:
     """What both kinds of metrics ask of their rows and names, the shapes being right."""
     n, num_columns = y_score.shape
     if n == 0:
@@ -117,7 +132,9 @@ def _check(y_true, y_score, names, *, function, labels, kind, limits) -> None:
         raise ValueError(f"{function}: a score is nan")
 
 
-def findings_metrics(y_true, y_score, finding_names: Sequence[str]) -> dict[str, float]:
+def findings_metrics(
+    y_true: ArrayLike, y_score: ArrayLike, finding_names: Sequence[str]
+) -> dict[str, float]:
     """AUCs of a classifier of K findings, each judged on the rows where it is known.
 
     Args:
@@ -160,7 +177,7 @@ def findings_metrics(y_true, y_score, finding_names: Sequence[str]) -> dict[str,
     return {"findings/auc_mean": mean} | aucs
 
 
-def metrics_of(level, names, multilabel):
+def metrics_of(level: str, names: Sequence[str], multilabel: bool) -> Metrics:
     """The metrics of images or of cases under the names of result.json.
 
     Args:
@@ -179,7 +196,9 @@ def metrics_of(level, names, multilabel):
     }
 
 
-def case_probabilities(probabilities, case_index) -> tuple[np.ndarray, np.ndarray]:
+def case_probabilities(
+    probabilities: ArrayLike, case_index: ArrayLike
+) -> tuple[np.ndarray, np.ndarray]:
     """Prediction for a case: the mean of the probabilities of its images.
 
     Args:
@@ -211,7 +230,7 @@ def case_probabilities(probabilities, case_index) -> tuple[np.ndarray, np.ndarra
     return (sums / images[:, None])[by_appearance], first[by_appearance]
 
 
-def case_findings(findings, case_index) -> np.ndarray:
+def case_findings(findings: ArrayLike, case_index: ArrayLike) -> np.ndarray:
     """Findings of a case whose images share them: per finding, what its first image states.
 
     Args:

@@ -4,9 +4,12 @@ import keras
 from keras import layers, ops
 
 from micle_tf.models.resnet import BATCH_NORM
+from micle_tf.tensors import Norm, Tensor
 
 
-def projection_head(num_layers=2, out_dim=128, norm=None):
+def projection_head(
+    num_layers: int = 2, out_dim: int = 128, norm: Norm | None = None
+) -> keras.Sequential:
     """Builds the head g of SimCLR (Chen et al., 2020, section 2.1) as google-research/simclr does.
 
     Each of the first `num_layers - 1` layers is a square dense layer, batch norm and ReLU; the
@@ -51,7 +54,7 @@ def projection_head(num_layers=2, out_dim=128, norm=None):
     return keras.Sequential(parts, name="projection_head")
 
 
-def select_layers(head, selector):
+def select_layers(head: keras.Sequential, selector: int) -> keras.Sequential:
     """The part of a projection head up to one of its layers, with shared weights.
 
     SimCLRv2 fine-tunes from the middle of the head (`ft_proj_selector`): from 1 with few labels,
@@ -83,7 +86,7 @@ def select_layers(head, selector):
 CLASSIFIER_PATH = r"(^|/)logits/"
 
 
-def classifier_head(num_outputs):
+def classifier_head(num_outputs: int) -> keras.Sequential:
     """The linear classifier of fine-tuning: features `[n, d]` to logits `[n, num_outputs]`.
 
     Starts as N(0, 0.01), as in google-research/simclr; float32 or, for float64 features, float64.
@@ -99,18 +102,18 @@ def classifier_head(num_outputs):
 class SquareDense(layers.Layer):
     """Dense layer without bias that is as wide as its input: `[n, d]` to `[n, d]`."""
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
         width = input_shape[-1]
         self.kernel = self.add_weight(
             shape=(width, width), initializer=_kernel_initializer(), name="kernel"
         )
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return ops.matmul(inputs, self.kernel)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
 
 
-def _kernel_initializer():
+def _kernel_initializer() -> keras.initializers.Initializer:
     return keras.initializers.RandomNormal(stddev=0.01)

@@ -16,13 +16,15 @@ Variable paths follow, whatever was built before.
 import dataclasses
 import math
 import numbers
-from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import layers, ops
 
+from micle_tf.tensors import Norm, Tensor, is_a
+
 # SimCLR's settings of every batch norm, in the encoder and in the projection head.
-BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-5}
+BATCH_NORM: dict[str, Any] = {"momentum": 0.9, "epsilon": 1e-5}
 
 # The largest image side that gets the small-image stem.
 SMALL_IMAGE = 32
@@ -46,15 +48,15 @@ _DEPTHS = {
 
 
 def resnet_encoder(
-    depth,
-    width_multiplier=1,
-    sk_ratio=0.0,
-    se_ratio=0.0,
-    input_shape=(224, 224, 3),
-    norm=None,
+    depth: int,
+    width_multiplier: float = 1,
+    sk_ratio: float = 0.0,
+    se_ratio: float = 0.0,
+    input_shape: tuple[int | None, int | None, int] = (224, 224, 3),
+    norm: Norm | None = None,
     *,
-    name=None,
-):
+    name: str | None = None,
+) -> keras.Model:
     """Builds SimCLR's ResNet without a classifier.
 
     Args:
@@ -87,12 +89,12 @@ def resnet_encoder(
     """
     if depth not in _DEPTHS:
         raise ValueError(f"depth must be one of {', '.join(map(str, _DEPTHS))}, got {depth!r}")
-    if not (isinstance(width_multiplier, numbers.Real) and 1 / 64 <= width_multiplier < math.inf):
+    if not (is_a(width_multiplier, numbers.Real) and 1 / 64 <= width_multiplier < math.inf):
         raise ValueError(
             f"width_multiplier must be a finite number of at least 1/64, got {width_multiplier!r}"
         )
     for which, ratio in (("sk_ratio", sk_ratio), ("se_ratio", se_ratio)):
-        if not (isinstance(ratio, numbers.Real) and 0 <= ratio <= 1):
+        if not (is_a(ratio, numbers.Real) and 0 <= ratio <= 1):
             raise ValueError(f"{which} must be a number in [0, 1], got {ratio!r}")
     if len(input_shape) != 3:
         raise ValueError(f"input_shape must be (height, width, channels), got {input_shape!r}")
@@ -116,13 +118,13 @@ def resnet_encoder(
     return keras.Model(images, features, name=name or _new_name("encoder"))
 
 
-def _new_name(prefix):
+def _new_name(prefix: str) -> str:
     """ "encoder", "encoder_1", ...: as Keras names layers that have no name of their own."""
     number = keras.backend.get_uid(prefix)
     return prefix if number == 1 else f"{prefix}_{number - 1}"
 
 
-def freeze_through(encoder, block):
+def freeze_through(encoder: keras.Model, block: int) -> None:
     """Freezes the first part of an encoder, batch norm with its statistics included.
 
     Args:
@@ -140,11 +142,11 @@ def freeze_through(encoder, block):
 class _Blocks:
     """The parts of one network: functions from tensor to tensor that share its settings."""
 
-    norm: Callable
+    norm: Norm
     sk_ratio: float
     se_ratio: float
 
-    def stem(self, x, filters, small):
+    def stem(self, x: Tensor, filters: int, small: bool) -> Tensor:
         if small:
             return self._conv_norm_relu(x, filters, 3, 1, "initial_{}")
         if self.sk_ratio > 0:
@@ -156,13 +158,15 @@ class _Blocks:
             x = self._conv_norm_relu(x, filters, 7, 2, "initial_{}")
         return layers.MaxPooling2D(3, 2, padding="same", name="initial_max_pool")(x)
 
-    def basic_unit(self, x, filters, strides, project, name):
+    def basic_unit(self, x: Tensor, filters: int, strides: int, project: bool, name: str) -> Tensor:
         shortcut = self._shortcut(x, filters, strides, name) if project else x
         x = self._conv_norm_relu(x, filters, 3, strides, name + "_{}1")
         x = _conv(x, filters, 3, 1, f"{name}_conv2")
         return self._join(x, shortcut, filters, name, f"{name}_norm2")
 
-    def bottleneck_unit(self, x, filters, strides, project, name):
+    def bottleneck_unit(
+        self, x: Tensor, filters: int, strides: int, project: bool, name: str
+    ) -> Tensor:
         shortcut = self._shortcut(x, 4 * filters, strides, name) if project else x
         x = self._conv_norm_relu(x, filters, 1, 1, name + "_{}1")
         if self.sk_ratio > 0:
@@ -172,7 +176,7 @@ class _Blocks:
         x = _conv(x, 4 * filters, 1, 1, f"{name}_conv3")
         return self._join(x, shortcut, filters, name, f"{name}_norm3")
 
-    def _shortcut(self, x, filters, strides, name):
+    def _shortcut(self, x: Tensor, filters: int, strides: int, name: str) -> Tensor:
         if self.sk_ratio > 0:  # ResNet-D: average, then project, so that no activation is skipped.
             if strides > 1:
                 x = _pad(x, 2, f"{name}_shortcut_pad")
@@ -185,14 +189,14 @@ class _Blocks:
         x = _conv(x, filters, 1, strides, f"{name}_shortcut_conv")
         return self._batch_norm(x, f"{name}_shortcut_norm")
 
-    def _join(self, x, shortcut, filters, name, norm_name):
+    def _join(self, x: Tensor, shortcut: Tensor, filters: int, name: str, norm_name: str) -> Tensor:
         """Ends the residual branch and adds it; its scale starts at 0, the unit at identity."""
         x = self._batch_norm(x, norm_name, gamma_initializer="zeros")
         if self.se_ratio > 0:
             x = self._squeeze_excite(x, filters, name)
         return layers.Add(name=f"{name}_add")([x, shortcut])
 
-    def _selective_kernel(self, x, filters, strides, name):
+    def _selective_kernel(self, x: Tensor, filters: int, strides: int, name: str) -> Tensor:
         """Two 3x3 branches, mixed per channel by a softmax that sees the whole image."""
         x = self._conv_norm_relu(x, 2 * filters, 3, strides, name + "_{}2")
         hidden = max(int(filters * self.sk_ratio), 32)
@@ -202,7 +206,7 @@ class _Blocks:
         mixing = _conv(mixing, 2 * filters, 1, 1, f"{name}_sk_conv2")
         return BranchSum(name=f"{name}_sk_mix")(x, mixing)
 
-    def _squeeze_excite(self, x, filters, name):
+    def _squeeze_excite(self, x: Tensor, filters: int, name: str) -> Tensor:
         hidden = max(1, int(filters * self.se_ratio))
         scale = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_se_pool")(x)
         scale = _conv(scale, hidden, 1, 1, f"{name}_se_conv1", use_bias=True, activation="relu")
@@ -211,13 +215,15 @@ class _Blocks:
         )
         return layers.Multiply(name=f"{name}_se_scale")([x, scale])
 
-    def _conv_norm_relu(self, x, filters, kernel_size, strides, name):
+    def _conv_norm_relu(
+        self, x: Tensor, filters: int, kernel_size: int, strides: int, name: str
+    ) -> Tensor:
         """`name` has one gap, for the kind of the layer."""
         x = _conv(x, filters, kernel_size, strides, name.format("conv"))
         x = self._batch_norm(x, name.format("norm"))
         return layers.ReLU(name=name.format("relu"))(x)
 
-    def _batch_norm(self, x, name, gamma_initializer="ones"):
+    def _batch_norm(self, x: Tensor, name: str, gamma_initializer: str = "ones") -> Tensor:
         return self.norm(name=name, gamma_initializer=gamma_initializer, **BATCH_NORM)(x)
 
 
@@ -229,7 +235,7 @@ class BranchSum(layers.Layer):
     the two. Source: the "select" step of selective kernels (Li et al., 2019, eq. 5 and 6).
     """
 
-    def call(self, inputs, logits=None):
+    def call(self, inputs: Tensor, logits: Tensor | None = None) -> Tensor:
         first, second = ops.split(inputs, 2, axis=-1)
         if logits is None:
             return first + second
@@ -237,11 +243,20 @@ class BranchSum(layers.Layer):
         return weights[0] * first + weights[1] * second
 
 
-def _channels(base, width_multiplier):
+def _channels(base: int, width_multiplier: float) -> int:
     return max(1, round(base * width_multiplier))
 
 
-def _conv(x, filters, kernel_size, strides, name, *, use_bias=False, activation=None):
+def _conv(
+    x: Tensor,
+    filters: int,
+    kernel_size: int,
+    strides: int,
+    name: str,
+    *,
+    use_bias: bool = False,
+    activation: str | None = None,
+) -> Tensor:
     # With stride 2, Keras's "same" pads only the far side of an even input; SimCLR pads both.
     if strides > 1 and kernel_size > 1:
         x = _pad(x, kernel_size, f"{name}_pad")
@@ -257,7 +272,7 @@ def _conv(x, filters, kernel_size, strides, name, *, use_bias=False, activation=
     )(x)
 
 
-def _pad(x, kernel_size, name):
+def _pad(x: Tensor, kernel_size: int, name: str) -> Tensor:
     """Pads for a window of `kernel_size` whatever the stride; an odd rest goes to the far side."""
     near = (kernel_size - 1) // 2
     sides = (near, kernel_size - 1 - near)
