@@ -1,19 +1,28 @@
 # make demo    SimCLR against MICLe on the built-in synthetic cases, under 10 minutes on two cores
-# make test    the tests
+# make test    the tests, but for those that take over two minutes each
+# make quick   the tests that take up to 20 seconds each
+# make long    the tests that take over two minutes each
 # make wheels  installs the wheel as a user does, on every Python of ours that is here
 # make clean   removes .venv, runs/demo and caches
 #
 # Any of the Pythons of .ci/pythons will do; PYTHON=python3.13 says which.
 PYTHON ?= $(shell .ci/pythons | head -n 1)
 SEED ?= 0
+PYTEST = .venv/bin/python -m pytest -n 2 --dist loadfile
 
-.PHONY: demo test wheels clean
+.PHONY: demo test quick long wheels clean
 
 demo: .venv/installed
 	.venv/bin/python -m micle_tf.demo --seed=$(SEED)
 
 test: .venv/installed
-	.venv/bin/python -m pytest -n 2 --dist loadfile
+	$(PYTEST) -m "not long"
+
+quick: .venv/installed
+	$(PYTEST) -m "not slow and not long"
+
+long: .venv/installed
+	$(PYTEST) -m long
 
 wheels:
 	.ci/wheels
