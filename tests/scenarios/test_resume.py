@@ -51,6 +51,7 @@ def steps_logged(run):
     return [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_sigkill_at_three_random_moments(folder, capsys):
     run = folder / "killed"
     argv = arguments(folder, "killed")

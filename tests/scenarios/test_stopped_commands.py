@@ -67,6 +67,7 @@ def weights(run):
     return {name: reader.get_tensor(name) for name in names}
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on_where_it_stopped(folder, capsys):
     run, done = folder / "stopped", 0
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -16,6 +16,8 @@ from tests.generated_cases import TINY
 from tests.training import three_steps
 from tests.worker_processes import started, wait_until
 
+pytestmark = pytest.mark.slow
+
 STEPS = 40
 STOPPING = 30  # seconds in which all workers save and end after a signal
 DYING = 60  # seconds in which a worker ends after another one was killed
@@ -155,6 +157,7 @@ def test_whole_run_is_that_of_one_process(whole):
         assert_close(ours[name], theirs[name], name)
 
 
+@pytest.mark.long
 def test_stopped_and_killed_and_killed_it_ends_as_if_nothing_had_been(folder, whole):
     run, arguments = folder / "stopped", pretraining(folder, "stopped")
 

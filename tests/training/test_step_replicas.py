@@ -78,6 +78,7 @@ def batches(config, reader, strategy, steps=STEPS):
     return strategy.distribute_datasets_from_function(dataset)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", [2, 4])
 @pytest.mark.parametrize("method", ["simclr", "micle"])
 def test_float64_replicas_agree_to_1e9(reader, method, replicas):
@@ -95,6 +96,7 @@ def test_methods_see_other_data(reader):
     assert trained(reader, 1)["simclr"][0] != trained(reader, 1)["micle"][0]
 
 
+@pytest.mark.slow
 def test_float32_loss_and_gradient_on_embeddings(reader):
     """ResNet-10 with (synchronised) batch norm, and the loss's gradient on its embeddings."""
     config = make_config()
