@@ -10,8 +10,11 @@ import keras
 import pytest
 import tensorflow as tf
 
+from micle_tf.config import Config
+from micle_tf.data import cases
 from tests import child_processes
 from tests.data_builders.trees_derm import write_tree
+from tests.generated_cases import write_cases
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
@@ -30,6 +33,21 @@ def keras_defaults():
 def elsewhere(tmp_path, monkeypatch):
     """So that a command which writes by mistake does so where it is seen."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def small_set(tmp_path_factory):
+    """A folder with `photos`, those of `write_cases`, and prepared from them `data`; once in a run.
+
+    It is only read, which is looked at in the end; who writes beside it takes a copy.
+    """
+    folder = tmp_path_factory.mktemp("small_set")
+    manifest = write_cases(folder / "photos")
+    cases.open_cases(Config(manifest=str(manifest), data_dir=str(folder / "data")))
+    content = lambda: {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    before = content()
+    yield folder
+    assert content() == before, "a test has written to the set that all share"
 
 
 @pytest.fixture(scope="module")

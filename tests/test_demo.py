@@ -19,6 +19,7 @@ def small_data(tmp_path_factory):
         yield tmp_path_factory.mktemp("data")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("control", ["none", "shuffled"])
 def test_demo_leaves_table_picture_and_result(small_data, tmp_path, capsys, control):
     place = tmp_path / "demo"

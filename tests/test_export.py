@@ -255,6 +255,7 @@ print("\\n" + json.dumps(dict(
 """
 
 
+@pytest.mark.slow
 def test_a_fresh_process_with_tensorflow_alone(exported, selective, tmp_path):
     inputs = {name: np.array(PHOTOS) for name in ("serving_default", "embed", "case")}
     pixels = np.random.default_rng(0).integers(0, 256, (2, 50, 60, 3), np.uint8)
@@ -307,6 +308,7 @@ def test_a_version_is_not_overwritten(exported):
     assert state() == before
 
 
+@pytest.mark.slow
 def test_exports_into_one_folder_leave_each_other_alone(tmp_path):
     folder, written = str(tmp_path / "out"), {}
     for name, version, encoder, card in (

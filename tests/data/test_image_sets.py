@@ -265,6 +265,7 @@ def test_sets_with_a_test_split_are_split_as_they_were(tiles):
         assert found.judged == {}
 
 
+@pytest.mark.slow
 def test_the_whole_chain_on_a_set_without_test(no_test, tmp_path, monkeypatch, capsys):
     """Which split was read is told by what result.json and predictions.csv say."""
     monkeypatch.chdir(tmp_path)

@@ -19,6 +19,8 @@ from tests.evaluation.test_finetune import (
 )
 from tests.generated_cases import TINY
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def rows(folder):

@@ -350,6 +350,7 @@ def test_a_run_killed_while_it_was_judged_is_judged_again(diverging, folder):
     }
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_as_one_that_was_not(folder):
     flags = [f"--checkpoint={folder / 'run'}", "--train_steps=36", "--validate_every=3steps",
              "--train_batch_size=8", "--case_images=one", "--log_every=5", "--optimizer=adam",

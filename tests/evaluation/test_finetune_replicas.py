@@ -13,6 +13,8 @@ from micle_tf.training import strategy as strategies
 from micle_tf.training.step import make_train_step
 from tests.evaluation.test_finetune import FINDINGS, write_manifests
 
+pytestmark = pytest.mark.slow
+
 STEPS, BATCH = 3, 8
 
 

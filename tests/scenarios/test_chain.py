@@ -4,10 +4,13 @@ import csv
 import json
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from micle_tf import cli
 from tests.generated_cases import TINY, write_cases
+
+pytestmark = pytest.mark.slow
 
 CLASSES = ("bar", "oval", "ring")
 

@@ -15,24 +15,23 @@ import tensorflow as tf
 
 from micle_tf import cli
 from micle_tf.training import pretrain
-from tests.generated_cases import TINY, write_cases
+from tests.generated_cases import TINY
 
 ROOT = pathlib.Path(__file__).parents[2]
 STEPS = 12
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(small_set, tmp_path_factory):
     """Photos, prepared data, and "whole", a finished run with a checkpoint each 2 steps."""
-    folder = tmp_path_factory.mktemp("damage")
-    write_cases(folder / "photos")
+    folder = shutil.copytree(small_set, tmp_path_factory.mktemp("damage") / "set")
     assert cli.main(arguments(folder, folder / "whole")) == 0
     return folder
 
 
 def arguments(folder, run, *more):
     return [
-        "--mode=pretrain", f"--manifest={folder / 'photos/cases.csv'}", f"--data_dir={folder}",
+        "--mode=pretrain", f"--manifest={folder / 'photos/cases.csv'}", f"--data_dir={folder / 'data'}",
         f"--model_dir={run}", f"--train_steps={STEPS}", "--checkpoint_every=2steps",
         "--keep_checkpoints=20", "--log_every=1", "--optimizer=adam", *TINY, *more,
     ]  # fmt: skip

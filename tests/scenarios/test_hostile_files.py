@@ -25,6 +25,7 @@ def measured(*arguments):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="needs Linux")
 @pytest.mark.parametrize("served", [False, True])
 def test_hostile_files(tmp_path, served):

@@ -137,6 +137,7 @@ def test_a_run_that_starts_from_one_that_learned(here, capsys):
     assert code == 0 and "learned from, labels and all" in shown
 
 
+@pytest.mark.slow
 def test_what_pretraining_saw_is_a_note(here, capsys):
     """Fine-tuned on half of the data, pretrained on all of it under other names."""
     other = write("other", [dict(row, patient_id=f"q{row['patient_id']}") for row in here])

@@ -63,6 +63,7 @@ def executed(tmp_path_factory):
     return book, json.loads(output.text)
 
 
+@pytest.mark.slow
 def test_every_cell_runs_and_nothing_warns(executed):
     book, _ = executed
     cells = _code_cells(book)
@@ -72,6 +73,7 @@ def test_every_cell_runs_and_nothing_warns(executed):
     assert [output.text for output in outputs if output.get("name") == "stderr"] == []
 
 
+@pytest.mark.slow
 def test_three_bars_show_the_linear_evaluations(executed):
     book, held = executed
     (cell,) = [cell for cell in book.cells if cell.id == "bars"]
@@ -87,6 +89,7 @@ def test_three_bars_show_the_linear_evaluations(executed):
     assert low <= difference <= high
 
 
+@pytest.mark.slow
 def test_arms_are_trained_for_equal_steps(executed):
     folder = pathlib.Path(executed[1]["finetune"]).parent
     configs = {
@@ -100,6 +103,7 @@ def test_arms_are_trained_for_equal_steps(executed):
     assert configs["micle"]["checkpoint"] == str(folder / "simclr-half")
 
 
+@pytest.mark.slow
 def test_exported_model_answers_as_the_fine_tuning_did(executed):
     _, held = executed
     levels, names, _ = read_predictions(held["finetune"])

@@ -163,6 +163,7 @@ def installed(wheel, tmp_path_factory):
     return place / "bin"
 
 
+@pytest.mark.slow
 def test_it_runs_away_from_the_checkout(installed, tmp_path):
     environment = {"PATH": f"{installed}:{os.environ['PATH']}", "HOME": str(tmp_path)}
 

@@ -5,6 +5,7 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import tensorflow as tf
 from micle_tf import cli
 from micle_tf.evaluation import finetune
 from tests.child_processes import wait_for
-from tests.generated_cases import TINY, write_cases
+from tests.generated_cases import TINY
 
 ROOT = pathlib.Path(__file__).parents[2]
 STEPS = 150
@@ -26,15 +27,13 @@ RESUME = "(SIGTERM|SIGINT) at step (\\d+); the same command goes on from step (\
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("preemption")
-    write_cases(folder / "photos")
-    return folder
+def folder(small_set, tmp_path_factory):
+    return shutil.copytree(small_set, tmp_path_factory.mktemp("preemption") / "set")
 
 
 def arguments(folder, name):
     return [
-        "--mode=pretrain", f"--manifest={folder / 'photos/cases.csv'}", f"--data_dir={folder}",
+        "--mode=pretrain", f"--manifest={folder / 'photos/cases.csv'}", f"--data_dir={folder / 'data'}",
         f"--model_dir={folder / name}", f"--train_steps={STEPS}", "--checkpoint_every=1000steps",
         "--log_every=1", "--optimizer=adam", "--learning_rate=0.01", *TINY,
     ]  # fmt: skip
@@ -68,6 +67,7 @@ def weights(run):
     return {name: reader.get_tensor(name) for name in names}
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on_where_it_stopped(folder, capsys):
     run, done = folder / "stopped", 0
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -121,7 +121,7 @@ def test_a_signal_while_a_command_starts(folder, after):
 
 def test_a_validation_is_broken_off_and_done_again(folder, monkeypatch, capsys):
     argv = [
-        "--mode=finetune", f"--manifest={folder / 'photos/cases.csv'}", f"--data_dir={folder}",
+        "--mode=finetune", f"--manifest={folder / 'photos/cases.csv'}", f"--data_dir={folder / 'data'}",
         f"--model_dir={folder / 'tuned'}", "--train_steps=6", "--validate_every=2steps",
         "--log_every=1", "--bootstrap_samples=10", *TINY,
     ]  # fmt: skip

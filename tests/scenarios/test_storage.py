@@ -75,6 +75,7 @@ def logged(base):
     return [(line["step"], line["loss"], line["contrastive_accuracy"]) for line in lines]
 
 
+@pytest.mark.slow
 def test_a_chain_in_memory_gives_what_the_local_one_gives(bases):
     assert_same_weights(bases)
     assert logged(bases[0]) == logged(bases[1]) and len(logged(bases[1])) == 4
@@ -86,6 +87,7 @@ def test_a_chain_in_memory_gives_what_the_local_one_gives(bases):
         assert memory["intervals"] == local["intervals"]
 
 
+@pytest.mark.slow
 def test_nothing_unfinished_is_left(bases):
     for base in bases:
         names = [name for _, _, files in gfile.walk(base) for name in files]
@@ -93,6 +95,7 @@ def test_nothing_unfinished_is_left(bases):
         assert not [name for name in names if "tmp" in name or "unfinished" in name]
 
 
+@pytest.mark.slow
 def test_features_and_head_are_whole(bases):
     features, scores = [], []
     for base in bases:
@@ -105,6 +108,7 @@ def test_features_and_head_are_whole(bases):
     assert features[0].shape[1] == 64
 
 
+@pytest.mark.slow
 def test_features_kept_in_memory_are_used_and_damaged_ones_computed_again(bases):
     run = f"{bases[0]}/linear"
     before = read(f"{run}/predictions.csv")
@@ -126,6 +130,7 @@ def test_features_kept_in_memory_are_used_and_damaged_ones_computed_again(bases)
     assert read(f"{run}/features-test.npy") == whole
 
 
+@pytest.mark.slow
 def test_the_exported_model_answers_from_memory(bases):
     images = np.random.default_rng(0).random((3, 20, 24, 3), np.float32)
     answers = []
@@ -139,6 +144,7 @@ def test_the_exported_model_answers_from_memory(bases):
     np.testing.assert_allclose(answers[0].sum(axis=1), 1, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_runs_in_memory_are_compared(bases, capsys):
     memory, local = bases
     across = compare.compare(f"{memory}/linear", f"{local}/tuned", samples=10)
@@ -150,6 +156,7 @@ def test_runs_in_memory_are_compared(bases, capsys):
     assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_stopped_run_in_memory_goes_on(bases, capsys):
     memory, _ = bases
     gfile.remove(f"{memory}/result.json")

@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import shutil
 import signal
 import time
 
@@ -11,9 +12,11 @@ import pytest
 import tensorflow as tf
 
 from micle_tf import cli
-from tests.generated_cases import TINY, write_cases
+from tests.generated_cases import TINY
 from tests.training import three_steps
 from tests.worker_processes import started, wait_until
+
+pytestmark = pytest.mark.slow
 
 STEPS = 40
 STOPPING = 30  # seconds in which all workers save and end after a signal
@@ -21,15 +24,12 @@ DYING = 60  # seconds in which a worker ends after another one was killed
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("workers")
-    write_cases(folder / "photos")
-    assert cli.main(["--mode=prepare", "--dataset=derm_cases", *data(folder)]) == 0
-    return folder
+def folder(small_set, tmp_path_factory):
+    return shutil.copytree(small_set, tmp_path_factory.mktemp("workers") / "set")
 
 
 def data(folder):
-    return [f"--manifest={folder / 'photos/cases.csv'}", f"--data_dir={folder}"]
+    return [f"--manifest={folder / 'photos/cases.csv'}", f"--data_dir={folder / 'data'}"]
 
 
 def assert_close(found, expected, message=""):
@@ -44,7 +44,7 @@ def assert_close(found, expected, message=""):
 @pytest.fixture(scope="module")
 def taken(folder):
     """`three_steps.trained` of this process, which is alone, and of each of two workers."""
-    source = folder / "photos/cases.csv", folder
+    source = folder / "photos/cases.csv", folder / "data"
     program = ["-m", "tests.training.three_steps", *source, folder / "three_steps"]
     with started(folder / "log/three_steps", *program) as workers:
         alone = three_steps.trained(*source)
@@ -159,6 +159,7 @@ def test_whole_run_is_that_of_one_process(whole):
         assert_close(ours[name], theirs[name], name)
 
 
+@pytest.mark.long
 def test_stopped_and_killed_and_killed_it_ends_as_if_nothing_had_been(folder, whole):
     run, arguments = folder / "stopped", pretraining(folder, "stopped")
 

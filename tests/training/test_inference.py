@@ -6,14 +6,12 @@ import pytest
 from micle_tf.config import Config
 from micle_tf.data import cases, decode
 from micle_tf.training.inference import predict_images
-from tests.generated_cases import write_cases
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("predict")
-    manifest = write_cases(folder / "photos", num_cases=30)
-    return Config(manifest=str(manifest), data_dir=str(folder), image_size=12)
+def config(small_set):
+    manifest = str(small_set / "photos/cases.csv")
+    return Config(manifest=manifest, data_dir=str(small_set / "data"), image_size=12)
 
 
 @pytest.mark.parametrize("batch", [1, 7, 256])

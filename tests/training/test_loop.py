@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import keras
 import numpy as np
@@ -16,7 +17,7 @@ from micle_tf.errors import Stopped
 from micle_tf.models import resnet_encoder
 from micle_tf.training import pretrain, state
 from micle_tf.training.loop import steps_to_event
-from tests.generated_cases import TINY, write_cases
+from tests.generated_cases import TINY
 from tests.training.small_training import by_hand, train
 
 SPEED = {"images_per_second", "images_per_second_per_device", "input_wait", "seconds"}
@@ -142,15 +143,13 @@ def test_what_is_not_finite_stops_the_run(tmp_path, loop):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("loop")
-    write_cases(folder / "photos")
-    return folder
+def folder(small_set, tmp_path_factory):
+    return shutil.copytree(small_set, tmp_path_factory.mktemp("loop") / "set")
 
 
 def arguments(folder, name, *more):
     return [
-        "--mode=pretrain", f"--manifest={folder / 'photos/cases.csv'}", f"--data_dir={folder}",
+        "--mode=pretrain", f"--manifest={folder / 'photos/cases.csv'}", f"--data_dir={folder / 'data'}",
         f"--model_dir={folder / name}", "--train_steps=4", "--log_every=1",
         "--checkpoint_every=1steps", "--keep_checkpoints=9", *TINY, *more,
     ]  # fmt: skip

@@ -8,14 +8,13 @@ import pytest
 
 from micle_tf import cli
 from micle_tf.training import memory, picture
-from tests.generated_cases import TINY, write_cases
+from tests.generated_cases import TINY
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(small_set, tmp_path_factory):
     """Cases, prepared in data/, and a run on them."""
-    folder = tmp_path_factory.mktemp("plan")
-    write_cases(folder / "photos")
+    folder = shutil.copytree(small_set, tmp_path_factory.mktemp("plan") / "set")
     data = [f"--manifest={folder / 'photos/cases.csv'}", f"--data_dir={folder / 'data'}"]
     command = ["--mode=pretrain", *data, f"--model_dir={folder / 'run'}", *TINY]
     assert cli.main([*command, "--preset=paper", "--train_steps=12", "--log_every=1"]) == 0

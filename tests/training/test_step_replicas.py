@@ -12,24 +12,20 @@ from micle_tf.losses import nt_xent
 from micle_tf.training import loop, pretrain
 from micle_tf.training import strategy as strategies
 from micle_tf.training.step import make_train_step
-from tests.generated_cases import write_cases
 
 STEPS = 3
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cases")
-    config = Config(
-        dataset="derm_cases", manifest=str(write_cases(folder / "photos")), data_dir=str(folder)
-    )
+def reader(small_set):
+    config = Config(manifest=str(small_set / "photos/cases.csv"), data_dir=str(small_set / "data"))
     return cases.open_cases(config).open("train")
 
 
 def make_config(**changes):
     settings = dict(
         image_size=16,
-        resnet_depth=18,
+        resnet_depth=10,
         width_multiplier=0.125,
         train_batch_size=8,
         train_steps=STEPS + 1,
@@ -49,7 +45,7 @@ def trained(reader, replicas):
     The step is traced once per number of replicas and starts from the same weights for
     both methods, which differ in their data alone.
     """
-    config = make_config(precision="float64", resnet_depth=10)
+    config = make_config(precision="float64")
     strategies.set_precision(config.precision)
     strategy = strategies.make_strategy(config.replace(virtual_devices=replicas))
     assert strategy.num_replicas_in_sync == replicas
@@ -82,6 +78,7 @@ def batches(config, reader, strategy, steps=STEPS):
     return strategy.distribute_datasets_from_function(dataset)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", [2, 4])
 @pytest.mark.parametrize("method", ["simclr", "micle"])
 def test_float64_replicas_agree_to_1e9(reader, method, replicas):
@@ -99,8 +96,9 @@ def test_methods_see_other_data(reader):
     assert trained(reader, 1)["simclr"][0] != trained(reader, 1)["micle"][0]
 
 
+@pytest.mark.slow
 def test_float32_loss_and_gradient_on_embeddings(reader):
-    """ResNet-18 with (synchronised) batch norm, and the loss's gradient on its embeddings."""
+    """ResNet-10 with (synchronised) batch norm, and the loss's gradient on its embeddings."""
     config = make_config()
     results = {"simclr": [], "micle": []}
     for replicas in (1, 2, 4):
@@ -118,7 +116,7 @@ def test_float32_loss_and_gradient_on_embeddings(reader):
     for (loss, gradient), *others in results.values():
         for other_loss, other_gradient in others:
             np.testing.assert_allclose(other_loss, loss, rtol=1e-5)
-            # Rounding of 20 batch norms reaches the embeddings, so entries are compared as a whole;
+            # Rounding of the batch norms reaches the embeddings, so entries are compared as a whole;
             # the loss alone, on equal embeddings, agrees in every entry: see below.
             assert np.linalg.norm(other_gradient - gradient) < 1e-5 * np.linalg.norm(gradient)
 
@@ -173,7 +171,7 @@ def test_loss_on_equal_embeddings_agrees_in_every_entry(replicas, masked, dtype,
 
 
 def test_bfloat16_keeps_float32_weights(reader):
-    config = make_config(resnet_depth=10, precision="mixed_bfloat16", optimizer="adam")
+    config = make_config(precision="mixed_bfloat16", optimizer="adam")
     strategies.set_precision(config.precision)
     strategy = strategies.make_strategy(config)
     models, *_ = pretrain.build(config, reader.index, strategy)
