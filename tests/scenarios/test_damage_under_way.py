@@ -31,7 +31,8 @@ def folder(small_set, tmp_path_factory):
 
 def arguments(folder, run, *more):
     return [
-        "--mode=pretrain", f"--manifest={folder / 'photos/cases.csv'}", f"--data_dir={folder / 'data'}",
+        "--mode=pretrain", f"--manifest={folder / 'photos/cases.csv'}",
+        f"--data_dir={folder / 'data'}",
         f"--model_dir={run}", f"--train_steps={STEPS}", "--checkpoint_every=2steps",
         "--keep_checkpoints=20", "--log_every=1", "--optimizer=adam", *TINY, *more,
     ]  # fmt: skip

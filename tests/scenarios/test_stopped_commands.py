@@ -33,7 +33,8 @@ def folder(small_set, tmp_path_factory):
 
 def arguments(folder, name):
     return [
-        "--mode=pretrain", f"--manifest={folder / 'photos/cases.csv'}", f"--data_dir={folder / 'data'}",
+        "--mode=pretrain", f"--manifest={folder / 'photos/cases.csv'}",
+        f"--data_dir={folder / 'data'}",
         f"--model_dir={folder / name}", f"--train_steps={STEPS}", "--checkpoint_every=1000steps",
         "--log_every=1", "--optimizer=adam", "--learning_rate=0.01", *TINY,
     ]  # fmt: skip
@@ -121,7 +122,8 @@ def test_a_signal_while_a_command_starts(folder, after):
 
 def test_a_validation_is_broken_off_and_done_again(folder, monkeypatch, capsys):
     argv = [
-        "--mode=finetune", f"--manifest={folder / 'photos/cases.csv'}", f"--data_dir={folder / 'data'}",
+        "--mode=finetune", f"--manifest={folder / 'photos/cases.csv'}",
+        f"--data_dir={folder / 'data'}",
         f"--model_dir={folder / 'tuned'}", "--train_steps=6", "--validate_every=2steps",
         "--log_every=1", "--bootstrap_samples=10", *TINY,
     ]  # fmt: skip

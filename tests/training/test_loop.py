@@ -149,7 +149,8 @@ def folder(small_set, tmp_path_factory):
 
 def arguments(folder, name, *more):
     return [
-        "--mode=pretrain", f"--manifest={folder / 'photos/cases.csv'}", f"--data_dir={folder / 'data'}",
+        "--mode=pretrain", f"--manifest={folder / 'photos/cases.csv'}",
+        f"--data_dir={folder / 'data'}",
         f"--model_dir={folder / name}", "--train_steps=4", "--log_every=1",
         "--checkpoint_every=1steps", "--keep_checkpoints=9", *TINY, *more,
     ]  # fmt: skip

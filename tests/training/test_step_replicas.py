@@ -116,8 +116,8 @@ def test_float32_loss_and_gradient_on_embeddings(reader):
     for (loss, gradient), *others in results.values():
         for other_loss, other_gradient in others:
             np.testing.assert_allclose(other_loss, loss, rtol=1e-5)
-            # Rounding of the batch norms reaches the embeddings, so entries are compared as a whole;
-            # the loss alone, on equal embeddings, agrees in every entry: see below.
+            # Rounding of the batch norms reaches the embeddings, so entries are compared as a
+            # whole; the loss alone, on equal embeddings, agrees in every entry: see below.
             assert np.linalg.norm(other_gradient - gradient) < 1e-5 * np.linalg.norm(gradient)
 
 
