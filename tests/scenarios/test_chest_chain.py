@@ -12,7 +12,6 @@ from micle_tf.evaluation.metrics import findings_metrics
 from tests.data_builders import trees_chexpert
 from tests.data_builders.trees_nih import HEADER
 
-
 FIVE = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
 SMALL = [
     "--image_size=32", "--resnet_depth=10", "--width_multiplier=0.125", "--train_batch_size=16",
