@@ -12,8 +12,6 @@ from micle_tf.evaluation.metrics import findings_metrics
 from tests.data_builders import trees_chexpert
 from tests.data_builders.trees_nih import HEADER
 
-pytestmark = pytest.mark.slow
-
 FIVE = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
 SMALL = [
     "--image_size=32", "--resnet_depth=10", "--width_multiplier=0.125", "--train_batch_size=16",
@@ -61,6 +59,7 @@ def trees(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_chexpert_through_every_mode_and_then_nih(trees, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     data = "--data_dir=data"
@@ -100,6 +99,7 @@ def test_chexpert_through_every_mode_and_then_nih(trees, tmp_path, monkeypatch, 
     assert metrics["findings/auc_mean"] > 0.6
 
 
+@pytest.mark.slow
 def test_policies_change_what_is_learned_and_judged(trees, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     counts = {}

@@ -123,6 +123,7 @@ def mount(tmp_path):
         subprocess.run(["umount", str(path)], check=True)
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_and_one_that_is_read_only(folder, mount, capsys):
     sizes = [path.stat().st_size for path in (folder / "whole/checkpoints").glob("ckpt-6.*")]
     run = mount(f"size={int(3.7 * sum(sizes))}") / "run"  # room for three: of steps 0, 2 and 4
@@ -175,6 +176,7 @@ def test_a_nan_in_the_data(folder, tmp_path, capsys, monkeypatch):
         np.testing.assert_array_equal(value, expected, err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_second_job_and_a_killed_first_one(folder, tmp_path, capsys):
     run = tmp_path / "run"
     argv = arguments(folder, run, "--train_steps=60")

@@ -8,6 +8,8 @@ import pytest
 from micle_tf import cli
 from tests.generated_cases import TINY, write_cases
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
