@@ -124,7 +124,14 @@ def test_lars_equals_its_formulas_in_float64(float64, nesterov):
         optimizer.apply([tf.constant(g) for g in step_gradients], made)
     rates = [0.3 * f for f in (0, 0.5, 1, 0.75, 0.25)]
     expected = numpy_lars(
-        values.values(), gradients, rates, (True, False, False), 0.8, 0.05, 0.02, nesterov
+        values.values(),
+        gradients,
+        rates,
+        (True, False, False),
+        momentum=0.8,
+        decay=0.05,
+        eta=0.02,
+        nesterov=nesterov,
     )
     for got, want in zip(made, expected, strict=True):
         assert got.dtype == "float64"

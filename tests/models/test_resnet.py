@@ -135,7 +135,7 @@ def test_equals_numpy_forward_pass(float64, depth, *, sk_ratio, se_ratio, shape,
 
     small = max(shape[:2]) <= 32
     expected, pooled = forward(
-        weights, images, units, bottleneck, small, sk=sk_ratio > 0, se=se_ratio > 0
+        weights, images, units, bottleneck, small=small, sk=sk_ratio > 0, se=se_ratio > 0
     )
     assert keras.backend.standardize_dtype(features.dtype) == "float64"
     for got, want in zip([*outputs, features], [*expected, pooled], strict=True):
