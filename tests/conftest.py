@@ -78,3 +78,10 @@ def child():
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def no_cluster(monkeypatch):
+    """As on a machine that is alone."""
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    monkeypatch.delenv("SLURM_PROCID", raising=False)
