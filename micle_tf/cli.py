@@ -19,6 +19,7 @@ from typing import Any
 import micle_tf
 from micle_tf import console, inheritance, next_steps, presets, program, quiet, usage
 from micle_tf.config import ONEDNN, Config
+from micle_tf.data import places
 from micle_tf.dataset_names import dataset_names, is_own, takes_manual_dir
 from micle_tf.errors import BadInput
 from micle_tf.exits import DONE, guarded, leave
@@ -262,8 +263,6 @@ def _as_prepared(config: Config, stated: Collection[str]) -> Config:
     # Each of several has a note of its own, and of the others there is none.
     if len(names) > 1 or not (is_own(names[0]) and takes_manual_dir(names[0])):
         return config
-    from micle_tf.data import places
-
     return places.as_prepared(config, names[0], stated)
 
 

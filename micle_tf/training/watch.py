@@ -108,7 +108,7 @@ def likely_causes(config, rate, collapsed=False):
     steady = {"optimizer": "adam", "learning_rate": 0.002, "learning_rate_scaling": "none"}
     too_high = rate > (_LARGE_ADAM if adam else _LARGE_SGD)
     moves_little = 0 < rate < (2e-4 if adam else 0.1)
-    causes = [
+    suspects = [
         (rate == 0, "the learning rate is 0", steady),
         (
             config.temperature > _HIGH,
@@ -157,7 +157,7 @@ def likely_causes(config, rate, collapsed=False):
         (True, "the projection head", {"num_proj_layers": 3}),
     ]
     causes = []
-    for is_so, cause, changes in causes:
+    for is_so, cause, changes in suspects:
         changed = {name: value for name, value in changes.items() if getattr(config, name) != value}
         if is_so and changed:
             causes.append(

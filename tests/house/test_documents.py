@@ -260,7 +260,8 @@ def test_the_python_blocks_can_be_compiled():
         for block in blocks:
             compile("\n".join(block.lines), name, "exec")
     # Which are those that the test below runs.
-    assert {name for name, blocks in pages.items() if blocks} == {"docs/model_in_use.md"}
+    run = {"docs/few_labels.md", "docs/model_in_use.md"}
+    assert {name for name, blocks in pages.items() if blocks} == run
 
 
 # ---------------------------------------------------------------- and run
@@ -320,14 +321,20 @@ def run_flags(flags):
     return cli.main([*flags, *more])
 
 
-def run_demo(words):
-    """That make calls what tests/test_demo.py runs at small size."""
+# What make calls at last: what tests/test_demo.py runs at small size, and this suite.
+MADE = {
+    "demo": ".venv/bin/python -m micle_tf.demo --seed=0",
+    "test": '.venv/bin/python -m pytest -n 2 --dist loadfile -m "not long"',
+}
+
+
+def run_make(words):
     alone = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     called = subprocess.run(
         ["make", "--dry-run", *words[1:]],
         cwd=ROOT, env=alone, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert called.stdout.splitlines()[-1] == ".venv/bin/python -m micle_tf.demo --seed=0"
+    assert called.stdout.splitlines()[-1] == MADE[words[1]]
 
 
 def run_saved_model_cli(words):
@@ -343,7 +350,8 @@ def run_python(words):
 # What a command begins with, and what runs it; None does nothing by itself.
 RUNNERS = {
     (".", ".venv/bin/activate"): lambda words: None,
-    ("make", "demo"): run_demo,
+    ("make", "demo"): run_make,
+    ("make", "test"): run_make,
     ("python", "-m", "micle_tf.evaluation.compare"): lambda words: compare.main(words[3:]),
     ("python", "-c"): run_python,
     ("saved_model_cli", "run"): run_saved_model_cli,
@@ -381,17 +389,21 @@ def test_the_commands_run_as_they_stand(desk, monkeypatch, capsys):
         next(pathlib.Path("runs/findings").glob("evaluate*/result.json")).read_text()
     )
     assert transfer["dataset"].startswith("nih_chest_xray14/") and transfer["metrics"]
-    run_the_python_of("docs/model_in_use.md", run / "export")
-
-
-def run_the_python_of(document, folder):
-    """Every Python block, with images and labels, beside an export."""
+    read = run_the_python_of("docs/few_labels.md", ".")
+    assert read["low"] <= read["difference"] <= read["high"] and len(read["losses"]) > 0
+    assert read["levels"]["case"]["score"].shape[1] == len(read["names"])
     images = np.random.default_rng(0).random((4, 16, 16, 3), np.float32)
-    names = {"images": images, "labels": np.array([0, 1, 0, 1])}
+    given = {"images": images, "labels": np.array([0, 1, 0, 1])}
+    names = run_the_python_of("docs/model_in_use.md", run / "export", **given)
+    gradients = names["tape"].gradient(names["features"], names["model"].trainable_variables)
+    norms = [float(tf.norm(gradient)) for gradient in gradients if gradient is not None]
+    assert len(norms) > 10 and max(norms) > 0
+
+
+def run_the_python_of(document, folder, **names):
+    """Every Python block of a page, in a folder; what it leaves, with what it was given."""
     with contextlib.chdir(folder):
         for block in blocks_of(text_of(document)):
             if block.language == "python":
                 exec("\n".join(block.lines), names)
-    gradients = names["tape"].gradient(names["features"], names["model"].trainable_variables)
-    norms = [float(tf.norm(gradient)) for gradient in gradients if gradient is not None]
-    assert len(norms) > 10 and max(norms) > 0
+    return names

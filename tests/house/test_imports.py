@@ -14,7 +14,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[2]
 # What takes seconds to load, is an extra, or is not on every system: whoever can do without it
 # imports it where it is needed.
-HEAVY = {"tensorflow", "tensorflow_datasets", "keras", "matplotlib", "sklearn"}
+HEAVY = {"tensorflow", "tensorflow_datasets", "tensorboard", "keras", "matplotlib", "sklearn"}
 EXTRAS = {"apache_beam", "imagecodecs", "pydicom"}
 OF_SOME_SYSTEMS = {"fcntl", "resource"}
 # The door chooses the room: a mode is loaded when it runs.
