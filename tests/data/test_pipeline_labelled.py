@@ -48,7 +48,7 @@ def photo_numbers(reader):
 def batches(reader, labels, steps, options=PLAIN, seed=SEED, **changes):
     images = np.flatnonzero(labels >= 0)
     dataset = pipeline.labelled_dataset(
-        reader, images, labels, BATCH, options, seed, steps, **changes
+        reader, images, labels, BATCH, options, seed=seed, steps=steps, **changes
     )
     return [(batch["image"].numpy(), batch["label"].numpy()) for batch in dataset]
 
@@ -72,7 +72,9 @@ def test_labels_go_with_their_images(reader, labels, one):
 def test_findings_go_with_their_images(reader, labels):
     table = np.stack([labels // 10, labels % 10], axis=1).astype(np.int8)
     images = np.flatnonzero(labels >= 0)
-    dataset = pipeline.labelled_dataset(reader, images, table, BATCH, PLAIN, SEED, (3, 6))
+    dataset = pipeline.labelled_dataset(
+        reader, images, table, BATCH, PLAIN, seed=SEED, steps=(3, 6)
+    )
     for batch in dataset:
         label = batch["label"].numpy()
         assert label.dtype == np.int8 and label.shape == (BATCH, 2)

@@ -89,7 +89,9 @@ def test_labelled_images_and_judged_ones_are_upright():
         labels = reader.index.class_label
         images = np.arange(reader.index.num_images)
         options = augment.Augmentation(size=24)
-        labelled = pipeline.labelled_dataset(reader, images, labels, 4, options, 0, (0, 3))
+        labelled = pipeline.labelled_dataset(
+            reader, images, labels, 4, options, seed=0, steps=(0, 3)
+        )
         judged = pipeline.image_dataset(reader, 5, 40)
         found.append(([b["image"] for b in labelled], list(judged)))
     for ours, wanted in zip(found[0][0], found[1][0], strict=True):
