@@ -11,8 +11,8 @@ import tensorflow as tf
 
 from micle_tf.config import Config
 from micle_tf.training import strategy as strategies
+from tests.test_cluster import refused
 from tests.training.small_training import by_hand, train
-from tests.training.test_cluster import refused
 from tests.training.test_step import (
     DESCENT,
     assert_close,
