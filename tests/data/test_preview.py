@@ -21,6 +21,12 @@ def config(request, tmp_path, monkeypatch):
     return Config(manifest=str(manifest), data_dir="data", findings_column=request.param)
 
 
+def labels_of(index):
+    """{image_id: class or findings}, of which an index has one."""
+    labels = index.findings if index.findings.size else index.class_label
+    return dict(zip(index.image_id.tolist(), labels.tolist(), strict=True))
+
+
 def test_the_index_is_that_of_the_data_when_it_is_prepared(config, capsys):
     before = snapshot()
     found = open_preview(config)
@@ -34,14 +40,7 @@ def test_the_index_is_that_of_the_data_when_it_is_prepared(config, capsys):
         theirs = np.argsort(seen.case_id)
         for name in ("case_id", "patient_id", "images_per_case"):
             np.testing.assert_array_equal(getattr(seen, name)[theirs], getattr(index, name)[order])
-        labels = lambda index: dict(
-            zip(index.image_id.tolist(), index.class_label.tolist(), strict=True)
-        )
-        assert labels(seen) == labels(index)
-        stated = lambda index: dict(
-            zip(index.image_id.tolist(), index.findings.tolist(), strict=True)
-        )
-        assert stated(seen) == stated(index)
+        assert labels_of(seen) == labels_of(index)
     assert found.class_names == prepared.class_names
     assert found.finding_names == prepared.finding_names
     # What is prepared is shown itself, with its own photos.
