@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 Metrics = Callable[[np.ndarray, np.ndarray], dict[str, float]]
 
 
-def auc(y_true: np.ndarray, score: np.ndarray) -> float:
+def auc(y_true: ArrayLike, score: ArrayLike) -> float:
     """Area under the ROC curve: the chance that a positive scores above a negative.
 
     A tie counts one half, so this is the Mann-Whitney U statistic over the number of pairs
@@ -22,12 +22,20 @@ def auc(y_true: np.ndarray, score: np.ndarray) -> float:
     the trapezoidal area of `sklearn.metrics.roc_auc_score`.
 
     Args:
-      y_true: bool [n], True for a positive.
-      score: float [n], higher means more likely positive; any scale, and no nan.
+      y_true: bool [n] (or 0 and 1), True for a positive.
+      score: float [n], higher means more likely positive; any scale.
 
     Returns:
       The area, in [0, 1]; nan when all rows have the same label.
+
+    Raises:
+      ValueError: lengths differ, or a score is nan.
     """
+    y_true, score = np.asarray(y_true, bool), np.asarray(score)
+    if y_true.ndim != 1 or y_true.shape != score.shape:
+        raise ValueError(f"auc: {y_true.shape} labels for {score.shape} scores, expected [n] each")
+    if np.isnan(score).any():
+        raise ValueError("auc: a score is nan")
     positives, negatives = score[y_true], np.sort(score[~y_true])
     if not len(positives) or not len(negatives):
         return float("nan")

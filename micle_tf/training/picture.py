@@ -5,10 +5,6 @@ import time
 
 import tensorflow as tf
 
-# Not pyplot, which keeps figures and asks for a screen.
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
 from micle_tf import console
 from micle_tf.files import renamed_when_whole
 from micle_tf.training.state import read_log
@@ -59,6 +55,11 @@ def draw(path):
     panels = panels_of(lines)
     if len(lines) < 2 or not panels:
         return
+    # Only here, so that a matplotlib that does not load ends no run; and not pyplot, which keeps
+    # figures and asks for a screen.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     rows = -(-len(panels) // 2)
     figure = Figure(figsize=(_WIDTH, _PANEL_HEIGHT * rows + 0.4), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)

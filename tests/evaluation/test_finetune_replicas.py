@@ -45,9 +45,10 @@ def trained(folder, kind, replicas):
     targets = Targets.of(data)
     splits = labelled_splits(config, data, targets)
     units = finetune._check_batch(config, splits["train"], replicas)
-    models, optimizer, schedule = finetune._build(config, units, targets, strategy)
+    built = finetune._build(config, units, targets, strategy)
+    models, *_ = built
     training = finetune._training(
-        config, data, targets, splits, models, optimizer, schedule, units, replicas
+        config, data, targets, splits, built, units=units, replicas=replicas
     )
     step = tf.function(make_train_step(training, strategy))
     losses, labels = [], []

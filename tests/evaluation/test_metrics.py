@@ -158,3 +158,11 @@ def test_case_probabilities():
         np.testing.assert_allclose(row, p[cases == case].mean(axis=0), atol=1e-12)
     with pytest.raises(ValueError, match="expected"):
         case_probabilities(p, cases[1:])
+
+
+def test_auc_takes_zeros_and_ones_and_refuses_nan():
+    assert auc(np.array([0, 1, 0, 1]), [0.1, 0.2, 0.3, 0.4]) == 0.75
+    with pytest.raises(ValueError, match=r"a score is nan"):
+        auc([0, 1], [0.5, np.nan])
+    with pytest.raises(ValueError, match=r"\(2,\) labels for \(3,\) scores"):
+        auc([0, 1], [0.5, 0.5, 0.5])
