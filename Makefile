@@ -44,5 +44,5 @@ wheels:
 	touch $@
 
 clean:
-	rm -rf .venv runs/demo .pytest_cache build *.egg-info
+	rm -rf .venv runs/demo .*_cache .hypothesis .coverage* build *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -15,7 +15,8 @@ class BuildPy(build_py):
             shutil.rmtree(self.build_lib, ignore_errors=True)
         super().run()
         if not self.editable_mode:  # for who has the wheel alone
-            for path in ("README.md", *sorted(map(str, pathlib.Path("docs").iterdir()))):
+            documents = [*pathlib.Path("docs").glob("*.md"), *pathlib.Path("docs").glob("*.png")]
+            for path in ("README.md", *sorted(map(str, documents))):
                 place = pathlib.Path(self.build_lib, "micle_tf", path)
                 self.mkpath(str(place.parent))
                 self.copy_file(path, str(place))

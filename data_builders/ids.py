@@ -119,9 +119,8 @@ def refuse_alike(rows, name, what):
         if as_text(other) != as_text(text):
             raise BadData(
                 f"{row.where}: {what} {repr_of(text)}, but {repr_of(other)} in {there.where}: they "
-                "differ only by "
-                "upper and lower case or the form of a number; write them alike if they are one, "
-                f"or say --ids={LITERAL} if they are two"
+                "differ only by upper and lower case or the form of a number; write them alike if "
+                f"they are one, or say --ids={LITERAL} if they are two"
             )
 
 

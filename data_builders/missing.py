@@ -1,11 +1,12 @@
 """What a table program writes where there is nothing: "nan", "<NA>", "None".
 
-| column                                              | nan, NaN, <NA>, #N/A, NaT, ... | None, NA,
-N/A, null, ... |
-|-----------------------------------------------------|--------------------------------|--------------------------|
-| patient_id, study_id, split, view, columns of findings | blank                          | blank |
-| label, findings_column                              | blank                          | refused:
-may be a class  | | case_id                                             | refused | refused |
+| column                     | nan, NaN, <NA>, #N/A, NaT, ... | None, NA, N/A, null, ... |
+|----------------------------|--------------------------------|--------------------------|
+| patient_id, study_id,      | blank                          | blank                    |
+| split, view, columns of    |                                |                          |
+| findings                   |                                |                          |
+| label, findings_column     | blank                          | refused: may be a class  |
+| case_id                    | refused                        | refused                  |
 
 The list is pandas' own (`pandas.read_csv`, na_values), and NaT. --missing=TEXT,TEXT takes its
 place, and then every column but case_id has a blank for each of them.

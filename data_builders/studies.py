@@ -1,12 +1,12 @@
 """What studies say where patients are not known, and what numbers of studies mean.
 
-| patients  | group_by    | and                                        | then
-|
-|-----------|-------------|--------------------------------------------|---------------------------------------|
-| not known | case, image | every case lies in one study               | the cases of a study stay
-in one split | | not known | study       | a case has several studies                 | the studies
-of a case stay in one split | | any       | study       | ... and a study several cases, of several
-patients if they are known | a study is patient/study, or case/study |
+| patients  | group_by    | and                          | then                                    |
+|-----------|-------------|------------------------------|-----------------------------------------|
+| not known | case, image | every case lies in one study | the cases of a study stay in one split  |
+| not known | study       | a case has several studies   | the studies of a case stay in one split |
+| any       | study       | ... and a study several      | a study is patient/study, or case/study |
+|           |             | cases, of several patients   |                                         |
+|           |             | if they are known            |                                         |
 """
 
 import collections

@@ -81,9 +81,8 @@ class Config(DataConfig):
     preset: str = _run(
         "auto",
         "Settings where no recipe has any. laptop: a small ResNet, a quarter of an hour on two "
-        "cores; gpu: "
-        "ResNet-50 at 224 px, a batch by the memory; paper: the defaults below; auto: gpu or "
-        "laptop, by what is here. Typed, it stands in place of the dataset's own recipe.",
+        "cores; gpu: ResNet-50 at 224 px, a batch by the memory; paper: the defaults below; auto: "
+        "gpu or laptop, by what is here. Typed, it stands in place of the dataset's own recipe.",
         choices=("auto", *PRESETS),
         volatile=True,  # its values are compared instead
         only=_MODEL,

@@ -220,15 +220,15 @@ def _preprocessing(classifier, facts):
         f"{size} x {size} pixels (bicubic, without antialiasing) and scaled to [0, 1]. Grey images "
         "become RGB, an alpha channel is dropped. "
         + (
-            "Photos are shown as they are stored, whatever their EXIF orientation says, as in "
-            "training. "
+            "Photos are shown as they are stored, whatever their EXIF orientation says, "
+            "as in training. "
             if facts.get("as_stored")
             else "Photos are turned as their EXIF orientation says. "
         )
         + "JPEG and PNG of 8 bits are answered, anything else is refused"
         + (
-            f", and so is a request with more than {facts['max_pixels']:,} pixels in all "
-            "(`max_pixels`). "
+            f", and so is a request with more than {facts['max_pixels']:,} pixels "
+            "in all (`max_pixels`). "
             if "max_pixels" in facts
             else ". "
         )

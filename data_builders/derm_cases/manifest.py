@@ -146,9 +146,8 @@ def _note_on_classes(rows):
         return []
     return [
         f"the {cases:,} sub-folders have {len(rows) / cases:,.0f} images each, and each is taken "
-        "for a "
-        "case, whose images show one thing of one patient; if they are classes, or splits, write a "
-        "table with columns image, case_id and label instead"
+        "for a case, whose images show one thing of one patient; if they are classes, or splits, "
+        "write a table with columns image, case_id and label instead"
     ]
 
 

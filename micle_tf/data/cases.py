@@ -356,8 +356,7 @@ def _table(title, columns, cells):
     ]
     first = max(len(title), *map(len, cells))
     return [
-        "  "
-        + "  ".join([name.ljust(first), *(c.rjust(w) for c, w in zip(row, widths, strict=True))])
+        "  ".join(["", name.ljust(first), *map(str.rjust, row, widths)])
         for name, row in {title: columns, **cells}.items()
     ]
 

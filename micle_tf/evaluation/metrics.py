@@ -36,6 +36,11 @@ def auc(y_true: ArrayLike, score: ArrayLike) -> float:
         raise ValueError(f"auc: {y_true.shape} labels for {score.shape} scores, expected [n] each")
     if np.isnan(score).any():
         raise ValueError("auc: a score is nan")
+    return _auc(y_true, score)
+
+
+def _auc(y_true: np.ndarray, score: np.ndarray) -> float:
+    """`auc` of what was checked; the bootstrap comes here a thousand times."""
     positives, negatives = score[y_true], np.sort(score[~y_true])
     if not len(positives) or not len(negatives):
         return float("nan")
@@ -103,7 +108,7 @@ def classification_metrics(
 
     columns = np.ascontiguousarray(y_score.T)
     aucs = {
-        f"auc/{class_names[k]}": auc(y_true == k, columns[k])
+        f"auc/{class_names[k]}": _auc(y_true == k, columns[k])
         for k in np.flatnonzero(present & (rows_of_class < n)).tolist()
     }
     metrics["auc_macro"] = float(np.mean(list(aucs.values()))) if aucs else float("nan")
@@ -178,7 +183,7 @@ def findings_metrics(
     )
     for name, truth, score in columns:
         known = truth >= 0
-        area = auc(truth[known] == 1, score[known])
+        area = _auc(truth[known] == 1, score[known])
         if not math.isnan(area):
             aucs[f"findings/auc/{name}"] = area
     mean = float(np.mean(list(aucs.values()))) if aucs else float("nan")

@@ -28,8 +28,9 @@ class Overlap:
       masks: {`LEARNED`, `CHOSEN_ON`, `UNLABELLED`: [n] bool}, in runs before, or in other data.
       own: the same, of the run's own data, of which the split was typed.
       by_picture: [n] bool, those of the learned ones whose picture was learned, not the patient
-      alone. same_ids: [n] bool, images of patients with ids that were seen in data that shares
-      nothing. unchecked: why it cannot be told whether more was seen; "" if it can.
+        alone.
+      same_ids: [n] bool, images of patients with ids that were seen in data that shares nothing.
+      unchecked: why it cannot be told whether more was seen; "" if it can.
     """
 
     split: str
@@ -136,9 +137,8 @@ def check(overlap, run, allowed):
     if (learned & ~typed).any() and not allowed:
         raise BadInput(
             f"--eval_split={split}: {shown(learned)} were learned from, labels and all, by {run} "
-            "or a "
-            f"run before it, and what is measured on them says nothing{how}; judge on others, or "
-            "go on with --allow_seen"
+            f"or a run before it, and what is measured on them says nothing{how}; judge on "
+            "others, or go on with --allow_seen"
         )
     if learned.any():
         console.say(f"warning: {shown(learned)} of {split} were learned from, labels and all{how}")

@@ -76,9 +76,11 @@ def say(config, models, replicas, pairs):
     """Says what a training will take and, where that is not there, the flags that would do.
 
     Args:
-      config: `Config`; reads `train_batch_size`, `microbatch_size`, `preset`, `strategy`,
-      `tpu_name`. models: {name: built Keras model}. replicas: devices. pairs: whether a row of the
-      batch is a positive pair.
+      config: `Config`; reads `train_batch_size`, `microbatch_size`, `preset`, `strategy` and
+        `tpu_name`.
+      models: {name: built Keras model}.
+      replicas: devices.
+      pairs: whether a row of the batch is a positive pair.
 
     Returns:
       Whether it fits, as far as that is known.

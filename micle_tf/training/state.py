@@ -13,7 +13,7 @@ from micle_tf.data.earlier import flags_of_before, what_changed
 from micle_tf.data.report import SEEN_OTHERWISE
 from micle_tf.errors import BadInput
 from micle_tf.files import finite, reason_of, write_json, write_text
-from micle_tf.run_config import ARCHITECTURE, PROJECTION, check_place, read_config  # noqa: F401 - as before
+from micle_tf.run_config import read_config
 from micle_tf.settings import Tag, tagged
 from micle_tf.training.checkpoints import damage_named, latest_checkpoint, step_of, steps_in
 from micle_tf.training.events import forget_events_after
@@ -120,9 +120,8 @@ class RunDirectory:
             elif not changed and different == ["data"]:
                 raise BadInput(
                     f"--model_dir={self.path}: holds a run on {self._superseded}: "
-                    f"{SEEN_OTHERWISE}; "
-                    f"the data is {self._facts['data']} now: choose another directory, or finish "
-                    "the run with the version that began it"
+                    f"{SEEN_OTHERWISE}; the data is {self._facts['data']} now: choose another "
+                    "directory, or finish the run with the version that began it"
                 )
         data_alone = "data" in different and set(different) <= {"data", "targets"}
         if data_alone and not changed and old_facts.get("data"):

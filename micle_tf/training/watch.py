@@ -75,8 +75,8 @@ class LearningWatch:
         flags = " ".join(dict.fromkeys(flag for _, several in causes for flag in several))
         return (
             f"note: not learning at step {step:,} (mean of the last {_WINDOW}): "
-            f"{', '.join(symptoms)}. Likeliest "
-            f"causes: {first}; {second}. To try, with another --model_dir: {flags}"
+            f"{', '.join(symptoms)}. Likeliest causes: {first}; {second}. To try, with another "
+            f"--model_dir: {flags}"
         )
 
     def _symptoms(self, loss, accuracy):

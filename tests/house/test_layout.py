@@ -3,6 +3,7 @@ the checkout as a whole in house/."""
 
 import ast
 import pathlib
+import re
 
 ROOT = pathlib.Path(__file__).parents[2]
 TESTS = ROOT / "tests"
@@ -62,3 +63,24 @@ def test_every_test_file_asserts_something():
         tests = [node for node in nodes if isinstance(node, ast.FunctionDef)]
         assert any(node.name.startswith("test_") for node in tests), path
         assert any(isinstance(node, ast.Assert) for node in nodes), path
+
+
+def excuses(text):
+    """The comments of Python source that have a checker look away without saying why."""
+    found = re.findall(r"#\s*(?:noqa|type: *ignore)[^\n]*", text)
+    reason = r"#\s*(noqa: [A-Z0-9, ]+|type: *ignore(\[[\w, -]+\])?) +(- |# ?)\w.*"
+    return [comment for comment in found if not re.fullmatch(reason, comment)]
+
+
+def test_who_looks_away_says_why():
+    assert excuses("x = 1  # noqa\ny = 2  # noqa: F401\nz = 3  # type: ignore[misc]\n") == [
+        "# noqa", "# noqa: F401", "# type: ignore[misc]"
+    ]  # fmt: skip
+    assert not excuses(
+        "x = 1  # noqa: F401 - for notebooks\ny = 2  # type: ignore[misc]  # Keras\n"
+    )
+    for folder in ("micle_tf", "data_builders", "tests", "benchmarks"):
+        for path in (ROOT / folder).rglob("*.py"):
+            if path.name != "test_layout.py":
+                assert not excuses(path.read_text()), path
+    assert "ignore_imports" not in (ROOT / "pyproject.toml").read_text()
