@@ -18,7 +18,8 @@ from typing import Any
 
 import micle_tf
 from micle_tf import console, inheritance, next_steps, presets, program, quiet, usage
-from micle_tf.config import ONEDNN, Config
+from micle_tf.config import Config
+from micle_tf.config.run import ONEDNN
 from micle_tf.data import places
 from micle_tf.dataset_names import dataset_names, is_own, takes_manual_dir
 from micle_tf.errors import BadInput

@@ -142,6 +142,13 @@ def parse_every(name, text, units, wanted):
     raise BadInput(f"--{name}={text}: {wanted}")
 
 
+def steps_between(name, text, steps_per_epoch):
+    """A flag that says how often in epochs or steps, in steps; raises BadInput as above."""
+    wanted = "give epochs or steps, as 2epochs or 500steps"
+    number, unit = parse_every(name, text, ("epochs", "steps"), wanted)
+    return number * steps_per_epoch if unit == "epochs" else number
+
+
 def parse_range(name, text):
     """Reads "START:STOP", two whole numbers from 1 with START <= STOP; raises BadInput."""
     start, colon, stop = text.partition(":")

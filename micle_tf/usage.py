@@ -5,7 +5,7 @@ import shutil
 import textwrap
 
 from micle_tf.config import Config
-from micle_tf.data_config import MODES
+from micle_tf.config.modes import MODES
 from micle_tf.program import documents, typed
 from micle_tf.settings import GROUPS
 

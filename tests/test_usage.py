@@ -11,7 +11,7 @@ import pytest
 
 from micle_tf import cli, usage
 from micle_tf.config import Config
-from micle_tf.data_config import MODES
+from micle_tf.config.modes import MODES
 from micle_tf.settings import GROUPS
 
 ROOT = pathlib.Path(__file__).parents[1]

@@ -205,7 +205,7 @@ def _training(config, data, targets, splits, built, *, units, replicas):
         return _judge_selection(selection, scores, targets, data.labels_shared_by_case)
 
     per_epoch = sampling.steps_per_epoch(units, config.train_batch_size)
-    every = config.steps_between("validate_every", per_epoch)
+    every = config.steps_between_validations(per_epoch)
     metric = _check_metric(config, data, targets, selection)
     return loop.Training(
         models=models,

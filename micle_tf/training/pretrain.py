@@ -388,7 +388,7 @@ def knn_validation(config, data, encoder):
     units = pipeline.num_units(readers["--train_split"].index, config.method)
     per_epoch = sampling.steps_per_epoch(units, config.train_batch_size)
     return Validation(
-        config.eval_split, measure, config.steps_between("knn_every", per_epoch),
+        config.eval_split, measure, config.steps_between_neighbours(per_epoch),
         images=sum(reader.index.num_images for reader in readers.values()),
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from micle_tf import cluster, console
-from micle_tf.config import ONEDNN
+from micle_tf.config.run import ONEDNN
 from micle_tf.errors import BadInput, Stopped
 from micle_tf.exits import interrupt_on_sigterm
 

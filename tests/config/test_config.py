@@ -1,4 +1,4 @@
-"""Settings: defaults by mode, bounds, and which of them a resumed run may change."""
+"""Settings: defaults by mode, bounds, groups, and which of them a resumed run may change."""
 
 import dataclasses
 import json
@@ -6,6 +6,8 @@ import json
 import pytest
 
 from micle_tf.config import Config
+from micle_tf.config.model import Encoder
+from micle_tf.config.training import Optimizer
 from micle_tf.errors import BadInput
 
 
@@ -127,38 +129,6 @@ def test_values_that_no_run_could_use(changes, message):
     assert str(error.value) == message
 
 
-@pytest.mark.parametrize(
-    "text, expected", [("1epochs", 7), ("12epochs", 84), ("500steps", 500), ("1steps", 1)]
-)
-def test_intervals_of_epochs_or_steps(text, expected):
-    assert Config(validate_every=text).steps_between("validate_every", 7) == expected
-    assert Config(knn_every=text).steps_between("knn_every", 7) == expected
-
-
-@pytest.mark.parametrize(
-    "text", ["", "0epochs", "-1steps", "1.5epochs", "epochs", "7", "3m", "²steps"]
-)
-def test_intervals_that_are_none(text):
-    with pytest.raises(BadInput, match="--validate_every="):
-        Config(validate_every=text)
-    if text:  # empty: never
-        with pytest.raises(BadInput, match="--knn_every="):
-            Config(knn_every=text)
-
-
-def test_intervals_of_checkpoints():
-    for text, expected in (("10m", (600, None)), ("30s", (30, None)), ("9steps", (None, 9))):
-        assert Config(checkpoint_every=text).checkpoint_interval() == expected
-
-
-def test_profiled_steps():
-    assert Config(profile="20:25").profiled_steps() == (20, 25)
-    assert Config().profiled_steps() is None
-    for text in ("20", "0:3", "5:4", "a:b", "1:2:3", "-1:3"):
-        with pytest.raises(BadInput, match=f"--profile={text}: give the first and the last step"):
-            Config(profile=text)
-
-
 def test_what_only_looks_on_may_differ_on_resume_in_pretraining_alone():
     given = {"eval_split": "test", "knn_every": "5steps", "steps_per_loop": 9, "profile": "2:3"}
     assert Config().differences(Config(**given)) == []
@@ -171,3 +141,24 @@ def test_a_config_of_an_older_version_is_read():
     for name in ("manual_dir", "group_by", "uncertain", "unmentioned", "max_bad_images"):
         del stated[name]
     assert Config.from_json(json.dumps(stated)) == Config(seed=3)
+
+
+def test_a_part_has_the_settings_of_its_group_and_no_others():
+    config = Config(resnet_depth=18, width_multiplier=0.5, learning_rate=0.25, seed=7)
+    assert config.part(Encoder) == Encoder(resnet_depth=18, width_multiplier=0.5)
+    assert config.part(Optimizer) == Optimizer(learning_rate=0.25)
+    assert type(config.part(Encoder)) is Encoder and not hasattr(config.part(Encoder), "seed")
+
+
+def test_every_setting_is_of_one_group():
+    groups = Config.__mro__[1:-1]
+    names = [field.name for group in groups for field in dataclasses.fields(group)]
+    assert sorted(names) == sorted(field.name for field in dataclasses.fields(Config))
+
+
+def test_the_order_of_config_json_stays():
+    """Runs of earlier versions have it, and so has --helpfull."""
+    names = [field.name for field in dataclasses.fields(Config)]
+    assert names[:3] == ["mode", "dataset", "data_dir"]
+    assert names[19:24] == ["beam_options", "dry_run", "uncertain", "unmentioned", "train_split"]
+    assert names[-2:] == ["export_name", "export_version"]

@@ -1,7 +1,4 @@
-"""The settings that say what to do with which data; the others are in `config.py`.
-
-The prepared data itself is compared when a run is resumed, hence so many volatile ones here.
-"""
+"""Settings of the data: which cases, how their images are stored, what counts as a label."""
 
 import dataclasses
 import functools
@@ -9,7 +6,6 @@ import functools
 from micle_tf.dataset_names import labels_are_per_image, made_from_files, prepared_here
 from micle_tf.settings import Needs, Tag, setting
 
-MODES = ("prepare", "pretrain", "linear_eval", "finetune", "evaluate", "export")
 _FINDINGS = ("linear_eval", "finetune", "evaluate")
 _data = functools.partial(setting, group="data")
 _stored = functools.partial(_data, volatile=True, tags=Tag.STORED)
@@ -17,14 +13,12 @@ _FILES = Needs("without data that is made from files", made_from_files)
 
 
 @dataclasses.dataclass(frozen=True)
-class DataConfig:
-    """What to do, the dataset, how it is prepared, and what counts as a label."""
+class Source:
+    """Which cases there are, and where their files and what is prepared of them lie.
 
-    mode: str = setting(
-        "pretrain", "What to do.", group="run", choices=MODES, common=True, tags=Tag.COMMAND
-    )
+    The prepared data itself is compared when a run is resumed, hence so many volatile ones.
+    """
 
-    # Data.
     dataset: str = _data(
         "derm_cases",
         "Dataset: chexpert, derm_cases/ham10000, cifar10, ...; several, to pretrain on: A+B.",
@@ -118,6 +112,12 @@ class DataConfig:
         volatile=True,
         tags=Tag.CASES,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Storage:
+    """How images are stored when data is prepared."""
+
     max_pixels: int = _stored(
         100_000_000,
         "Largest image accepted when data is prepared, or what an export takes at once, in pixels.",
@@ -167,6 +167,12 @@ class DataConfig:
         needs=_FILES,
         tags=Tag.STORED_LATER,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Preparation:
+    """How data is prepared, and whether anything is written."""
+
     beam_options: str = _data(
         "",
         "Prepare on Apache Beam with these options: '--runner=DirectRunner'; empty: without.",
@@ -183,7 +189,11 @@ class DataConfig:
         tags=Tag.COMMAND,
     )
 
-    # What counts as a label.
+
+@dataclasses.dataclass(frozen=True)
+class LabelPolicy:
+    """What a finding that is not certain counts as."""
+
     uncertain: str = _data(
         "ignore",
         "A finding that is uncertain (-1): left out of loss and metrics, or absent, or present.",

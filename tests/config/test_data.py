@@ -5,8 +5,7 @@ import dataclasses
 import pytest
 
 from micle_tf.config import Config, is_compared
-from micle_tf.data_config import MODES, DataConfig
-from micle_tf.errors import BadInput
+from micle_tf.config.data import LabelPolicy, Preparation, Source, Storage
 
 
 def test_defaults_of_what_counts_as_a_label():
@@ -48,14 +47,8 @@ def test_where_a_setting_of_the_data_does_nothing(name, settings, otherwise):
 
 def test_what_says_how_data_is_prepared_may_differ_on_resume():
     """The prepared data itself is compared then; of these settings only the dataset is by name."""
-    own = [field for field in dataclasses.fields(DataConfig) if field.metadata["group"] == "data"]
+    groups = (Source, Storage, Preparation, LabelPolicy)
+    own = [field for group in groups for field in dataclasses.fields(group)]
     compared = [field.name for field in own if is_compared(field, "pretrain")]
     assert compared == ["dataset", "labels_shared_by_case", "uncertain", "unmentioned"]
     assert len(own) > 20
-
-
-def test_modes_are_those_of_the_config():
-    assert Config.of_mode("prepare").mode == "prepare"
-    assert [Config.of_mode(mode).mode for mode in MODES] == list(MODES)
-    with pytest.raises(BadInput, match=r"^--mode=cook: not one of prepare, pretrain, "):
-        Config(mode="cook")
