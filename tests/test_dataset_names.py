@@ -4,7 +4,7 @@ import pytest
 
 from micle_tf import dataset_names as names
 from micle_tf.config import Config
-from micle_tf.data.prepare import _module
+from micle_tf.data.prepared import module_of
 from micle_tf.dataset_names import dataset_names
 from micle_tf.errors import BadInput
 
@@ -137,7 +137,7 @@ def test_what_does():
 def test_names_agree_with_the_builders():
     """The names are listed where nothing slow is imported."""
     for dataset, configurations in names.DATASETS.items():
-        module = _module(f"{dataset}/x")
+        module = module_of(f"{dataset}/x")
         declared = [config.name for config in module.Builder.BUILDER_CONFIGS]
         assert sorted([*declared, *(["manifest"] if dataset == "derm_cases" else [])]) == sorted(
             configurations

@@ -149,7 +149,7 @@ def open_one(config, name, trained_on="", splits_as_before=False):
 
 
 def case_data(prepared, ids):
-    """The `CaseData` of a `prepare.Prepared`; raises BadInput if a patient is in two splits."""
+    """The `CaseData` of a `prepared.Prepared`; raises BadInput if a patient is in two splits."""
     check_patients(prepared.index, prepared.name, ids)
     metadata = prepared.metadata
     return CaseData(

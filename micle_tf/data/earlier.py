@@ -8,7 +8,7 @@ from data_builders.columns import exact_only
 from data_builders.schema import BadData
 from data_builders.tables import Table
 from micle_tf.data import places
-from micle_tf.data.prepare import configuration_of
+from micle_tf.data.sources import configuration_of
 from micle_tf.dataset_names import dataset_names, is_own
 from micle_tf.errors import BadInput
 

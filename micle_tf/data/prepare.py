@@ -3,63 +3,35 @@
 import contextlib
 import dataclasses
 import errno
-import gc
-import importlib
 import os
-import zipfile
 
 import numpy as np
 import tensorflow_datasets as tfds
-from google.protobuf import json_format
 
-from data_builders.case_builder import CaseConfig
-from data_builders.derm_cases.manifest import read_manifest
 from data_builders.examples import case_examples, check_cases, check_some_left
 from data_builders.grouping import ReadOptions
-from data_builders.images import ImageOptions, orientation
-from data_builders.schema import BadData, BadImages
+from data_builders.images import orientation
 from data_builders.seen_otherwise import seen_otherwise
-from data_builders.splits import SPLITS
 from micle_tf import borrowed, console, files
 from micle_tf.data import places, report
 from micle_tf.data.on_beam import write_on_beam
-from micle_tf.data.reader import CaseIndex, build_index, stored_images
-from micle_tf.data.records import ArrayRecords
+from micle_tf.data.prepared import (
+    Prepared,
+    builder_of,
+    checked_builder,
+    is_outdated,
+    module_of,
+    name_of,
+    open_folder,
+    write_index,
+)
+from micle_tf.data.reader import CaseIndex, stored_images
+from micle_tf.data.sources import bad_data_is_bad_input, configuration_of, metadata_of
 from micle_tf.data.unfinished import unfinished_folder
 from micle_tf.dataset_names import takes_manual_dir
 from micle_tf.errors import BadInput, Preempted, Stopped
-from micle_tf.settings import options_of
 
 _MEMORY = 1 << 20  # bytes of examples that tfds may hold before it sorts on disk
-
-
-@dataclasses.dataclass(frozen=True)
-class Prepared:
-    """A dataset as it was prepared, or as `check` found that it would be.
-
-    Attributes:
-      name: "derm_cases/ham10000-0123456789ab", the hash of its sources in it.
-      metadata: as in `case_builder.case_metadata`.
-      index: {split: CaseIndex}.
-      records: {split: ArrayRecords}; empty after `check`.
-      report: what was left out, which images are there twice, and bytes before and after.
-      folder: where it lies; "" after `check`.
-      superseded: name of the data that was prepared from the same files by a version that saw
-        some pictures otherwise (see `data_builders.seen_otherwise`), if it is there; else "".
-    """
-
-    name: str
-    metadata: dict
-    index: dict
-    records: dict
-    report: dict
-    folder: str
-    superseded: str = ""
-
-    @property
-    def turned(self):
-        """Whether a photo has a mark that says how to turn it; True where that is not known."""
-        return bool(self.report.get("turned", not self.report.get(report.SUPERSEDED)))
 
 
 def open_prepared(config, name, trained_on=""):
@@ -86,15 +58,15 @@ def open_prepared(config, name, trained_on=""):
         return _as_it_was(folder)
     configuration = configuration_of(config, name)
     if isinstance(configuration, str):  # rendered upright
-        builder, old = _checked_builder(config.data_dir, name, configuration), None
+        builder, old = checked_builder(config.data_dir, name, configuration), None
         if builder.info.splits and "turned" not in report.read(builder.data_dir):
             report.add(builder.data_dir, {"turned": 0})
     else:
         builder, old, configuration = _named_after_its_pictures(config, name, configuration)
-    if old and trained_on and _name_of(old) in trained_on.split("+"):
-        console.say(f"note: {_name_of(old)} is used as it was trained on: {report.SEEN_OTHERWISE}")
+    if old and trained_on and name_of(old) in trained_on.split("+"):
+        console.say(f"note: {name_of(old)} is used as it was trained on: {report.SEEN_OTHERWISE}")
         return _opened_as_stored(old.data_dir)
-    if not builder.info.splits or _is_outdated(builder):
+    if not builder.info.splits or is_outdated(builder):
         _prepare(builder, name, configuration, config)
     else:
         _say_that_beam_has_nothing_to_do(config, name)
@@ -102,7 +74,9 @@ def open_prepared(config, name, trained_on=""):
         places.write_note(config, name, builder.data_dir)
     if old is builder:
         return _opened_as_stored(builder.data_dir)
-    return dataclasses.replace(_open(builder.data_dir), superseded=_name_of(old) if old else "")
+    return dataclasses.replace(
+        open_folder(builder.data_dir), superseded=name_of(old) if old else ""
+    )
 
 
 def _say_that_beam_has_nothing_to_do(config, name):
@@ -112,12 +86,8 @@ def _say_that_beam_has_nothing_to_do(config, name):
 
 def _opened_as_stored(folder):
     """Data that shows pictures otherwise than they are seen now, also where that was not noted."""
-    prepared = _open(folder)
+    prepared = open_folder(folder)
     return dataclasses.replace(prepared, report=prepared.report | {report.SUPERSEDED: True})
-
-
-def _name_of(builder):
-    return f"{builder.name}/{builder.builder_config.name}"
 
 
 def _named_after_its_pictures(config, name, plain):
@@ -131,15 +101,15 @@ def _named_after_its_pictures(config, name, plain):
       superseded data is all that can be had.
     """
     otherwise = plain.seen_otherwise()
-    first, second = (_checked_builder(config.data_dir, name, c) for c in (plain, otherwise))
+    first, second = (checked_builder(config.data_dir, name, c) for c in (plain, otherwise))
     old_report = report.read(first.data_dir) if first.info.splits else {}
     superseded = bool(old_report.get(report.SUPERSEDED))
-    if second.info.splits and not _is_outdated(second):
+    if second.info.splits and not is_outdated(second):
         return second, first if superseded else None, otherwise
-    if first.info.splits and not _is_outdated(first) and "turned" in old_report and not superseded:
+    if first.info.splits and not is_outdated(first) and "turned" in old_report and not superseded:
         return first, None, plain
     if not _is_seen_otherwise(plain):
-        if first.info.splits and not _is_outdated(first):
+        if first.info.splits and not is_outdated(first):
             report.add(first.data_dir, {"turned": 0, report.SUPERSEDED: False})
         return first, None, plain
     if first.info.splits:
@@ -159,7 +129,7 @@ def _is_seen_otherwise(configuration):
 
 def _as_it_was(folder):
     """Opens data whose files are gone, and says if photos in it lie on their side."""
-    prepared = _open(folder)
+    prepared = open_folder(folder)
     facts = prepared.report
     if facts and "turned" not in facts and report.SUPERSEDED not in facts:
         lying = any(
@@ -173,32 +143,6 @@ def _as_it_was(folder):
     if facts.get(report.SUPERSEDED):
         console.say(f"note: {prepared.name}: {report.SEEN_OTHERWISE}")
     return prepared
-
-
-def _checked_builder(data_dir, name, configuration):
-    """The builder of what is, or will be, prepared; raises BadInput if it is there but damaged."""
-    try:
-        builder = _builder(data_dir, name, configuration)
-    except (OSError, ValueError, AssertionError, json_format.ParseError) as error:
-        variant = configuration if isinstance(configuration, str) else configuration.name
-        place = os.path.join(places.root(data_dir), name.partition("/")[0], variant)
-        raise BadInput(
-            f"{place}: holds damaged data ({files.reason_of(error)}); delete it"
-        ) from error
-    if not builder.info.splits and os.path.isdir(builder.data_dir):
-        raise BadInput(f"{builder.data_dir}: is damaged; delete it to prepare it again")
-    return builder
-
-
-def _is_outdated(builder):
-    """Whether images were written since they were prepared, and can be prepared again.
-
-    Another size gives the data another name; this is for images that kept theirs.
-    """
-    source = builder.builder_config.source
-    if source is None or report.read(builder.data_dir).get("stamp", "") == source.stamp:
-        return False
-    return os.access(builder.data_dir, os.W_OK)
 
 
 def _say_what_is_read(config, name):
@@ -247,25 +191,16 @@ def find_prepared(config, name):
     """One of our datasets as it lies prepared, for the files as they are, or None; only reads."""
     config, folder = places.locate(config, name)
     if folder:
-        return _open(folder, keep=False)
+        return open_folder(folder, keep=False)
     configuration = configuration_of(config, name)
     candidates = [configuration]
     if not isinstance(configuration, str):
         candidates.insert(0, configuration.seen_otherwise())
     for one in candidates:
-        builder = _checked_builder(config.data_dir, name, one)
-        if builder.info.splits and not _is_outdated(builder):
-            return _open(builder.data_dir, keep=False)
+        builder = checked_builder(config.data_dir, name, one)
+        if builder.info.splits and not is_outdated(builder):
+            return open_folder(builder.data_dir, keep=False)
     return None
-
-
-def source_of(config, name):
-    """(`CaseConfig`, `CaseSource`) of one of our datasets, from its files or its generator."""
-    configuration = configuration_of(places.locate(config, name)[0], name)
-    if not isinstance(configuration, str):
-        return configuration, configuration.source
-    source = _module(name).read_source(configuration, "", ReadOptions())
-    return CaseConfig.of(configuration, source), source
 
 
 def _index_of(examples, num_findings):
@@ -286,145 +221,6 @@ def _index_of(examples, num_findings):
     )
 
 
-# ---------------------------------------------------------------- sources
-
-
-def configuration_of(config, name):
-    """What tfds calls the configuration of the builder: a name, or an object with the source."""
-    _, _, variant = name.partition("/")
-    if not takes_manual_dir(name) and variant != "manifest":
-        if config.group_by != "case":
-            raise BadInput(f"--group_by={config.group_by}: {name} is grouped by case")
-        return variant
-    options = options_of(ReadOptions, config, bad_images=BadImages(config.max_bad_images))
-    with bad_data_is_bad_input(), _no_garbage_collection():
-        if variant == "manifest":
-            source = read_manifest(
-                config.manifest, config.image_dir, config.columns, findings=config.findings,
-                findings_column=config.findings_column, options=options, missing=config.missing,
-            )  # fmt: skip
-        else:
-            folder = os.path.expanduser(config.manual_dir) or places.default_manual_dir(
-                config.data_dir
-            )
-            if not os.path.isdir(folder):
-                raise BadInput(
-                    f"--manual_dir={config.manual_dir}: no such folder"
-                    if config.manual_dir
-                    else f"--dataset={name}: say where its files are with --manual_dir"
-                )
-            source = _module(name).read_source(variant, folder, options)
-    return _as_stored(config, name, source)
-
-
-def _as_stored(config, name, source):
-    """The configuration of files that were read, without a flag that says nothing of their images.
-
-    Unless the data was prepared under the name that it has with that flag.
-    """
-    _, _, variant = name.partition("/")
-    stated = {field.name: getattr(config, field.name) for field in dataclasses.fields(ImageOptions)}
-    said = {flag: value for flag, value in stated.items() if not config.otherwise(flag)}
-    plain, literal = (
-        CaseConfig.of(variant, source, ImageOptions(**some)) for some in (said, stated)
-    )
-    if literal.name != plain.name:
-        for one in (literal, literal.seen_otherwise()):
-            if _checked_builder(config.data_dir, name, one).info.splits:
-                return literal
-    return plain
-
-
-def _module(name):
-    dataset = name.partition("/")[0]
-    return importlib.import_module(f"data_builders.{dataset}.{dataset}_dataset_builder")
-
-
-@contextlib.contextmanager
-def _no_garbage_collection():
-    """For reading tables: going over the million small objects again and again doubles the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-@contextlib.contextmanager
-def bad_data_is_bad_input():
-    """Raises a fault of the source as BadInput, in one line."""
-    try:
-        yield
-    except BadData as error:
-        raise BadInput(" ".join(str(error).splitlines())) from error
-
-
-def metadata_of(source):
-    """What of a `CaseSource` is kept beside the prepared data, see `case_metadata`."""
-    fields = ("class_names", "finding_names", "default_findings", "synonyms")
-    fields += ("labels_shared_by_case", "notes")
-    return {name: getattr(source, name) for name in fields}
-
-
-# ---------------------------------------------------------------- prepared data
-
-
-def _builder(data_dir, name, configuration):
-    data_dir = os.path.expanduser(data_dir) or None
-    return _module(name).Builder(
-        data_dir=data_dir, config=configuration, file_format="array_record"
-    )
-
-
-def _open(folder, keep=True):
-    """The `Prepared` of a folder; without `keep`, a lost index is made and not written."""
-    try:
-        builder = tfds.builder_from_directory(folder)
-        splits = [split for split in SPLITS if split in builder.info.splits]
-        records = {split: _records(builder, split) for split in splits}
-        metadata = dict(builder.info.metadata)
-    except (OSError, ValueError, json_format.ParseError, tfds.core.DatasetNotFoundError) as error:
-        raise BadInput(f"{folder}: is damaged; delete it to prepare it again") from error
-    return Prepared(
-        name=f"{builder.name}/{builder.builder_config.name}",
-        metadata=metadata,
-        index={split: _kept_index(builder, split, keep) for split in splits},
-        records=records,
-        report=report.read(folder),
-        folder=str(folder),
-    )
-
-
-def _kept_index(builder, split, keep):
-    """The index beside the data; made again if it was lost or damaged."""
-    path = os.path.join(builder.data_dir, f"case_index-{split}.npz")
-    try:
-        return CaseIndex.load(path)
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile):
-        if not keep:
-            num_findings = len(builder.info.metadata["finding_names"])
-            return build_index(_records(builder, split), num_findings)[0]
-        _index(builder)
-        return CaseIndex.load(path)
-
-
-def _records(builder, split):
-    return ArrayRecords([str(path) for path in builder.info.splits[split].filepaths])
-
-
-def _index(builder):
-    """Reads the data once and puts its index beside it; returns {split: CaseIndex}, bytes."""
-    index, stored = {}, 0
-    for split in builder.info.splits:
-        num_findings = len(builder.info.metadata["finding_names"])
-        index[split], size = build_index(_records(builder, split), num_findings)
-        index[split].save(os.path.join(builder.data_dir, f"case_index-{split}.npz"))
-        stored += size
-    return index, stored
-
-
 def _prepare(builder, name, configuration, config):
     """Makes the data and its index in a folder of their own, and moves them in place in one go.
 
@@ -438,14 +234,14 @@ def _prepare(builder, name, configuration, config):
     try:
         os.makedirs(root, exist_ok=True)
         with unfinished_folder(root) as unfinished:
-            unplaced = _builder(unfinished, name, configuration)
+            unplaced = builder_of(unfinished, name, configuration)
             if unplaced.source is None:
-                unplaced.source = _module(name).read_source(configuration, "", ReadOptions())
+                unplaced.source = module_of(name).read_source(configuration, "", ReadOptions())
             with bad_data_is_bad_input():
                 _write(unplaced, config, unfinished)
             source_bytes = report.source_bytes(unplaced.source)
             unplaced.source.cases.clear()  # so that they and their index are not in memory at once
-            index, stored_bytes = _index(unplaced)
+            index, stored_bytes = write_index(unplaced)
             facts = report.make(
                 unplaced.source, unplaced.builder_config.images, index, source_bytes, stored_bytes
             )

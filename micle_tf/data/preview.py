@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from data_builders.examples import case_examples, check_cases
 from micle_tf import console
-from micle_tf.data import cases, prepare
+from micle_tf.data import cases, prepare, sources
 from micle_tf.data.image_sets import is_prepared, nothing_kept
+from micle_tf.data.prepared import Prepared
 from micle_tf.data.reader import CaseIndex
 from micle_tf.dataset_names import dataset_names, is_own
 from micle_tf.errors import BadInput
@@ -43,8 +44,8 @@ def open_preview(config):
 
 def _of_source(config, name):
     """A `Prepared` of files that were not: all cases, whose photos are those of a few."""
-    configuration, source = prepare.source_of(config, name)
-    with prepare.bad_data_is_bad_input():
+    configuration, source = sources.source_of(config, name)
+    with sources.bad_data_is_bad_input():
         check_cases(source.cases)
         everybody = list(itertools.chain.from_iterable(source.cases.values()))
         apart = max(1, len(everybody) // _PHOTOS)
@@ -60,9 +61,9 @@ def _of_source(config, name):
     index = {
         split: _index(members, len(source.finding_names)) for split, members in source.cases.items()
     }
-    return prepare.Prepared(
+    return Prepared(
         name=name,
-        metadata=prepare.metadata_of(source),
+        metadata=sources.metadata_of(source),
         index=index,
         records={split: _Photos(photos, part.images_per_case) for split, part in index.items()},
         report={},

@@ -1,0 +1,59 @@
+"""Prepared data is opened whole, its index made again, or refused with what to do."""
+
+import numpy as np
+import pytest
+
+from micle_tf.config import Config
+from micle_tf.data import prepared, sources
+from micle_tf.data.prepare import open_prepared
+from micle_tf.errors import BadInput
+from tests.generated_cases import write_cases
+
+NAME = "derm_cases/manifest"
+
+
+@pytest.fixture
+def config(tmp_path):
+    manifest = write_cases(tmp_path / "photos", num_cases=12, classes=("oval", "ring"))
+    return Config(manifest=str(manifest), data_dir=str(tmp_path / "data"))
+
+
+def test_a_lost_index_is_made_again(config):
+    there = open_prepared(config, NAME)
+    assert prepared.open_folder(there.folder).name == there.name
+    for split, index in there.index.items():
+        path = f"{there.folder}/case_index-{split}.npz"
+        for content in (b"", b"PK damaged"):
+            with open(path, "wb") as file:
+                file.write(content)
+            unwritten = prepared.open_folder(there.folder, keep=False).index[split]
+            with open(path, "rb") as file:
+                assert file.read() == content  # which only looked
+            again = prepared.open_folder(there.folder).index[split]
+            for found in (unwritten, again):
+                for name, value in vars(index).items():
+                    if isinstance(value, np.ndarray):
+                        np.testing.assert_array_equal(getattr(found, name), value, err_msg=name)
+
+
+def test_data_is_current_until_an_image_is_written(config, tmp_path):
+    there = open_prepared(config, NAME)
+    builder = lambda: prepared.checked_builder(
+        config.data_dir, NAME, sources.configuration_of(config, NAME)
+    )
+    assert not prepared.is_outdated(builder())
+    assert prepared.name_of(builder()) == there.name
+    photo = next((tmp_path / "photos").rglob("*.jpg"))
+    photo.write_bytes(photo.read_bytes())  # as many bytes, another time
+    assert prepared.is_outdated(builder())
+
+
+def test_damaged_data_is_named(config):
+    there = open_prepared(config, NAME)
+    with open(f"{there.folder}/dataset_info.json", "w", encoding="utf-8") as file:
+        file.write("{")
+    with pytest.raises(BadInput, match=r"is damaged; delete it to prepare it again$"):
+        prepared.open_folder(there.folder)
+    configuration = sources.configuration_of(config, NAME)
+    with pytest.raises(BadInput, match=rf"derm_cases/{configuration.name}: holds damaged data "):
+        prepared.checked_builder(config.data_dir, NAME, configuration)
