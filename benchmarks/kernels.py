@@ -14,23 +14,20 @@ import sys
 
 STEP = """
 import time
-import numpy as np
 from micle_tf.config import Config
 from micle_tf import presets
-from micle_tf.data.reader import CaseIndex
-from micle_tf.training import pretrain
-import functools, tensorflow as tf
+from micle_tf.modes import pretrain
+from micle_tf.training import contrastive
+import tensorflow as tf
 config = Config(**presets.flags("laptop", "pretrain", None))
-many = np.arange(1000)
-index = CaseIndex(many.astype(str), many.astype(str), np.arange(1001), many.astype(str), many,
-                  np.zeros((0, 0), np.int8))
-models, optimizer, _, _ = pretrain.build(config, index, tf.distribute.get_strategy())
+models, optimizer, _ = pretrain.build(config, 1000, tf.distribute.get_strategy())
+loss_of = pretrain.loss_of(config)
 from micle_tf.training.step import trainable_variables
 variables = trainable_variables(models)
 @tf.function(autograph=False)
 def step(batch):
     with tf.GradientTape() as tape:
-        loss, _ = pretrain.contrastive_loss(config, pretrain.embed(models, batch), batch)
+        loss, _ = loss_of(contrastive.embed(models, batch), batch)
     optimizer.apply(tape.gradient(loss, variables), variables)
     return loss
 shape = (config.train_batch_size, config.image_size, config.image_size, 3)

@@ -37,8 +37,10 @@ def make_step(norm_name, precision, pairs, size, microbatch_size=0):
 
     from micle_tf.config import Config
     from micle_tf.models import projection_head, resnet_encoder
+    from micle_tf.modes.pretrain import loss_of
     from micle_tf.optimizers import LARS
-    from micle_tf.training import loop, pretrain, strategy
+    from micle_tf.training import contrastive, strategy
+    from micle_tf.training.handed import Training
     from micle_tf.training.normalization import batch_norm
     from micle_tf.training.step import make_train_step, trainable_variables
 
@@ -50,10 +52,10 @@ def make_step(norm_name, precision, pairs, size, microbatch_size=0):
     optimizer = LARS(0.1, weight_decay=1e-6)
     optimizer.build(trainable_variables(models))
     config = Config(precision=precision, image_size=size)
-    training = loop.Training(
+    training = Training(
         models=models, optimizer=optimizer, schedule=None, dataset=None, total_steps=0,
-        forward=functools.partial(pretrain.embed, models),
-        loss=functools.partial(pretrain.contrastive_loss, config),
+        forward=functools.partial(contrastive.embed, models),
+        loss=loss_of(config),
         images_per_step=2 * pairs, constants={}, note=str,
     )  # fmt: skip
     step = make_train_step(training, tf.distribute.get_strategy(), microbatch_size)

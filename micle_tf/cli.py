@@ -13,13 +13,13 @@ import os
 import pathlib
 import sys
 import typing
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import micle_tf
 from micle_tf import console, inheritance, next_steps, presets, program, quiet, usage
 from micle_tf.config import Config
-from micle_tf.config.run import ONEDNN
+from micle_tf.config.run import ONEDNN, Devices
 from micle_tf.data import places
 from micle_tf.dataset_names import dataset_names, is_own, takes_manual_dir
 from micle_tf.errors import BadInput
@@ -171,7 +171,7 @@ def _decided(argv: list[str]) -> tuple[Config, str, Stated]:
     anywhere = {*explicit, *suited.recipe}
     origin = suited.described(config)
     there = inheritance.run_there(config)
-    if there and explicit.get("preset", "auto") not in ("auto", presets.of_run(there)):
+    if there and explicit.get("preset", "auto") not in ("auto", presets.of_run(there.preset)):
         pass  # another preset was typed, so that this is to be another run
     elif there:
         config, origin = inheritance.as_there(config, there, typed), "as the run that is there"
@@ -231,9 +231,10 @@ def _suited(
     preset = typed if typed != "auto" else recipe.pop("preset", "auto")
     if config.mode not in presets.MODES:
         return _Suited(recipe, {}, origin)
-    if not flagfiles and preset == "auto" and source and presets.of_run(source) != "paper":
+    if not flagfiles and preset == "auto" and source and presets.of_run(source.preset) != "paper":
         preset = source.preset
-    here = lambda: presets.used_by(config, presets.accelerators())
+    devices = config.part(Devices)
+    here = lambda: presets.used_by(devices, presets.accelerators())
     why = ""
     if flagfiles:
         preset = "paper" if preset == "auto" else preset
@@ -242,7 +243,7 @@ def _suited(
     elif recipe:
         preset = "paper"
         if needs_accelerator and not source:
-            preset = presets.of_machine(config, here)
+            preset = presets.of_machine(devices, here)
             if preset == "laptop":
                 flagfile = f"--flagfile={origin.removeprefix('recipe ')}"
                 why = f", as {flagfile} is for accelerators and here is none (typed, it is taken)"
@@ -250,7 +251,7 @@ def _suited(
             else:
                 preset = "paper"
     else:
-        preset = "paper" if source else presets.of_machine(config, here)
+        preset = "paper" if source else presets.of_machine(devices, here)
     values = presets.flags(preset, config.mode, here)
     if "train_epochs" in explicit:  # which a number of steps would beat
         for settings in (recipe, values):
@@ -346,39 +347,34 @@ def _run_mode(config: Config) -> None:
     if config.mode != "prepare":
         check_place(config.model_dir, "--model_dir")  # before data is prepared for nothing
     if config.mode == "prepare":
-        from micle_tf.data import cases
+        from micle_tf.modes.prepare import prepare
 
-        if config.dry_run:
-            for data in cases.check_cases(config):
-                _say_all(cases.describe(data, labels=True))
-            console.say("dry run: nothing was written")
-        else:
-            _say_all(cases.describe(cases.open_cases(config), labels=True))
+        prepare(config)
         next_steps.after_preparing(config, usual)
     elif config.mode == "pretrain":
-        from micle_tf.training.pretrain import pretrain
+        from micle_tf.modes.pretrain import pretrain
 
         result = pretrain(config, _STATED.get())
         if not config.dry_run:
             next_steps.after_pretraining(config, result or {}, usual)
     elif config.mode == "linear_eval":
-        from micle_tf.evaluation.linear_eval import linear_eval
+        from micle_tf.modes.linear_eval import linear_eval
 
         linear_eval(config)
         next_steps.after_linear_eval(config, usual)
     elif config.mode == "finetune":
-        from micle_tf.evaluation.finetune import finetune
+        from micle_tf.modes.finetune import finetune
 
         finetune(config, _STATED.get())
         if not config.dry_run:
             next_steps.after_finetuning(config, usual)
     elif config.mode == "evaluate":
-        from micle_tf.evaluation.evaluate import evaluate
+        from micle_tf.modes.evaluate import evaluate
 
         evaluate(config)
         next_steps.after_evaluating(config)
     elif config.mode == "export":
-        from micle_tf.export import export
+        from micle_tf.modes.export import export
 
         next_steps.after_exporting(export(config))
 
@@ -402,8 +398,3 @@ def _check_system(config: Config) -> None:
                 f"--mode={config.mode}: this system has no {name} ({use}); runs want Linux, macOS "
                 "or Windows' subsystem for Linux"
             ) from None
-
-
-def _say_all(lines: Iterable[str]) -> None:
-    for line in lines:
-        console.say(line)

@@ -36,9 +36,9 @@ class Cluster:
     addresses: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def of(cls, config):
-        """The cluster of a config in this environment; raises BadInput as `choose` does."""
-        return from_environment() if choose(config) == "multi_worker" else cls()
+    def of(cls, devices):
+        """The cluster of `Devices` in this environment; raises BadInput as `choose` does."""
+        return from_environment() if choose(devices) == "multi_worker" else cls()
 
     @property
     def is_chief(self):
@@ -55,11 +55,11 @@ class Cluster:
         return ", ".join(f"{name} at {address}" for name, address in self.addresses.items())
 
 
-def choose(config, num_gpus=0):
+def choose(devices, num_gpus=0):
     """What --strategy comes to on this machine.
 
     Args:
-      config: reads `strategy`, `virtual_devices`, `tpu_name`, `tpu_zone`, `gcp_project`.
+      devices: `Devices`.
       num_gpus: how many GPUs are here; only `auto` asks.
 
     Returns:
@@ -68,13 +68,13 @@ def choose(config, num_gpus=0):
     Raises:
       BadInput: flags that contradict each other, or a TF_CONFIG that cannot be read.
     """
-    kind, wanted = config.strategy, config.virtual_devices
+    kind, wanted = devices.strategy, devices.virtual_devices
     if kind == "auto":
-        kind = _found(config, num_gpus)
-    for name in tagged(config, Tag.TPU):
-        if getattr(config, name) and kind != "tpu":
-            raise BadInput(f"--{name}={getattr(config, name)}: {_NEEDS_TPU[config.strategy]}")
-    if (config.tpu_zone or config.gcp_project) and not config.tpu_name:
+        kind = _found(devices, num_gpus)
+    for name in tagged(devices, Tag.TPU):
+        if getattr(devices, name) and kind != "tpu":
+            raise BadInput(f"--{name}={getattr(devices, name)}: {_NEEDS_TPU[devices.strategy]}")
+    if (devices.tpu_zone or devices.gcp_project) and not devices.tpu_name:
         raise BadInput("--tpu_zone and --gcp_project: say where --tpu_name is; name it")
     if wanted > 1 and kind != "mirrored":
         one = {"multi_worker": "a worker takes its GPUs or its one CPU", "tpu": "a TPU has its own"}
@@ -91,13 +91,13 @@ _NEEDS_TPU = {
 }
 
 
-def _found(config, num_gpus):
+def _found(devices, num_gpus):
     """What `auto` takes: a TPU that is named, a cluster, several devices, or one."""
-    if config.tpu_name:
+    if devices.tpu_name:
         return "tpu"
     if os.environ.get("TF_CONFIG") and from_tf_config().size > 1:
         return "multi_worker"
-    return "mirrored" if num_gpus > 1 or config.virtual_devices > 1 else "one_device"
+    return "mirrored" if num_gpus > 1 or devices.virtual_devices > 1 else "one_device"
 
 
 def from_environment():

@@ -73,9 +73,9 @@ def demo(seed=0, control="none", steps=STEPS, model_dir="runs/demo", data_dir=""
       BadInput: a value out of range, or model_dir holds something else; nothing is
         touched then.
     """
-    from micle_tf.evaluation.linear_eval import linear_eval
     from micle_tf.files import write_json
-    from micle_tf.training.pretrain import pretrain
+    from micle_tf.modes.linear_eval import linear_eval
+    from micle_tf.modes.pretrain import pretrain
 
     started = time.monotonic()
     if steps < 1:

@@ -1,4 +1,4 @@
-"""--mode=export: a run's model for others: a SavedModel, a .keras file and a model card.
+"""A run's model for others: a SavedModel, a .keras file and a model card.
 
 The SavedModel needs TensorFlow alone, and stands in TensorFlow Serving's layout:
 
@@ -18,17 +18,11 @@ import numpy as np
 import tensorflow as tf
 
 from data_builders.images import ImageOptions
-from micle_tf import console, served_images
-from micle_tf.data import cases, places
+from micle_tf import served_images
 from micle_tf.data.decode import evaluation_view, view_of_pixels
-from micle_tf.data.earlier import flags_of_before, what_changed
-from micle_tf.data.report import SEEN_OTHERWISE, is_superseded
-from micle_tf.data.targets import choose_labelled, is_labelled
 from micle_tf.errors import BadInput, Stopped
-from micle_tf.evaluation.classifier import open_classifier
 from micle_tf.files import reason_of, write_text
-from micle_tf.model_card import model_card, signature_rows
-from micle_tf.training import state
+from micle_tf.model_card import model_card
 
 _DECODED_AT_ONCE = 16  # images of a request, over the cores
 # How far the export may be from the Keras models; the features of half precision carry 3 digits.
@@ -41,53 +35,6 @@ class Exported(typing.NamedTuple):
     saved_model: str
     encoder: str
     model_card: str
-
-
-def export(config):
-    """Exports the model of a finished or unfinished run.
-
-    Args:
-      config: `Config` with every field decided; reads `checkpoint` (the run), `model_dir`
-        (where to), `export_name`, `export_version`, and the fields that say where the run's
-        data is, for the counts in the model card.
-
-    Returns:
-      The path of the SavedModel.
-
-    Raises:
-      BadInput: there is no such run, or the export has no place; see `write_export`.
-      Stopped: the SavedModel, loaded back, does not give what the run's model gives.
-    """
-    if not config.checkpoint:
-        raise BadInput("--mode=export: name a run with --checkpoint=RUN")
-    classifier = open_classifier(config.checkpoint)
-    console.say(f"weights: {classifier.weights}")
-    facts = {"lineage": lineage(classifier.config)} | data_facts(config, classifier)
-    as_stored = facts.pop("as_stored", None)
-    if as_stored is None:
-        as_stored = is_superseded(config.data_dir, classifier.data)
-    if as_stored:
-        console.say(
-            f"note: the export shows the model photos as it was trained, whatever their EXIF says, "
-            f"for of {classifier.data} holds: {SEEN_OTHERWISE}"
-        )
-    if "splits" not in facts:
-        if flags := flags_of_before(config, classifier.data):
-            raise BadInput(
-                f"--checkpoint={config.checkpoint}: was trained on {classifier.data}, of whose "
-                f"files other data is made now: {what_changed(flags)}"
-            )
-        console.say(f"note: {classifier.data} is not at hand; the model card goes without counts")
-    exported = write_export(
-        classifier, config.model_dir, config.export_name, config.export_version, facts,
-        max_pixels=config.max_pixels, as_stored=as_stored,
-    )  # fmt: skip
-    console.say(f"SavedModel: {exported.saved_model} (loaded back: same outputs)")
-    for name, inputs, outputs in signature_rows(classifier):
-        console.say(f"  {name:16s} {inputs} -> {outputs}")
-    console.say(f"encoder: {exported.encoder}")
-    console.say(f"model card: {exported.model_card}")
-    return exported.saved_model
 
 
 def write_export(
@@ -285,75 +232,3 @@ def _check_saved(path, classifier):
     off = np.abs(outputs - wanted).max() / max(1.0, np.abs(wanted).max())
     if not off <= tolerance:  # nan too
         raise Stopped(f"the exported model is off by {off:.2g} from {classifier.weights}: {path}")
-
-
-# ---------------------------------------------------------------- facts for the model card
-
-
-def lineage(config):
-    """How the weights of a run came about: ["random weights", "pretrain (micle)", "finetune"].
-
-    Follows `checkpoint` from run to run, as far as the run directories are still there.
-    """
-    steps = []
-    while len(steps) < 100:  # directories that name each other
-        steps.append(
-            f"{config.mode} ({config.method})" if config.mode == "pretrain" else config.mode
-        )
-        if not config.checkpoint:
-            return ["random weights", *reversed(steps)]
-        try:
-            config, _ = state.read_config(config.checkpoint)
-        except BadInput:
-            break
-    return ["weights of an earlier run", *reversed(steps)]
-
-
-def data_facts(config, classifier):
-    """Counts of the data that a run was trained on; {} if that is not there any more.
-
-    Returns:
-      {"splits": {split: {"patients" (None if not known), "cases", "images", "labelled"}},
-      "labels": {name: count}, "as_stored": whether its photos are not turned upright}: the
-      training images of each class, or with each finding, that the head learnt from; without a
-      head there are no "labels".
-    """
-    if not os.path.isdir(os.path.join(places.root(config.data_dir), classifier.data)):
-        return {}
-    try:
-        data = cases.open_cases(
-            config.replace(mode=classifier.config.mode),
-            classifier.data,
-            state.splits_were_made_before(config.checkpoint),
-        )
-        if data.name != classifier.data:
-            return {}
-        facts = {"splits": {split: _counts(index) for split, index in data.index.items()}}
-        facts["as_stored"] = data.seen_otherwise
-        if classifier.head is not None:
-            facts["labels"] = _label_counts(classifier, data)
-        return facts
-    except BadInput:
-        return {}
-
-
-def _counts(index):
-    labels = index.findings if index.findings.size else index.class_label
-    return {
-        "patients": index.num_patients or None,
-        "cases": index.num_cases,
-        "images": index.num_images,
-        "labelled": int(is_labelled(labels).sum()),
-    }
-
-
-def _label_counts(classifier, data):
-    run, targets = classifier.config, classifier.targets
-    index = data.open(run.train_split).index
-    labels = targets.labels(data, index)
-    used = labels[choose_labelled(labels, index, run.label_fraction, run.seed)]
-    if targets.multilabel:
-        counts = (used == 1).sum(axis=0)
-    else:
-        counts = np.bincount(used, minlength=len(targets.names))
-    return dict(zip(targets.names, counts.tolist(), strict=True))

@@ -76,7 +76,9 @@ def batch_of(source, mode):
     trains = ("pretrain", "finetune")
     if source is None or source.mode not in trains or mode not in trains:
         return {}
-    usual = presets.flags(presets.of_run(source), source.mode, lambda: presets.Accelerators(0, 0.0))
+    usual = presets.flags(
+        presets.of_run(source.preset), source.mode, lambda: presets.Accelerators(0, 0.0)
+    )
     usual = usual.get("train_batch_size", Config.of_mode(source.mode).train_batch_size)
     chosen = source.preset != "gpu" and source.train_batch_size != usual
     return {"train_batch_size": source.train_batch_size} if mode == source.mode or chosen else {}
@@ -115,7 +117,7 @@ def as_there(config, there, typed):
     if not os.path.isdir(os.path.expanduser(there.manual_dir)):
         names.discard("manual_dir")  # the files were moved since
     kept = {name: getattr(there, name) for name in names}
-    kept = config.replace(**kept, preset=presets.of_run(there))
+    kept = config.replace(**kept, preset=presets.of_run(there.preset))
     shown = [
         f"--{field.name}={console.flag_value(getattr(kept, field.name))}"
         for field in fields

@@ -55,9 +55,9 @@ _GPU = {
 }
 
 
-def of_run(config):
+def of_run(preset):
     """The preset of a run: "paper" where its config.json has none, or an undecided one."""
-    return "paper" if config.preset == "auto" else config.preset
+    return "paper" if preset == "auto" else preset
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,14 +111,14 @@ def images_that_fit(gib):
     return min(64, pairs_that_fit(gib))
 
 
-def of_machine(config, here):
+def of_machine(devices, here):
     """What --preset=auto takes: "gpu" where there is one, "paper" on a TPU, else "laptop".
 
     Args:
-      config: `Config`; reads `strategy` and `tpu_name`.
+      devices: `Devices`; reads `strategy` and `tpu_name`.
       here: as for `flags`.
     """
-    if config.strategy == "tpu" or config.tpu_name:
+    if devices.strategy == "tpu" or devices.tpu_name:
         return "paper"
     return "gpu" if here().count else "laptop"
 
@@ -139,20 +139,20 @@ def accelerators():
     return Accelerators(count, min(memory, default=0.0) / 1024 if count else 0.0)
 
 
-def used_by(config, here):
+def used_by(devices, here):
     """Of the `Accelerators` of this machine, those that a run takes, on all its machines.
 
     Args:
-      config: `Config`; reads `strategy`.
+      devices: `Devices`; reads `strategy`.
       here: `Accelerators` of this machine.
     """
-    if config.strategy == "one_device":
+    if devices.strategy == "one_device":
         return dataclasses.replace(here, count=min(here.count, 1))
-    several = config.strategy == "multi_worker" or os.environ.get("TF_CONFIG")
-    if here.count and several and config.strategy != "mirrored":
+    several = devices.strategy == "multi_worker" or os.environ.get("TF_CONFIG")
+    if here.count and several and devices.strategy != "mirrored":
         from micle_tf import cluster
 
-        return dataclasses.replace(here, count=here.count * cluster.Cluster.of(config).size)
+        return dataclasses.replace(here, count=here.count * cluster.Cluster.of(devices).size)
     return here
 
 

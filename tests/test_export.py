@@ -14,14 +14,11 @@ import tensorflow as tf
 
 from micle_tf import export as exports
 from micle_tf.config import Config
-from micle_tf.data import cases
 from micle_tf.data.decode import decode, evaluation_view
-from micle_tf.data.targets import Targets
 from micle_tf.errors import BadInput, Stopped
 from micle_tf.evaluation.metrics import case_probabilities
 from micle_tf.models import resnet_encoder
 from micle_tf.training.strategy import set_precision
-from tests.generated_cases import write_cases
 from tests.pictures import jpeg, png
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -382,103 +379,7 @@ def test_an_export_that_answers_otherwise_is_not_kept(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_mode_export(tmp_path, monkeypatch, capsys):
-    with pytest.raises(BadInput, match="name a run with --checkpoint=RUN"):
-        exports.export(Config.of_mode("export"))
-    classifier = classifier_of(32)
-    opened = []
-    monkeypatch.setattr(
-        "micle_tf.export.open_classifier",
-        lambda run: opened.append(run) or classifier,
-    )
-    config = Config.of_mode(
-        "export", checkpoint="runs/a", model_dir=str(tmp_path / "out"), export_name="m-1",
-        export_version=20, data_dir=str(tmp_path / "data"),
-    )  # fmt: skip
-    path = exports.export(config)
-    assert opened == ["runs/a"] and path == str(tmp_path / "out/m-1/20")
-    assert os.path.exists(os.path.join(path, "saved_model.pb"))
-    said = capsys.readouterr().out
-    assert f"SavedModel: {path}" in said and "goes without counts" in said
-    assert f"\nencoder: {tmp_path}/out/m-1.keras\n" in said
-    assert f"\nmodel card: {tmp_path}/out/MODEL_CARD.md\n" in said
-    for name in tf.saved_model.load(path).signatures:
-        assert f"\n  {name} " in said
-    assert "case" in said and "probabilities float32 [1, 3]" in said
-    assert "random weights → finetune" in (tmp_path / "out/MODEL_CARD.md").read_text()
-
-
 def test_a_folder_that_cannot_be_made_is_bad_input(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(BadInput, match=r"--model_dir=.*file"):
         exports.write_export(classifier_of(32), str(tmp_path / "file/in"), "m", 1, {})
-
-
-def test_data_facts_are_counted_from_the_index(tmp_path):
-    manifest = write_cases(tmp_path / "cases", num_cases=24, classes=("oval", "ring"))
-    config = Config.of_mode("export", manifest=str(manifest), data_dir=str(tmp_path / "data"))
-    data = cases.open_cases(config)
-    run = Config.of_mode("finetune", train_split="train+validation")
-    classifier = types.SimpleNamespace(
-        config=run,
-        names=("ring", "oval"),
-        multilabel=False,
-        head="a head",
-        data=data.name,
-        targets=Targets(("ring", "oval"), False),
-    )
-    facts = exports.data_facts(config, classifier)
-    splits = facts["splits"]
-    assert list(splits) == ["train", "validation", "test"]
-    # 24 cases of 1, 2, 3, 1, ... photos; p0 to p15; of three cases one class each; every 8th bare
-    assert sum(s["patients"] for s in splits.values()) == 16
-    assert sum(s["cases"] for s in splits.values()) == 24
-    assert sum(s["images"] for s in splits.values()) == 48
-    assert sum(s["labelled"] for s in splits.values()) == 48 - (2 + 1 + 3)
-    index = data.open("train+validation").index
-    counts = {name: int((index.class_label == k).sum()) for k, name in enumerate(data.class_names)}
-    assert list(facts["labels"]) == ["ring", "oval"] and facts["labels"] == counts
-    assert sum(counts.values()) == splits["train"]["labelled"] + splits["validation"]["labelled"]
-
-    classifier.head = None
-    assert "labels" not in exports.data_facts(config, classifier)
-    manifest.unlink()
-    assert exports.data_facts(config, classifier) == {}
-    classifier.data = "derm_cases/manifest-another"
-    assert exports.data_facts(config, classifier) == {}
-
-
-def test_label_counts_of_findings():
-    index = types.SimpleNamespace(
-        num_images=4,
-        num_cases=4,
-        case_of_image=np.arange(4),
-        case_id=np.array(["a", "b", "c", "d"]),
-        findings=np.array([[1, 0], [1, -1], [0, 1], [-2, -2]]),
-    )
-    data = types.SimpleNamespace(
-        name="d",
-        class_names=(),
-        finding_names=("Edema", "Effusion"),
-        synonyms={},
-        open=lambda split: types.SimpleNamespace(index=index),
-    )
-    classifier = types.SimpleNamespace(
-        config=Config.of_mode("finetune"), targets=Targets(("Effusion", "Edema", "Mass"), True)
-    )
-    assert exports._label_counts(classifier, data) == {"Effusion": 1, "Edema": 2, "Mass": 0}
-
-
-def test_lineage_follows_the_runs(tmp_path):
-    first, second = tmp_path / "first", tmp_path / "second"
-    for run, config in (
-        (first, Config.of_mode("pretrain", method="simclr")),
-        (second, Config.of_mode("pretrain", checkpoint=str(first))),
-    ):
-        run.mkdir()
-        (run / "config.json").write_text(config.to_json())
-    last = Config.of_mode("finetune", checkpoint=str(second))
-    runs = ["pretrain (simclr)", "pretrain (micle)", "finetune"]
-    assert exports.lineage(last) == ["random weights", *runs]
-    (first / "config.json").unlink()
-    assert exports.lineage(last) == ["weights of an earlier run", *runs[1:]]

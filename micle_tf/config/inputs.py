@@ -24,15 +24,9 @@ class Inputs:
         common=True,
     )
     image_size: int = setting(
-        224,
-        "Side of the model's input, in pixels.",
-        low=8,
-        high=2048,
-        only=(*MODEL, "evaluate"),
-        common=True,
-        tags=Tag.INPUT,
-        group="model",
-    )
+        224, "Side of the model's input, in pixels.", low=8, high=2048, only=(*MODEL, "evaluate"),
+        common=True, tags=Tag.INPUT, group="model",
+    )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,17 +34,10 @@ class Labels:
     """Which labelled cases there are to learn from, and which classes."""
 
     label_fraction: float = _data(
-        1.0,
-        "Share of the labelled training cases to learn from; 0.1 is inside 0.3.",
-        low=1e-4,
-        high=1,
-        only=LABELS,
-        common=True,
-    )
+        1.0, "Share of the labelled training cases to learn from; 0.1 is inside 0.3.", low=1e-4,
+        high=1, only=LABELS, common=True,
+    )  # fmt: skip
     top_classes: int = _data(
-        0,
-        "Keep this many classes, the most frequent ones; the rest become Other. 0: all.",
-        low=0,
-        high=10**6,
-        only=LABELS,
-    )
+        0, "Keep this many classes, the most frequent ones; the rest become Other. 0: all.", low=0,
+        high=10**6, only=LABELS,
+    )  # fmt: skip

@@ -26,11 +26,9 @@ class Encoder:
         1.0, "Width of the ResNet; fractions too.", low=1 / 64, high=16, common=True
     )
     sk_ratio: float = _encoder(
-        0.0,
-        "Selective-kernel ratio of depths 14 and 50 to 200, 0 for none; SimCLRv2: 0.0625.",
-        low=0,
-        high=1,
-    )
+        0.0, "Selective-kernel ratio of depths 14 and 50 to 200, 0 for none; SimCLRv2: 0.0625.",
+        low=0, high=1,
+    )  # fmt: skip
     se_ratio: float = _encoder(0.0, "Squeeze-and-excitation ratio, 0 for none.", low=0, high=1)
 
 
@@ -51,18 +49,11 @@ class FineTuning:
     """What of a pretrained model fine-tuning keeps and changes."""
 
     ft_proj_selector: int = _model(
-        0,
-        "Layers of the projection head to keep; SimCLRv2 keeps 1 where labels are few.",
-        low=0,
-        high=8,
-        only=FINETUNE,
-        tags=Tag.START,
-    )
+        0, "Layers of the projection head to keep; SimCLRv2 keeps 1 where labels are few.", low=0,
+        high=8, only=FINETUNE, tags=Tag.START,
+    )  # fmt: skip
     fine_tune_after_block: int = _model(
         -1,
         "Freeze the stem (0) and the block groups up to this one; -1: none, 4: the whole encoder.",
-        low=-1,
-        high=4,
-        only=FINETUNE,
-        tags=Tag.START,
-    )
+        low=-1, high=4, only=FINETUNE, tags=Tag.START,
+    )  # fmt: skip

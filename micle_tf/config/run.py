@@ -28,20 +28,14 @@ class Run:
     """Where a run is, what it starts from, and the seed of all that is drawn."""
 
     model_dir: str = _run(
-        "",
-        "Run directory; empty: a name made from mode, data and method.",
-        only=(*MODEL, "evaluate", "export"),
-        common=True,
-        path=True,
+        "", "Run directory; empty: a name made from mode, data and method.",
+        only=(*MODEL, "evaluate", "export"), common=True, path=True,
         tags=Tag.COMMAND | Tag.RUN_PLACE,
-    )
+    )  # fmt: skip
     checkpoint: str = _run(
-        "",
-        "Run directory to take the weights from, and what it was trained on.",
-        common=True,
-        path=True,
-        tags=Tag.START | Tag.RUN_PLACE,
-    )
+        "", "Run directory to take the weights from, and what it was trained on.", common=True,
+        path=True, tags=Tag.START | Tag.RUN_PLACE,
+    )  # fmt: skip
     preset: str = _run(
         "auto",
         "Settings where no recipe has any. laptop: a small ResNet, a quarter of an hour on two "
@@ -53,13 +47,9 @@ class Run:
         common=True,
     )
     seed: int = _run(
-        0,
-        "Seed of weights, order and augmentation.",
-        low=0,
-        high=2**31 - 1,
-        only=("pretrain", *JUDGE),
-        common=True,
-    )
+        0, "Seed of weights, order and augmentation.", low=0, high=2**31 - 1,
+        only=("pretrain", *JUDGE), common=True,
+    )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,19 +70,14 @@ class Devices:
         1, "Split the CPU into this many devices.", low=1, high=64, only=TRAIN
     )
     precision: str = _machine(
-        "float32",
-        "Arithmetic of the encoder and head.",
-        choices=("float32", "mixed_bfloat16", "float64"),
-        only=MODEL,
-        tags=Tag.INHERITED,
-    )
+        "float32", "Arithmetic of the encoder and head.",
+        choices=("float32", "mixed_bfloat16", "float64"), only=MODEL, tags=Tag.INHERITED,
+    )  # fmt: skip
     cpu_kernels: str = _machine(
-        "default",
-        "Kernels on a CPU: those that TensorFlow takes by itself, or oneDNN's, twice as fast where "
-        "it does not take them (no AVX-512); they round differently.",
-        choices=("default", "onednn"),
-        only=MODEL,
-    )
+        "default", "Kernels on a CPU: those that TensorFlow takes by itself, or oneDNN's, twice "
+        "as fast where it does not take them (no AVX-512); they round differently.",
+        choices=("default", "onednn"), only=MODEL,
+    )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,28 +94,18 @@ class Pace:
         10, "Steps between two entries of the log.", low=1, high=10**9, volatile=True, only=TRAIN
     )
     steps_per_loop: int = _machine(
-        1,
-        "Steps that the devices take in a row before they report; TPUs: 100 or more.",
-        low=1,
-        high=10**6,
-        volatile=True,
-        only=TRAIN,
-    )
+        1, "Steps that the devices take in a row before they report; TPUs: 100 or more.", low=1,
+        high=10**6, volatile=True, only=TRAIN,
+    )  # fmt: skip
     microbatch_size: int = _machine(
-        0,
-        "Rows of a batch that go through the model at once, per device; 0: all. The gradient stays "
-        "that of the whole batch; batch norm sees the microbatch.",
-        low=0,
-        high=10**6,
+        0, "Rows of a batch that go through the model at once, per device; 0: all. The gradient "
+        "stays that of the whole batch; batch norm sees the microbatch.", low=0, high=10**6,
         only=TRAIN,
-    )
+    )  # fmt: skip
     profile: str = _machine(
-        "",
-        "Write a TensorFlow profile of these steps, both included: 20:25.",
-        volatile=True,
-        only=TRAIN,
-        tags=Tag.COMMAND,
-    )
+        "", "Write a TensorFlow profile of these steps, both included: 20:25.", volatile=True,
+        only=TRAIN, tags=Tag.COMMAND,
+    )  # fmt: skip
     tensorflow_log: bool = _machine(False, "Show TensorFlow's own messages.", volatile=True)
 
     def checkpoint_interval(self) -> tuple[int | None, int | None]:

@@ -15,31 +15,18 @@ class Batches:
     """What a step takes, and how many steps there are."""
 
     method: str = _training(
-        "micle",
-        "Positive pairs: two views of one image, or of two images of a case.",
-        choices=("simclr", "micle"),
-        only=PRETRAIN,
-        common=True,
-    )
+        "micle", "Positive pairs: two views of one image, or of two images of a case.",
+        choices=("simclr", "micle"), only=PRETRAIN, common=True,
+    )  # fmt: skip
     train_batch_size: int = _training(
-        128,
-        "Positive pairs per step, or labelled images, over all devices.",
-        low=2,
-        high=10**7,
-        only=TRAIN,
-        by_mode={"finetune": 64},
-        common=True,
-    )
+        128, "Positive pairs per step, or labelled images, over all devices.", low=2, high=10**7,
+        only=TRAIN, by_mode={"finetune": 64}, common=True,
+    )  # fmt: skip
     train_epochs: int = _training(
-        100,
-        "Passes over the images (simclr), cases (micle) or labelled images (finetune).",
-        low=1,
-        high=10**7,
-        only=TRAIN,
-        by_mode={"finetune": 50},
-        needs=Needs("beside --train_steps", lambda config: not config.train_steps),
-        common=True,
-    )
+        100, "Passes over the images (simclr), cases (micle) or labelled images (finetune).",
+        low=1, high=10**7, only=TRAIN, by_mode={"finetune": 50},
+        needs=Needs("beside --train_steps", lambda config: not config.train_steps), common=True,
+    )  # fmt: skip
     train_steps: int = _training(
         0, "Steps; above 0 it beats train_epochs.", low=0, high=10**12, only=TRAIN, common=True
     )
@@ -50,51 +37,29 @@ class Optimizer:
     """The optimizer, its rate and its decay."""
 
     optimizer: str = _training(
-        "lars",
-        "Optimizer; momentum is SGD, with Nesterov's when fine-tuning.",
-        choices=("lars", "momentum", "adam"),
-        only=TRAIN,
-        by_mode={"finetune": "momentum"},
-    )
+        "lars", "Optimizer; momentum is SGD, with Nesterov's when fine-tuning.",
+        choices=("lars", "momentum", "adam"), only=TRAIN, by_mode={"finetune": "momentum"},
+    )  # fmt: skip
     learning_rate: float = _training(
-        0.3,
-        "Base learning rate; see learning_rate_scaling.",
-        low=0,
-        high=10_000,
-        only=TRAIN,
-        by_mode={"finetune": 0.05},
-        common=True,
-    )
+        0.3, "Base learning rate; see learning_rate_scaling.", low=0, high=10_000, only=TRAIN,
+        by_mode={"finetune": 0.05}, common=True,
+    )  # fmt: skip
     learning_rate_scaling: str = _training(
-        "linear",
-        "What the base rate is multiplied by: batch/256, sqrt(batch), or nothing.",
-        choices=("linear", "sqrt", "none"),
-        only=TRAIN,
-    )
+        "linear", "What the base rate is multiplied by: batch/256, sqrt(batch), or nothing.",
+        choices=("linear", "sqrt", "none"), only=TRAIN,
+    )  # fmt: skip
     warmup_epochs: float = _training(
-        10.0,
-        "Epochs of linear warm-up; cut to a tenth of the run.",
-        low=0,
-        high=10**7,
-        only=TRAIN,
-        by_mode={"finetune": 0.0},
-    )
+        10.0, "Epochs of linear warm-up; cut to a tenth of the run.", low=0, high=10**7,
+        only=TRAIN, by_mode={"finetune": 0.0},
+    )  # fmt: skip
     momentum: float = _training(
-        0.9,
-        "Momentum of LARS and SGD.",
-        low=0,
-        high=1,
-        only=TRAIN,
+        0.9, "Momentum of LARS and SGD.", low=0, high=1, only=TRAIN,
         needs=Needs("with --optimizer=adam", lambda config: config.optimizer != "adam"),
-    )
+    )  # fmt: skip
     weight_decay: float = _training(
-        1e-6,
-        "Weight decay; SimCLR on ImageNet and CIFAR: 1e-4.",
-        low=0,
-        high=10_000,
-        only=TRAIN,
+        1e-6, "Weight decay; SimCLR on ImageNet and CIFAR: 1e-4.", low=0, high=10_000, only=TRAIN,
         by_mode={"finetune": 1e-4},
-    )
+    )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,18 +70,13 @@ class Pretraining:
         0.1, "Temperature of the contrastive loss.", low=1e-3, high=100, only=PRETRAIN
     )
     mask_negatives: str = _training(
-        "none",
-        "Leave other entries of the same case or patient out of the negatives.",
-        choices=("none", "case", "patient"),
-        only=PRETRAIN,
-    )
+        "none", "Leave other entries of the same case or patient out of the negatives.",
+        choices=("none", "case", "patient"), only=PRETRAIN,
+    )  # fmt: skip
     knn_every: str = _evaluation(
-        "",
-        "How often to judge by nearest neighbours on --eval_split, 5epochs or 500steps; empty: "
-        "never.",
-        volatile=True,
-        only=PRETRAIN,
-    )
+        "", "How often to judge by nearest neighbours on --eval_split, 5epochs or 500steps; "
+        "empty: never.", volatile=True, only=PRETRAIN,
+    )  # fmt: skip
 
     def steps_between_neighbours(self, steps_per_epoch: int) -> int | None:
         """`knn_every` in steps; None where it is empty."""
@@ -130,32 +90,20 @@ class Augmentation:
     """How a view is drawn from an image."""
 
     crop_area_min: float = _training(
-        0.08,
-        "Smallest part of the image that a crop may keep.",
-        low=0.01,
-        high=1,
-        only=TRAIN,
+        0.08, "Smallest part of the image that a crop may keep.", low=0.01, high=1, only=TRAIN,
         by_mode={"finetune": 0.25},
-    )
+    )  # fmt: skip
     color_jitter_strength: float = _training(
-        1.0,
-        "Strength of the colour jitter; 0.5 for X-rays and small images.",
-        low=0,
-        high=1.25,
-        only=TRAIN,
-        by_mode={"finetune": 0.5},
-    )
+        1.0, "Strength of the colour jitter; 0.5 for X-rays and small images.", low=0, high=1.25,
+        only=TRAIN, by_mode={"finetune": 0.5},
+    )  # fmt: skip
     use_blur: bool = _training(
         True, "Blur half of the views; the paper drops it for X-rays.", only=TRAIN
     )
     rotation_degrees: float = _training(
-        0.0,
-        "Rotate by up to this angle either way, in degrees; X-rays: 45.",
-        low=0,
-        high=180,
-        only=TRAIN,
-        by_mode={"finetune": 30.0},
-    )
+        0.0, "Rotate by up to this angle either way, in degrees; X-rays: 45.", low=0, high=180,
+        only=TRAIN, by_mode={"finetune": 30.0},
+    )  # fmt: skip
     random_flip: bool = _training(True, "Mirror half of the views left to right.", only=TRAIN)
     vertical_flip: bool = _training(
         False, "Turn half of the views upside down; for skin, not for X-rays.", only=TRAIN
@@ -167,14 +115,10 @@ class Balance:
     """What of the labels counts how much when fine-tuning."""
 
     class_weights: str = _training(
-        "none",
-        "Weight of a class in the loss; balanced: rare and frequent ones count the same.",
-        choices=("none", "balanced"),
-        only=FINETUNE,
-    )
+        "none", "Weight of a class in the loss; balanced: rare and frequent ones count the same.",
+        choices=("none", "balanced"), only=FINETUNE,
+    )  # fmt: skip
     case_images: str = _training(
-        "all",
-        "Images of a labelled case in an epoch: all, or one drawn anew each time.",
-        choices=("all", "one"),
-        only=FINETUNE,
-    )
+        "all", "Images of a labelled case in an epoch: all, or one drawn anew each time.",
+        choices=("all", "one"), only=FINETUNE,
+    )  # fmt: skip

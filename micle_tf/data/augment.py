@@ -14,6 +14,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from micle_tf.config import training
 from micle_tf.data import decode, sampling
 from micle_tf.data.orientation import FIRST_SWAPPED, ORDERS, REVERSALS, UPRIGHT, WINDOWS, turn
 from micle_tf.settings import options_of
@@ -29,33 +30,22 @@ _LUMINANCE = (0.2989, 0.5870, 0.1140)
 
 
 @dataclasses.dataclass(frozen=True)
-class Augmentation:
-    """What is done to a view.
+class Augmentation(training.Augmentation):
+    """What is done to a view: the flags of augmentation, and a size.
+
+    At `color_jitter_strength` s brightness, contrast and saturation change by up to 0.8 s, hue by
+    up to 0.2 s; 0 switches both jitter and grayscale off, as in SimCLR.
 
     Attributes:
       size: side of the result, in pixels.
-      crop_area_min: smallest share of the image's area that a crop keeps; 0.08.
-      color_jitter_strength: s; brightness, contrast and saturation change by up to
-        0.8 s, hue by up to 0.2 s. 1.0 for photos, 0.5 for X-rays; 0 switches both
-        jitter and grayscale off, as in SimCLR.
-      use_blur: blur half of the views.
-      rotation_degrees: rotate by up to this angle either way; 0 for never.
-      random_flip: mirror half of the views left to right.
-      vertical_flip: turn half of the views upside down.
     """
 
     size: int = 224
-    crop_area_min: float = 0.08
-    color_jitter_strength: float = 1.0
-    use_blur: bool = True
-    rotation_degrees: float = 0.0
-    random_flip: bool = True
-    vertical_flip: bool = False
 
     @classmethod
-    def of(cls, config):
-        """The augmentation that the flags of a `Config` ask for."""
-        return options_of(cls, config, size=config.image_size)
+    def of(cls, flags, size):
+        """The augmentation that the flags ask for, for a view of a size."""
+        return options_of(cls, flags, size=size)
 
 
 def draw_views(seed, step, batch_size, options, views=2):

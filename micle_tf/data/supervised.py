@@ -1,6 +1,7 @@
 """The labelled splits of a run that trains a classifier: to train, to choose, to judge."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -31,13 +32,16 @@ class LabelledSplit:
     images: np.ndarray
 
 
-def labelled_splits(config, data, targets):
+def labelled_splits(data, targets, inputs, *, mode, label_fraction, seed):
     """Opens the three splits.
 
     Args:
-      config: reads `train_split`, `eval_split`, `label_fraction`, `seed` and `mode`.
       data: `CaseData`.
       targets: `Targets`.
+      inputs: `Inputs`; reads `train_split` and `eval_split`.
+      mode: which asks, for messages.
+      label_fraction: share of the labelled training cases to take.
+      seed: of which those are.
 
     Returns:
       {"train", "selection", "evaluation": `LabelledSplit`}; the label fraction is that of
@@ -46,15 +50,16 @@ def labelled_splits(config, data, targets):
     Raises:
       BadInput: splits that overlap, or one without labels to work on.
     """
-    train, judged = config.train_split.split("+"), data.judged_splits(config.eval_split)
+    train, judged = inputs.train_split.split("+"), data.judged_splits(inputs.eval_split)
     if SELECTION_SPLIT in train:
-        raise BadInput(f"--train_split={config.train_split}: {SELECTION_SPLIT} chooses the model")
+        raise BadInput(f"--train_split={inputs.train_split}: {SELECTION_SPLIT} chooses the model")
     if set(judged) & set(train):
-        raise BadInput(f"--eval_split={config.eval_split}: the classifier is trained on it")
+        raise BadInput(f"--eval_split={inputs.eval_split}: the classifier is trained on it")
+    opened = functools.partial(_open, mode, data, targets, seed=seed)
     splits = {
-        "train": _open(config, data, targets, config.train_split, config.label_fraction),
-        "selection": _open(config, data, targets, SELECTION_SPLIT),
-        "evaluation": _open(config, data, targets, config.eval_split, flag="--eval_split"),
+        "train": opened(inputs.train_split, fraction=label_fraction),
+        "selection": opened(SELECTION_SPLIT),
+        "evaluation": opened(inputs.eval_split, flag="--eval_split"),
     }
     if SELECTION_SPLIT in judged:
         console.say(f"warning: {SELECTION_SPLIT} chooses the model, which flatters it")
@@ -62,10 +67,10 @@ def labelled_splits(config, data, targets):
         classes = [set(split.labels[split.images].tolist()) for split in list(splits.values())[:2]]
         if not classes[0] & classes[1]:
             raise BadInput(
-                f"--mode={config.mode}: {SELECTION_SPLIT} and {config.train_split} of {data.name} "
+                f"--mode={mode}: {SELECTION_SPLIT} and {inputs.train_split} of {data.name} "
                 "have no class in common"
             )
-        _say_what_is_not_learned(config, data, targets, splits)
+        _say_what_is_not_learned(mode, data, targets, splits)
     train = splits["train"]
     cases = len(np.unique(train.reader.index.case_of_image[train.images]))
     console.say(
@@ -75,17 +80,17 @@ def labelled_splits(config, data, targets):
     return splits
 
 
-def _open(config, data, targets, name, fraction=1.0, flag="--train_split"):
-    _refuse_few_patients(config, data, name, flag)
+def _open(mode, data, targets, name, *, seed, fraction=1.0, flag="--train_split"):
+    _refuse_few_patients(mode, data, name, flag)
     reader = data.open(name, flag)
     labels = targets.labels(data, reader.index)
     if not is_labelled(labels).any():
-        raise BadInput(f"--mode={config.mode}: no image of {name} in {data.name} is labelled")
-    images = choose_labelled(labels, reader.index, fraction, config.seed)
+        raise BadInput(f"--mode={mode}: no image of {name} in {data.name} is labelled")
+    images = choose_labelled(labels, reader.index, fraction, seed)
     return LabelledSplit(name, reader, labels, images)
 
 
-def _refuse_few_patients(config, data, name, flag):
+def _refuse_few_patients(mode, data, name, flag):
     """Raises BadInput if a split is not there since there are too few patients to make it."""
     names = data.judged_splits(name) if flag == "--eval_split" else name.split("+")
     if all(split in data.index for split in names):
@@ -95,25 +100,25 @@ def _refuse_few_patients(config, data, name, flag):
     if name in SPLITS and units < len(SPLITS):
         noun = "patient" if index.num_patients else "case"
         raise BadInput(
-            f"--mode={config.mode}: {data.name} has no {name} split: it is of "
+            f"--mode={mode}: {data.name} has no {name} split: it is of "
             f"{console.count(units, noun)}, whose images stay in one split; train, validation and "
             "test want three at least"
         )
     if name == SELECTION_SPLIT:  # which nobody typed
         raise BadInput(
-            f"--mode={config.mode}: {data.name} has no {name} split to choose the model on; it has "
+            f"--mode={mode}: {data.name} has no {name} split to choose the model on; it has "
             f"{', '.join(data.index)}"
         )
 
 
-def _say_what_is_not_learned(config, data, targets, splits):
+def _say_what_is_not_learned(mode, data, targets, splits):
     """Names classes that a split has no labelled image of; raises BadInput if train has but one."""
     there = {split.name: set(split.labels[split.images].tolist()) for split in splits.values()}
     train = splits["train"].name
     if len(there[train]) == 1:
         (only,) = there[train]
         raise BadInput(
-            f"--mode={config.mode}: all labelled images of {train} in {data.name} are of one "
+            f"--mode={mode}: all labelled images of {train} in {data.name} are of one "
             f"class, {targets.names[only]}: there is nothing to tell apart"
         )
     for split, classes in there.items():

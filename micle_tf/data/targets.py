@@ -46,20 +46,15 @@ class Targets:
         object.__setattr__(self, "names", tuple(self.names))
 
     @classmethod
-    def of_config(cls, config, data):
-        """`of` with what a `Config` says."""
+    def of_flags(cls, data, labels, policy, *, train_split, findings):
+        """`of` with what the flags say: `Labels` and `LabelPolicy`; notes what does nothing."""
         targets = cls.of(
-            data, config.top_classes, config.train_split, config.findings,
-            config.uncertain, config.unmentioned,
-        )  # fmt: skip
-        targets.say_what_does_nothing(config)
-        return targets
-
-    def say_what_does_nothing(self, config):
-        """Notes the flags on findings where the targets are classes."""
-        for flag in () if self.multilabel else tagged(config, Tag.POLICY):
-            if getattr(config, flag) != getattr(type(config), flag):
+            data, labels.top_classes, train_split, findings, policy.uncertain, policy.unmentioned
+        )
+        for flag in () if targets.multilabel else tagged(policy, Tag.POLICY):
+            if getattr(policy, flag) != getattr(type(policy), flag):
                 console.say(f"note: --{flag} does nothing without findings")
+        return targets
 
     @classmethod
     def of(

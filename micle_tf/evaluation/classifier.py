@@ -5,13 +5,13 @@ import dataclasses
 import keras
 
 from micle_tf.config import Config
+from micle_tf.config.model import Encoder, ProjectionHead
 from micle_tf.data.targets import Targets
 from micle_tf.errors import BadInput
 from micle_tf.evaluation.linear_probe import linear_head
-from micle_tf.models.heads import classifier_head, projection_head, select_layers
+from micle_tf.models import factory
 from micle_tf.training import state
 from micle_tf.training import strategy as strategies
-from micle_tf.training.pretrain import build_encoder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,14 +73,18 @@ def open_classifier(run):
             targets = Targets(**facts["targets"])
         except (KeyError, TypeError):
             raise BadInput(f"--checkpoint={run}: its config.json is damaged (targets)") from None
+    shape = config.part(Encoder)
     if config.mode == "pretrain":
-        models, head = {"encoder": build_encoder(config, None)}, None
+        models, head = {"encoder": factory.build_encoder(shape, config.image_size)}, None
     elif config.mode == "linear_eval":
-        encoder = build_encoder(config, None)
+        encoder = factory.build_encoder(shape, config.image_size)
         head = linear_head(encoder.output_shape[-1], len(targets.names), targets.multilabel)
         models = {"encoder": encoder, "classifier": head}
     else:
-        models = build_models(config, targets, None)
+        models = factory.classifier_models(
+            shape, config.part(ProjectionHead), config.image_size, len(targets.names),
+            kept_layers=config.ft_proj_selector,
+        )  # fmt: skip
         parts = [model for name, model in models.items() if name != "encoder"]
         features = keras.Input(models["encoder"].output_shape[1:])
         outputs = features
@@ -99,40 +103,6 @@ def open_classifier(run):
         result=state.read_result(run) if state.is_finished(run) else None,
         data=facts.get("data", config.dataset),
     )
-
-
-def build_models(config, targets, norm):
-    """The models of a fine-tuning: {"encoder", perhaps "projection_head", "classifier"}.
-
-    The projection head is there if `ft_proj_selector` keeps layers of it.
-
-    Raises:
-      BadInput: more layers are to be kept than there are.
-    """
-    models = {"encoder": build_encoder(config, norm)}
-    shape = models["encoder"].output_shape
-    if config.ft_proj_selector:
-        if config.ft_proj_selector > config.num_proj_layers:
-            raise BadInput(
-                f"--ft_proj_selector={config.ft_proj_selector}: the projection head has "
-                f"{config.num_proj_layers} layers"
-            )
-        head = projection_head(config.num_proj_layers, config.proj_out_dim, norm)
-        head.build(shape)
-        models["projection_head"] = select_layers(head, config.ft_proj_selector)
-        models["projection_head"].build(shape)
-        shape = models["projection_head"].output_shape
-    models["classifier"] = classifier_head(len(targets.names))
-    models["classifier"].build(shape)
-    return models
-
-
-def logits_of(models, images, training):
-    """Applies the models of `build_models` one after the other: [n, s, s, 3] -> [n, K]."""
-    x = images
-    for model in models.values():
-        x = model(x, training=training)
-    return x
 
 
 def activation(targets):

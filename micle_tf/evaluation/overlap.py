@@ -156,13 +156,15 @@ def check(overlap, run, allowed):
         console.say(f"note: what was seen of {split} before cannot be checked: {overlap.unchecked}")
 
 
-def seen_before(config, data, splits):
+def seen_before(data, splits, inputs, *, checkpoint, allow_seen):
     """What a run that is about to learn from labels will have seen, and whether it may be judged.
 
     Args:
-      config: reads `checkpoint`, `train_split`, `eval_split` and `allow_seen`.
       data: `CaseData`.
       splits: of `labelled_splits`.
+      inputs: `Inputs`; reads `train_split` and `eval_split`.
+      checkpoint: the run that it starts from; "" for none.
+      allow_seen: judge on what was learned from, too.
 
     Returns:
       (`Seen` to keep in the run, `Overlap` of the judged split with what was seen before it).
@@ -170,12 +172,12 @@ def seen_before(config, data, splits):
     Raises:
       BadInput: as `check`.
     """
-    before = Seen.before(config.checkpoint)
+    before = Seen.before(checkpoint)
     train, selection = splits["train"], splits["selection"]
-    seen = before.add(LEARNED, data, config.train_split, train.images)
+    seen = before.add(LEARNED, data, inputs.train_split, train.images)
     seen = seen.add(CHOSEN_ON, data, selection.name, selection.images)
-    overlap = overlap_of(seen, data, config.eval_split, splits["evaluation"].images)
-    check(overlap, config.checkpoint, config.allow_seen)
+    overlap = overlap_of(seen, data, inputs.eval_split, splits["evaluation"].images)
+    check(overlap, checkpoint, allow_seen)
     if not data.judged:  # else the name is that of another split to those who judge
         chooses = overlap_of(before, data, selection.name, selection.images).masks[LEARNED]
         if chooses.any():

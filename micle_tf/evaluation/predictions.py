@@ -124,22 +124,22 @@ def support(metrics, predicted, targets):
     return behind
 
 
-def finish(run, config, data, targets, predicted, **result):
+def finish(run, data, targets, predicted, *, samples, seed, **result):
     """Writes predictions.csv, judges them, and finishes the run.
 
     Args:
       run: `RunDirectory`.
-      config: reads `mode`, `bootstrap_samples` and `seed`.
       data: `CaseData` that was predicted.
       targets: `Targets`.
       predicted: of `by_level`.
-      **result: method, steps, seconds, seen, and `metrics` to put before the others.
+      samples, seed: resamples of patients behind each interval, and how they are drawn.
+      **result: mode, method, steps, seconds, seen, and `metrics` to put before the others.
 
     Returns:
       The content of result.json.
     """
     write_text(run.file("predictions.csv"), predictions_csv(predicted, targets))
-    metrics, intervals = judge(predicted, targets, config.bootstrap_samples, config.seed)
+    metrics, intervals = judge(predicted, targets, samples, seed)
     if not metrics:
         console.say("no labels: predictions only, no metrics")
     elif targets.multilabel:
@@ -147,7 +147,7 @@ def finish(run, config, data, targets, predicted, **result):
     behind = support(metrics, predicted, targets)
     metrics = result.pop("metrics", {}) | metrics
     result = run.finish(
-        mode=config.mode, dataset=data.name, metrics=metrics, intervals=intervals,
+        dataset=data.name, metrics=metrics, intervals=intervals,
         support=behind, **result,
     )  # fmt: skip
     say_result(result)

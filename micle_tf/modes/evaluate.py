@@ -9,13 +9,14 @@ from micle_tf import console
 from micle_tf.data import cases
 from micle_tf.data.earlier import flags_of_before, what_changed
 from micle_tf.data.seen import Seen
-from micle_tf.data.supervised import SELECTION_SPLIT
+from micle_tf.data.supervised import SELECTION_SPLIT, LabelledSplit
 from micle_tf.data.targets import column_of, is_labelled
 from micle_tf.dataset_names import dataset_names
 from micle_tf.errors import BadInput
 from micle_tf.evaluation import predictions
 from micle_tf.evaluation.classifier import open_classifier
 from micle_tf.evaluation.overlap import check, overlap_of
+from micle_tf.modes import opening
 from micle_tf.run_names import same_data
 from micle_tf.training import state
 from micle_tf.training.inference import predict_images, traced
@@ -33,9 +34,43 @@ def evaluate(config):
     Raises:
       BadInput: the checkpoint is no classifier, or the data has a class that it does not know.
     """
+    started = time.monotonic()
+    classifier = _classifier(config)
+    data = cases.open_cases(config, classifier.data, _splits_as_before(config, classifier))
+    _refuse_other_reading(config, classifier, data)
+    for line in cases.describe(data):
+        console.say(line)
+    targets, split = _judged(config, classifier, data)
+    console.say(f"weights: {classifier.weights}")
+    facts = data.facts | {
+        "targets": targets.to_json(),
+        "weights": state.identify_weights(classifier.checkpoint),
+    }
+    run = state.RunDirectory(config.model_dir, config, facts, data.superseded)
+    overlap = None
+    if run.status() != state.FINISHED:
+        overlap = overlap_of(Seen.read(config.checkpoint), data, split.name, split.images)
+        check(overlap, config.checkpoint, config.allow_seen)
+    with opening.claimed(run) as was_finished:
+        if was_finished:
+            return predictions.finished_before(run)
+        console.say(f"run: {run.path}")
+        scores = predict_images(
+            traced(classifier.probabilities), split.reader, config.image_size,
+            config.eval_batch_size, f"predicting {split.name}",
+        )  # fmt: skip
+        trained = classifier.result or {"method": classifier.config.mode, "steps": 0}
+        return opening.judge(
+            run, config, data, targets, split, scores,
+            method=trained["method"], steps=trained["steps"], seconds=time.monotonic() - started,
+            seen=overlap.to_json(),
+        )  # fmt: skip
+
+
+def _classifier(config):
+    """The `Classifier` of --checkpoint; raises BadInput if that is none, or of other findings."""
     if not config.checkpoint:
         raise BadInput("--mode=evaluate: name a linear_eval or finetune run with --checkpoint=RUN")
-    started = time.monotonic()
     classifier = open_classifier(config.checkpoint)
     if classifier.head is None:
         raise BadInput(
@@ -49,10 +84,11 @@ def evaluate(config):
                 f"--findings={config.findings}: the classifier predicts "
                 f"{', '.join(classifier.names)}; leave the flag out"
             )
-    data = cases.open_cases(config, classifier.data, _splits_as_before(config, classifier))
-    _refuse_other_reading(config, classifier, data)
-    for line in cases.describe(data):
-        console.say(line)
+    return classifier
+
+
+def _judged(config, classifier, data):
+    """(`Targets`, `LabelledSplit`) to judge on, with what has to be said of them."""
     reader = data.open(config.eval_split, "--eval_split")
     flag = f"--manifest={config.manifest}" if config.manifest else f"--dataset={config.dataset}"
     targets = classifier.targets
@@ -70,34 +106,8 @@ def evaluate(config):
             console.say(f"warning: the classifier was trained on {'+'.join(sorted(learned))}")
         if SELECTION_SPLIT in judged:
             console.say(f"warning: {SELECTION_SPLIT} chose the model, which flatters it")
-    console.say(f"weights: {classifier.weights}")
-    facts = data.facts | {
-        "targets": targets.to_json(),
-        "weights": state.identify_weights(classifier.checkpoint),
-    }
-    run = state.RunDirectory(config.model_dir, config, facts, data.superseded)
-    overlap = None
-    if run.status() != state.FINISHED:
-        images = np.flatnonzero(is_labelled(labels))
-        overlap = overlap_of(Seen.read(config.checkpoint), data, config.eval_split, images)
-        check(overlap, config.checkpoint, config.allow_seen)
-    with run.claimed() as status:
-        if status == state.FINISHED:
-            return predictions.finished_before(run)
-        console.say(f"run: {run.path}")
-        scores = predict_images(
-            traced(classifier.probabilities),
-            reader,
-            config,
-            f"predicting {config.eval_split}",
-        )
-        predicted = predictions.by_level(reader.index, labels, scores, data.labels_shared_by_case)
-        trained = classifier.result or {"method": classifier.config.mode, "steps": 0}
-        return predictions.finish(
-            run, config, data, targets, predicted,
-            method=trained["method"], steps=trained["steps"], seconds=time.monotonic() - started,
-            seen=overlap.to_json(),
-        )  # fmt: skip
+    images = np.flatnonzero(is_labelled(labels))
+    return targets, LabelledSplit(config.eval_split, reader, labels, images)
 
 
 def _refuse_other_reading(config, classifier, data):

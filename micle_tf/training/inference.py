@@ -12,20 +12,21 @@ def traced(forward):
     return tf.function(forward, reduce_retracing=True, autograph=False)
 
 
-def predict_images(forward, reader, config, label=""):
+def predict_images(forward, reader, image_size, batch_size, label=""):
     """Applies a function to the central view of every image of a reader.
 
     Args:
       forward: from images [b, size, size, 3] float32 in [0, 1] to [b, ...]; `traced`, so
         that one who predicts again and again traces it once.
       reader: `CaseReader`.
-      config: reads `eval_batch_size` and `image_size`.
+      image_size: side of the view, in pixels.
+      batch_size: images at once.
       label: what to write beside the progress bar; no bar without.
 
     Returns:
       [I, ...] float32, in the order of the index.
     """
-    dataset = pipeline.image_dataset(reader, config.eval_batch_size, config.image_size)
+    dataset = pipeline.image_dataset(reader, batch_size, image_size)
     parts = []
     if not label:
         return np.concatenate([_float32(forward(images)) for images in dataset])

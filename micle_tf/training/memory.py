@@ -72,45 +72,45 @@ def describe(estimate, most):
     return f"{text} of {most / _GB:.1f} GB" if most else text
 
 
-def say(config, models, replicas, pairs):
+def say(models, batch_size, *, microbatch_size, devices, replicas, pairs, smaller_preset):
     """Says what a training will take and, where that is not there, the flags that would do.
 
     Args:
-      config: `Config`; reads `train_batch_size`, `microbatch_size`, `preset`, `strategy` and
-        `tpu_name`.
       models: {name: built Keras model}.
-      replicas: devices.
+      batch_size: rows of a step, over all replicas.
+      microbatch_size: rows that go through a replica's models at once; 0: all.
+      devices: `Devices`.
+      replicas: of this machine.
       pairs: whether a row of the batch is a positive pair.
+      smaller_preset: whether there is a preset for smaller machines.
 
     Returns:
       Whether it fits, as far as that is known.
     """
-    if config.strategy == "tpu" or config.tpu_name:  # whose memory is not this machine's
+    if devices.strategy == "tpu" or devices.tpu_name:  # whose memory is not this machine's
         return True
     most = there()
-    takes = lambda microbatch: of_config(config, models, replicas, pairs, microbatch)
-    estimate = takes(config.microbatch_size)
+    takes = lambda microbatch: of_batch(models, batch_size, microbatch, replicas, pairs)
+    estimate = takes(microbatch_size)
     if not most or estimate <= _SPARE * most:
         console.say(f"memory: {describe(estimate, most)}")
         return True
-    rows = config.train_batch_size // replicas
+    rows = batch_size // replicas
     smaller = [size for size in range(rows // 2, 0, -1) if rows % size == 0]
     fits = next((size for size in smaller if takes(size) <= _SPARE * most), None)
     advice = [f"--microbatch_size={fits} takes {describe(takes(fits), None)}"] if fits else []
-    if config.preset != "laptop":
+    if smaller_preset:
         advice.append("--preset=laptop is for small machines")
     advice = "; ".join(advice) or "a smaller --image_size or --resnet_depth takes less"
     console.say(f"warning: memory: {describe(estimate, most)} that are there; {advice}")
     return False
 
 
-def of_config(config, models, replicas, pairs, microbatch):
+def of_batch(models, batch_size, microbatch_size, replicas, pairs):
     """`of_training` of a batch that goes through the models in microbatches (0: whole)."""
     shared = 1 if tf.config.get_visible_devices("GPU") else replicas
-    rows = (microbatch or config.train_batch_size // replicas) * shared
-    return of_training(
-        models, rows * (2 if pairs else 1), shared, config.train_batch_size if pairs else 0
-    )
+    rows = (microbatch_size or batch_size // replicas) * shared
+    return of_training(models, rows * (2 if pairs else 1), shared, batch_size if pairs else 0)
 
 
 def _layers(model):

@@ -12,26 +12,30 @@ _WARM_UP, _STEPS, _SECONDS = 2, 10, 10.0
 _MUCH_WAITING = 0.5
 
 
-def show(training, config, strategy, units, nouns, fits):
+def show(
+    training, strategy, units, nouns, fits, *, batch_size, microbatch_size, image_size
+):  # fmt: skip
     """Says how long a training takes and how much memory; writes nothing.
 
     Args:
       training: `loop.Training`.
-      config: `Config`.
       strategy: that the models were built under.
       units: how many an epoch has.
       nouns: what a batch and an epoch consist of: ("pair", "case").
       fits: whether there is memory enough, see `memory.say`.
+      batch_size: units of a step, over all replicas.
+      microbatch_size: see `make_train_step`.
+      image_size: side of the model's input, in pixels.
     """
-    epochs = training.total_steps * config.train_batch_size / units
+    epochs = training.total_steps * batch_size / units
     console.say(
-        f"steps: {training.total_steps:,} of {console.count(config.train_batch_size, nouns[0])}, "
+        f"steps: {training.total_steps:,} of {console.count(batch_size, nouns[0])}, "
         f"{epochs:,.1f} passes over {console.count(units, nouns[1])}"
     )
     if not fits:
         console.say("time: not measured, as the memory would not do")
     else:
-        seconds, waiting = seconds_a_step(training, config, strategy)
+        seconds, waiting = seconds_a_step(training, strategy, microbatch_size)
         validation = seconds_of_validation(training, seconds)
         console.say(f"memory: {memory.describe(memory.used(), memory.there())} after these steps")
         whole = training.total_steps * seconds + validation
@@ -40,7 +44,7 @@ def show(training, config, strategy, units, nouns, fits):
             text += f", of which some {console.duration(validation)} to validate"
         console.say(text)
         if waiting > _MUCH_WAITING:
-            side = 2 * config.image_size
+            side = 2 * image_size
             console.say(
                 f"note: {waiting:.0%} of that is waiting for images; stored smaller, by "
                 f"--max_image_side={side}, they are read faster"
@@ -48,7 +52,7 @@ def show(training, config, strategy, units, nouns, fits):
     console.say("dry run: nothing was written")
 
 
-def seconds_a_step(training, config, strategy):
+def seconds_a_step(training, strategy, microbatch_size):
     """Takes steps as a run takes them, on weights that nobody keeps.
 
     Returns:
@@ -58,7 +62,7 @@ def seconds_a_step(training, config, strategy):
     steps = (0, min(training.total_steps, _WARM_UP + _STEPS))
     dataset = lambda context: training.dataset(steps, shard(context)).repeat()
     batches = iter(strategy.distribute_datasets_from_function(dataset))
-    step = make_train_step(training, strategy, config.microbatch_size)
+    step = make_train_step(training, strategy, microbatch_size)
     step = tf.function(step, autograph=False)
     taken = waited = 0
     with console.Progress("measuring", _WARM_UP + _STEPS, "step") as progress:

@@ -11,14 +11,14 @@ from micle_tf.errors import BadInput, Stopped
 from micle_tf.exits import interrupt_on_sigterm
 
 
-def make_strategy(config):
+def make_strategy(devices):
     """Makes the tf.distribute strategy that --strategy asks for; see `cluster.choose`.
 
     To be called before TensorFlow runs its first operation, and once in a process: workers
     and TPUs are joined then.
 
     Args:
-      config: reads `strategy`, `virtual_devices`, `tpu_name`, `tpu_zone`, `gcp_project`.
+      devices: `Devices`.
 
     Returns:
       A `tf.distribute.Strategy`; TensorFlow's default one for a single device.
@@ -28,18 +28,18 @@ def make_strategy(config):
       Stopped: another worker, or the TPU, is not there in time.
     """
     gpus = tf.config.list_physical_devices("GPU")
-    kind = cluster.choose(config, len(gpus))
+    kind = cluster.choose(devices, len(gpus))
     if kind == "tpu":
-        return _tpu(config)
+        return _tpu(devices)
     if kind == "multi_worker":
         return _multi_worker(cluster.from_environment())
     if kind == "one_device":
         return tf.distribute.get_strategy()
-    if config.virtual_devices > 1:
+    if devices.virtual_devices > 1:
         # Collectives are keyed by process, so that two strategies of different size in one
         # process would hang each other up; reduction to one device has no such state.
         return tf.distribute.MirroredStrategy(
-            _virtual_cpus(config.virtual_devices),
+            _virtual_cpus(devices.virtual_devices),
             cross_device_ops=tf.distribute.ReductionToOneDevice(),
         )
     if len(gpus) < 2:
@@ -63,13 +63,13 @@ def _multi_worker(workers):
         interrupt_on_sigterm()  # TensorFlow has put a handler of its own in the place of ours
 
 
-def _tpu(config):
+def _tpu(devices):
     """Joins a TPU: the one of --tpu_name, or the one that this machine is a part of."""
-    name = config.tpu_name or "local"
-    flag = f"--tpu_name={name}" if config.tpu_name else "--strategy=tpu"
+    name = devices.tpu_name or "local"
+    flag = f"--tpu_name={name}" if devices.tpu_name else "--strategy=tpu"
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(
-            tpu=name, zone=config.tpu_zone or None, project=config.gcp_project or None
+            tpu=name, zone=devices.tpu_zone or None, project=devices.gcp_project or None
         )
         hosts = resolver.cluster_spec().as_dict().get("worker", [])
     except Exception as error:  # of Google's client, network, credentials
@@ -129,11 +129,11 @@ def describe(strategy):
     return f"{name} on {console.count(count, kind)}, {norm}"
 
 
-def check_kernels(config):
+def check_kernels(cpu_kernels):
     """Says so if TensorFlow was loaded with other kernels than --cpu_kernels, as in a notebook."""
-    if config.cpu_kernels == "onednn" and os.environ.get(ONEDNN) != "1":
+    if cpu_kernels == "onednn" and os.environ.get(ONEDNN) != "1":
         console.say(
-            f"note: --cpu_kernels={config.cpu_kernels}: TensorFlow was loaded without them; "
+            f"note: --cpu_kernels={cpu_kernels}: TensorFlow was loaded without them; "
             f"{ONEDNN}=1 in the environment has them from the start"
         )
 

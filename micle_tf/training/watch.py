@@ -22,13 +22,16 @@ class LearningWatch:
     4 (the two last only where a batch has 8 pairs, and the embeddings 16 directions, or more).
 
     Args:
-      config: `Config` of a pretraining.
       schedule: `WarmupCosine`.
+      batch_size: positive pairs of a step.
+      directions: that the embeddings have.
+      causes: `likely_causes` of the run, of `collapsed` alone.
     """
 
-    def __init__(self, config, schedule):
-        self._config, self._schedule = config, schedule
-        others = 2 * config.train_batch_size - 1
+    def __init__(self, schedule, batch_size, directions, causes):
+        self._causes = causes
+        self._pairs, self._directions = batch_size, min(directions, 2 * batch_size)
+        others = 2 * batch_size - 1
         self._chance, self._loss_of_chance = 1 / others, math.log(others)
         warmup = schedule.warmup_steps
         tenth = math.ceil(schedule.total_steps / 10) if warmup else 0
@@ -69,8 +72,7 @@ class LearningWatch:
         if not symptoms:
             return ""
         self._said = True
-        rate = self._schedule.base_learning_rate
-        causes = likely_causes(self._config, rate, collapsed="rank" in symptoms[-1])[:2]
+        causes = self._causes(collapsed="rank" in symptoms[-1])[:2]
         first, second = (cause for cause, _ in causes)
         flags = " ".join(dict.fromkeys(flag for _, several in causes for flag in several))
         return (
@@ -83,20 +85,20 @@ class LearningWatch:
         symptoms = []
         if not loss < _LOSS * self._loss_of_chance:
             symptoms.append(f"loss {loss:.2f} beside chance's {self._loss_of_chance:.2f}")
-        if self._config.train_batch_size >= _FEWEST_PAIRS and accuracy < _ACCURACY * self._chance:
+        if self._pairs >= _FEWEST_PAIRS and accuracy < _ACCURACY * self._chance:
             symptoms.append(f"accuracy {accuracy:.1%} beside chance's {self._chance:.1%}")
         ranks = [rank for _, rank in self._ranks if rank == rank]
-        directions = min(self._config.proj_out_dim, 2 * self._config.train_batch_size)
-        if ranks and directions >= _FEWEST_DIRECTIONS and np.mean(ranks) < _RANK:
+        if ranks and self._directions >= _FEWEST_DIRECTIONS and np.mean(ranks) < _RANK:
             symptoms.append(f"effective rank {np.mean(ranks):.1f}")
         return symptoms
 
 
-def likely_causes(config, rate, collapsed=False):
+def likely_causes(batches, optimizer, pretraining, augmentation, head, *, rate, collapsed=False):
     """What may keep these settings from learning, the likeliest first.
 
     Args:
-      config: `Config`.
+      batches, optimizer, pretraining, augmentation, head: `Batches`, `Optimizer`, `Pretraining`,
+        `Augmentation` and `ProjectionHead` of the run.
       rate: the learning rate after warm-up, scaled by the batch.
       collapsed: the embeddings have few directions.
 
@@ -104,74 +106,78 @@ def likely_causes(config, rate, collapsed=False):
       [(cause, [flags that do otherwise])], at least two; flags that are set already are not
       among them.
     """
-    adam, lars = config.optimizer == "adam", config.optimizer == "lars"
+    kind, temperature = optimizer.optimizer, pretraining.temperature
+    jitter = augmentation.color_jitter_strength
+    adam, lars = kind == "adam", kind == "lars"
     steady = {"optimizer": "adam", "learning_rate": 0.002, "learning_rate_scaling": "none"}
     too_high = rate > (_LARGE_ADAM if adam else _LARGE_SGD)
     moves_little = 0 < rate < (2e-4 if adam else 0.1)
     suspects = [
         (rate == 0, "the learning rate is 0", steady),
         (
-            config.temperature > _HIGH,
-            f"at temperature {config.temperature:g} all similarities look alike",
+            temperature > _HIGH,
+            f"at temperature {temperature:g} all similarities look alike",
             {"temperature": 0.2},
         ),
-        (too_high, f"a learning rate of {rate:.3g} is too high for {config.optimizer}", steady),
+        (too_high, f"a learning rate of {rate:.3g} is too high for {kind}", steady),
         (
-            config.weight_decay >= 0.01 and not adam,
-            f"a weight decay of {config.weight_decay:g} pulls all weights to 0",
+            optimizer.weight_decay >= 0.01 and not adam,
+            f"a weight decay of {optimizer.weight_decay:g} pulls all weights to 0",
             {"weight_decay": 1e-4},
         ),
         (
-            config.temperature < _LOW,
-            f"temperature {config.temperature:g} heeds the nearest image alone",
+            temperature < _LOW,
+            f"temperature {temperature:g} heeds the nearest image alone",
             {"temperature": 0.2},
         ),
         (
-            lars and 0 < rate <= _LARGE_SGD and config.train_batch_size < 1024,
+            lars and 0 < rate <= _LARGE_SGD and batches.train_batch_size < 1024,
             f"LARS, at a rate of {rate:.3g}, takes small steps, for batches of thousands",
             steady,
         ),
         (
             not lars and moves_little,
-            f"a learning rate of {rate:.3g} moves little with {config.optimizer}",
+            f"a learning rate of {rate:.3g} moves little with {kind}",
             steady,
         ),
         (collapsed, "the embeddings were all driven to one place", steady),
         (
-            config.crop_area_min < 0.2,
-            f"crops down to {config.crop_area_min:.0%} of an image often share nothing",
+            augmentation.crop_area_min < 0.2,
+            f"crops down to {augmentation.crop_area_min:.0%} of an image often share nothing",
             {"crop_area_min": 0.2},
         ),
         (
-            config.color_jitter_strength > 0.5,
-            f"colour jitter of strength {config.color_jitter_strength:g} takes the colours away",
+            jitter > 0.5,
+            f"colour jitter of strength {jitter:g} takes the colours away",
             {"color_jitter_strength": 0.5},
         ),
         (
-            config.method == "micle",
+            batches.method == "micle",
             "the images of a case have nothing in common; see positive_pairs.png",
             {"method": "simclr"},
         ),
         (True, "the views have nothing in common; see positive_pairs.png", {"crop_area_min": 0.5}),
-        (True, "a learning rate that does not suit", {"learning_rate": config.learning_rate / 3}),
+        (
+            True,
+            "a learning rate that does not suit",
+            {"learning_rate": optimizer.learning_rate / 3},
+        ),
         (True, "the projection head", {"num_proj_layers": 3}),
     ]
+    groups = (batches, optimizer, pretraining, augmentation, head)
+    stated = {name: value for group in groups for name, value in vars(group).items()}
     causes = []
     for is_so, cause, changes in suspects:
-        changed = {name: value for name, value in changes.items() if getattr(config, name) != value}
+        changed = {name: value for name, value in changes.items() if stated[name] != value}
         if is_so and changed:
-            causes.append(
-                (
-                    cause,
-                    [
-                        f"--{name}={value:g}" if isinstance(value, float) else f"--{name}={value}"
-                        for name, value in changed.items()
-                    ],
-                )
-            )
+            causes.append((cause, [f"--{name}={_typed(value)}" for name, value in changed.items()]))
     return causes
 
 
 def _forget(values, step):
     while values and values[0][0] <= step - _WINDOW:
         values.popleft()
+
+
+def _typed(value):
+    return f"{value:g}" if isinstance(value, float) else value

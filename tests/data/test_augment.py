@@ -14,7 +14,7 @@ import tensorflow as tf
 from matplotlib import colors
 from scipy import ndimage, stats
 
-from micle_tf.config import Config
+from micle_tf.config.training import Augmentation as Flags
 from micle_tf.data import augment, decode
 from micle_tf.data.augment import Augmentation
 from tests.pictures import jpeg, png
@@ -393,5 +393,5 @@ def test_what_the_flags_ask_for():
         "crop_area_min": 0.2, "color_jitter_strength": 0.5, "use_blur": False,
         "rotation_degrees": 45.0, "random_flip": False, "vertical_flip": True,
     }  # fmt: skip
-    assert Augmentation.of(Config(image_size=64, **given)) == Augmentation(size=64, **given)
-    assert Augmentation.of(Config()) == Augmentation()
+    assert Augmentation.of(Flags(**given), 64) == Augmentation(size=64, **given)
+    assert Augmentation.of(Flags(), 224) == Augmentation()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from micle_tf.config import Config
+from micle_tf.config.inputs import Inputs
 from micle_tf.data.cases import CaseData
 from micle_tf.data.supervised import labelled_splits
 from micle_tf.data.targets import Targets
@@ -35,10 +36,17 @@ TRAIN = [0, 1, -1] * 20
 GOOD = {"train": TRAIN, "validation": [0, 1, -1], "test": [1, -1, 0, 0]}
 
 
+def open_splits(config, data, targets):
+    return labelled_splits(
+        data, targets, config.part(Inputs), mode=config.mode,
+        label_fraction=config.label_fraction, seed=config.seed,
+    )  # fmt: skip
+
+
 def splits_of(labels=GOOD, targets=None, data=None, **changes):
     targets = targets or Targets(("a", "b"), False)
     config = Config.of_mode("finetune", **changes)
-    return labelled_splits(config, data or make_data(labels), targets)
+    return open_splits(config, data or make_data(labels), targets)
 
 
 def test_only_training_labels_are_few(capsys):
@@ -128,11 +136,11 @@ def test_too_few_patients_for_three_splits(mode):
     for labels, units in (({"train": [0, 1]}, "2 patients"), ({"train": [0]}, "1 patient")):
         config = Config.of_mode(mode)
         with pytest.raises(BadInput) as error:
-            labelled_splits(config, make_data(labels), Targets(("a", "b"), False))
+            open_splits(config, make_data(labels), Targets(("a", "b"), False))
         assert str(error.value) == (
             f"--mode={mode}: set has no validation split: it is of {units}, whose images stay in "
             "one split; train, validation and test want three at least"
         )
     message = f"^--mode={mode}: set has no validation split to choose the model on; it has train$"
     with pytest.raises(BadInput, match=message):
-        labelled_splits(config, make_data({"train": TRAIN}), Targets(("a", "b"), False))
+        open_splits(config, make_data({"train": TRAIN}), Targets(("a", "b"), False))

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from micle_tf.config import Config
+from micle_tf.config.data import LabelPolicy
+from micle_tf.config.inputs import Labels
 from micle_tf.data.cases import CaseData
 from micle_tf.data.reader import CaseIndex
 from micle_tf.data.targets import Targets, choose_labelled, column_of, is_labelled
@@ -309,9 +311,13 @@ def test_policies(chests, uncertain, unmentioned):
 
 def test_policies_of_a_config(chests):
     config = Config(uncertain="ones", unmentioned="ignore", findings="Hernia, Edema")
-    targets = Targets.of_config(config, chests)
+    of = lambda config: Targets.of_flags(
+        chests, config.part(Labels), config.part(LabelPolicy),
+        train_split=config.train_split, findings=config.findings,
+    )  # fmt: skip
+    targets = of(config)
     assert targets == Targets(("Hernia", "Edema"), True, False, "ones", "ignore")
-    assert Targets.of_config(Config(), chests) == Targets(NAMES, True, False, "ignore", "zeros")
+    assert of(Config()) == Targets(NAMES, True, False, "ignore", "zeros")
     assert Targets(**targets.to_json()) == targets
 
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from micle_tf.config import Config
+from micle_tf.config.model import Encoder, ProjectionHead
 from micle_tf.data.targets import Targets
 from micle_tf.errors import BadInput
 from micle_tf.evaluation import classifier as classifiers
 from micle_tf.evaluation.linear_probe import linear_head
-from micle_tf.training import pretrain
+from micle_tf.models import factory
 from micle_tf.training.checkpoints import Checkpoints
 
 SMALL = dict(
@@ -47,19 +48,26 @@ def write_run(path, mode, targets, models, step=7, **changes):
 
 
 def encoder_of(**changes):
-    return pretrain.build_encoder(Config(**SMALL, **changes), None)
+    return factory.build_encoder(Config(**SMALL, **changes).part(Encoder), SMALL["image_size"])
+
+
+def models_of(targets, selector):
+    config = Config(**SMALL)
+    shape, head = config.part(Encoder), config.part(ProjectionHead)
+    return factory.classifier_models(
+        shape, head, config.image_size, len(targets.names), kept_layers=selector
+    )
 
 
 @pytest.mark.parametrize("selector", [0, 1, 2])
 @pytest.mark.parametrize("targets", [CLASSES, FINDINGS])
 def test_a_fine_tuned_model_answers_as_before(tmp_path, targets, selector):
-    config = Config.of_mode("finetune", **SMALL, ft_proj_selector=selector)
-    models = randomised(classifiers.build_models(config, targets, None))
+    models = randomised(models_of(targets, selector))
     names = ["encoder", "projection_head", "classifier"] if selector else ["encoder", "classifier"]
     assert list(models) == names
     run = write_run(tmp_path / "run", "finetune", targets, models, ft_proj_selector=selector)
     found = classifiers.open_classifier(run)
-    logits = np.asarray(classifiers.logits_of(models, IMAGES, training=False), np.float64)
+    logits = np.asarray(factory.applied(models, IMAGES, training=False), np.float64)
     if targets.multilabel:
         expected = 1 / (1 + np.exp(-logits))
     else:
@@ -126,7 +134,6 @@ def test_runs_that_hold_no_such_model(tmp_path):
 
 
 def test_no_more_layers_than_a_projection_head_has():
-    config = Config.of_mode("finetune", **SMALL, ft_proj_selector=3)
     with pytest.raises(BadInput) as caught:
-        classifiers.build_models(config, CLASSES, None)
+        models_of(CLASSES, 3)
     assert str(caught.value) == "--ft_proj_selector=3: the projection head has 2 layers"

@@ -31,6 +31,9 @@ def strings_of(node):
     match node:
         case ast.List() | ast.Tuple() | ast.Set():
             return [text for element in node.elts for text in strings_of_element(element)]
+        case ast.MatchOr(patterns=patterns):
+            values = [one.value for one in patterns if isinstance(one, ast.MatchValue)]
+            return [text for value in values for text in strings_of_element(value)]
         case ast.BinOp(op=ast.Add() | ast.BitOr()):
             return strings_of(node.left) + strings_of(node.right)
         case ast.Call(func=ast.Attribute(value=ast.Constant(value=str(text)), attr="split")):
@@ -95,6 +98,7 @@ def test_what_is_no_list_of_settings_is_still_there():
         'COMPARED = (*OTHERS, "temperature", *("weight_decay",))',
         'COMPARED = ("temperature",) + ("weight_decay",)',
         'COMPARED = dict.fromkeys(["temperature", "weight_decay"], 0)',
+        'match name:\n    case "temperature" | "weight_decay":\n        pass',
     ],
 )
 def test_a_second_list_is_noticed(source):
@@ -107,6 +111,7 @@ def test_a_second_list_is_noticed(source):
     [
         'PRESET = {"temperature": 0.1, "weight_decay": 1e-4}',
         "optimizer(config.learning_rate, config.momentum, weight_decay=1e-4, temperature=0.2)",
+        'for name, value in (("temperature", temperature), ("weight_decay", decay)): check(value)',
         'causes = [("too hot", {"temperature": 0.1}), ("too heavy", {"weight_decay": 0.0})]',
         'names = (*tagged(Config, Tag.DATA), "temperature")',
         '"""Of the temperature and the weight_decay."""',

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from micle_tf import cli
-from tests.evaluation.test_finetune import (
+from tests.generated_cases import TINY
+from tests.modes.test_finetune import (
     CLASSES,
     FINDINGS,
     data_flags,
@@ -17,7 +18,6 @@ from tests.evaluation.test_finetune import (
     write_manifests,
     write_rows,
 )
-from tests.generated_cases import TINY
 
 pytestmark = pytest.mark.slow
 

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from sklearn import metrics as sklearn_metrics
-from sklearn.utils.class_weight import compute_class_weight
 
 from micle_tf import cli
-from micle_tf.config import Config
+from micle_tf.config.model import Encoder, ProjectionHead
 from micle_tf.data import cases
 from micle_tf.data.targets import Targets
-from micle_tf.evaluation import classifier, finetune
+from micle_tf.evaluation import classifier
+from micle_tf.models import factory
+from micle_tf.modes import finetune
 from micle_tf.training import state
 from tests.generated_cases import TINY, write_cases
 
@@ -220,15 +221,21 @@ def test_frozen_parts_stay_bit_identical(folder, block):
         assert (value.tobytes() != after[name].tobytes()) == free, name
 
 
+def models_of(config, kept_layers):
+    shape, head = config.part(Encoder), config.part(ProjectionHead)
+    size = config.image_size
+    return factory.classifier_models(shape, head, size, len(CLASSES), kept_layers=kept_layers)
+
+
 def test_kept_projection_layers_start_from_the_checkpoint(folder):
     out = folder / "selected"
     flags = ["--ft_proj_selector=1", "--train_steps=1", "--train_batch_size=8"]
     run("finetune", out, f"--checkpoint={folder / 'run'}", *flags)
     config = state.read_config(str(out))[0]
-    head = finetune.build_models(config.replace(ft_proj_selector=2), Targets(CLASSES, False), None)
+    head = models_of(config, 2)
     whole = {name: head[name] for name in ("encoder", "projection_head")}
     state.restore_models(str(folder / "run"), **whole)
-    models = finetune.build_models(config, Targets(CLASSES, False), None)
+    models = models_of(config, config.ft_proj_selector)
     tf.train.Checkpoint(**models).restore(str(out / "checkpoints/ckpt-0")).expect_partial()
     width = models["encoder"].output_shape[-1]
     assert models["classifier"].weights[0].shape == (width, 4)  # a hidden layer is as wide
@@ -255,24 +262,6 @@ def test_random_weights_are_the_supervised_baseline(tuned, capsys):
     assert (
         "weights: random, seed 0: the supervised baseline" in shown and "finished before" in shown
     )
-
-
-def test_weights_of_classes_in_the_loss():
-    rng, targets = np.random.default_rng(0), Targets(("a", "b", "c"), False)
-    labels = rng.choice(3, 50, p=(0.6, 0.3, 0.1))
-    split = type("Split", (), {"labels": labels, "images": np.arange(5, 50)})
-    config = Config.of_mode("finetune", class_weights="balanced")
-    weights = finetune._weights(config, split, targets)
-    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels[5:])
-    np.testing.assert_allclose(weights, expected, rtol=1e-6)
-    assert finetune._weights(config.replace(class_weights="none"), split, targets) is None
-    logits = rng.normal(size=(50, 3))
-    batch = {"label": tf.constant(labels)}
-    nll = np.log(np.exp(logits).sum(1)) - logits[np.arange(50), labels]
-    for given, each in ((weights, expected[labels]), (None, np.ones(50))):
-        loss, values = finetune._loss(targets, given, tf.constant(logits), batch)
-        np.testing.assert_allclose(loss, (each * nll).mean(), rtol=1e-6)
-        np.testing.assert_allclose(values["accuracy"], (logits.argmax(1) == labels).mean())
 
 
 # ---------------------------------------------------------------- what is chosen
@@ -321,12 +310,12 @@ def test_judged_are_the_best_weights_and_not_the_last(diverging):
     best = tf.train.latest_checkpoint(str(diverging / "checkpoints/best"))
     last = tf.train.latest_checkpoint(str(diverging / "checkpoints"))
     assert state.step_of(best) < state.step_of(last)
-    models = finetune.build_models(config, Targets(CLASSES, False), None)
+    models = models_of(config, config.ft_proj_selector)
     forward = finetune._probabilities(models, Targets(CLASSES, False))
     found = []
     for path in (best, last):
         tf.train.Checkpoint(**models).restore(path).expect_partial()
-        found.append(finetune.predict_images(forward, reader, config)[kept])
+        found.append(finetune.predict_images(forward, reader, config.image_size, 256)[kept])
         traced = forward.experimental_get_tracing_count()
         assert traced <= 2  # a whole batch and a rest, once, however often it is validated
     np.testing.assert_allclose(found[0], scores, atol=1e-6)

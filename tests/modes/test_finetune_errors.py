@@ -5,11 +5,10 @@ import pytest
 
 from micle_tf import cli
 from micle_tf.data import cases
-from micle_tf.data.targets import Targets
-from micle_tf.evaluation import finetune
+from micle_tf.modes import opening
 from micle_tf.training import state
-from tests.evaluation.test_finetune import CLASSES, command, data_flags, run, write_manifests
 from tests.generated_cases import TINY
+from tests.modes.test_finetune import command, data_flags, run, write_manifests
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +58,7 @@ def test_what_cannot_be_is_one_line_and_writes_nothing(folder, flags, message, t
     data = cases.open_cases(config)
     index = data.index["train"]
     labelled = np.flatnonzero(index.class_label >= 0)
-    half = finetune.labelled_splits(
-        config.replace(label_fraction=0.5), data, Targets(CLASSES, False)
-    )
+    _, half = opening.labelled_data(config.replace(mode="finetune", label_fraction=0.5), data)
     counts = {
         "images": len(labelled), "cases": len(set(index.case_of_image[labelled])),
         "half": len(half["train"].images), "run": folder / "run", "data": data.name,

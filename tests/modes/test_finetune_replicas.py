@@ -6,12 +6,10 @@ import tensorflow as tf
 
 from micle_tf.config import Config
 from micle_tf.data import cases
-from micle_tf.data.supervised import labelled_splits
-from micle_tf.data.targets import Targets
-from micle_tf.evaluation import finetune
+from micle_tf.modes import finetune, opening
 from micle_tf.training import strategy as strategies
 from micle_tf.training.step import make_train_step
-from tests.evaluation.test_finetune import FINDINGS, write_manifests
+from tests.modes.test_finetune import FINDINGS, write_manifests
 
 pytestmark = pytest.mark.slow
 
@@ -42,12 +40,12 @@ def trained(folder, kind, replicas):
     strategy = strategies.make_strategy(config)
     assert strategy.num_replicas_in_sync == replicas
     data = cases.open_cases(config)
-    targets = Targets.of(data)
-    splits = labelled_splits(config, data, targets)
-    units = finetune._check_batch(config, splits["train"], replicas)
-    built = finetune._build(config, units, targets, strategy)
+    targets, splits = opening.labelled_data(config, data)
+    units = len(splits["train"].images)
+    finetune.check_batch(config, units, replicas)
+    built = finetune.build(config, units, targets, strategy)
     models, *_ = built
-    training = finetune._training(
+    training = finetune.training_of(
         config, data, targets, splits, built, units=units, replicas=replicas
     )
     step = tf.function(make_train_step(training, strategy))

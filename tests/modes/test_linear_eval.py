@@ -11,10 +11,12 @@ from sklearn import metrics as sklearn_metrics
 
 from micle_tf import cli
 from micle_tf.config import Config
+from micle_tf.config.model import Encoder
 from micle_tf.data import cases, pipeline
-from micle_tf.evaluation import bootstrap_interval, linear_eval
+from micle_tf.evaluation import bootstrap_interval
 from micle_tf.evaluation.linear_probe import L2_GRID
-from micle_tf.training import pretrain, state
+from micle_tf.models import factory
+from micle_tf.training import state
 from micle_tf.training.normalization import batch_norm
 from tests.generated_cases import TINY, write_cases
 
@@ -33,17 +35,17 @@ def run(folder):
     """(a pretraining of a few steps; of it before its linear evaluation, all tensors and the
     encoder's; the encoder in memory after it)."""
     data = [f"--manifest={folder / 'photos/cases.csv'}", f"--data_dir={folder}"]
-    path, encoders = folder / "run", []
+    path, encoders, build_encoder = folder / "run", [], factory.build_encoder
     train = ["--mode=pretrain", *data, *TINY, "--train_steps=4", f"--model_dir={path}"]
     assert cli.main(train) == 0
     before = checkpoint_values(path), encoder_values(path)
 
     def build(*arguments):
-        encoders.append(pretrain.build_encoder(*arguments))
+        encoders.append(build_encoder(*arguments))
         return encoders[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(linear_eval, "build_encoder", build)
+        patch.setattr(factory, "build_encoder", build)
         evaluate = ["--mode=linear_eval", f"--checkpoint={path}", "--bootstrap_samples=50"]
         assert cli.main(evaluate) == 0
     (encoder,) = encoders
@@ -62,7 +64,7 @@ def checkpoint_values(path):
 def encoder_values(path):
     """The encoder of a run's checkpoint: bytes of every weight and statistic."""
     config = Config.from_json((path / "config.json").read_text())
-    encoder = pretrain.build_encoder(config, batch_norm(1))
+    encoder = factory.build_encoder(config.part(Encoder), config.image_size, batch_norm(1))
     state.restore_models(str(path), encoder=encoder)
     return [weight.numpy().tobytes() for weight in encoder.weights]
 
@@ -119,7 +121,7 @@ def test_encoder_and_its_statistics_stay_bit_identical(run):
 
 def test_features_are_those_of_the_checkpoint_and_are_kept(run, folder, capsys):
     config = Config.from_json((run[0] / "config.json").read_text())
-    encoder = pretrain.build_encoder(config, batch_norm(1))
+    encoder = factory.build_encoder(config.part(Encoder), config.image_size, batch_norm(1))
     state.restore_models(str(run[0]), encoder=encoder)
     reader = cases.open_cases(config).open("test")
     images = np.concatenate(list(pipeline.image_dataset(reader, 32, config.image_size)))

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 from micle_tf import cli
-from micle_tf.training import pretrain
+from micle_tf.modes import pretrain
 from tests.generated_cases import TINY
 
 ROOT = pathlib.Path(__file__).parents[2]

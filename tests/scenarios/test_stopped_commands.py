@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 
 from micle_tf import cli
-from micle_tf.evaluation import finetune
+from micle_tf.modes import finetune
 from tests.child_processes import wait_for
 from tests.generated_cases import TINY
 

@@ -6,9 +6,11 @@ import tensorflow as tf
 
 from micle_tf.cluster import Cluster
 from micle_tf.config import Config
+from micle_tf.config.run import Pace
 from micle_tf.optimizers import SGDL2
 from micle_tf.training import loop, state
 from micle_tf.training import strategy as strategies
+from micle_tf.training.handed import Training
 from micle_tf.training.workers import Workers
 
 ROWS = 4
@@ -52,7 +54,7 @@ def train(path, steps, rate=0.1, spoil=lambda x, step: x, **settings):
         values = {"error": tf.reduce_mean(tf.abs(error))}
         return tf.reduce_mean(tf.square(error)), values
 
-    training = loop.Training(
+    training = Training(
         models={"model": model},
         optimizer=optimizer,
         schedule=lambda step: rate,
@@ -65,8 +67,9 @@ def train(path, steps, rate=0.1, spoil=lambda x, step: x, **settings):
         note=str,
     )
     run = state.RunDirectory(str(path), config, {})
+    workers = Workers(strategy, Cluster.of(config))
     with run.claimed():
-        return loop.train(training, config, strategy, run, Workers(strategy, Cluster.of(config)))
+        return loop.train(training, config.part(Pace), strategy, run, workers)
 
 
 def by_hand(steps, rate=0.1, momentum=0.9):

@@ -17,10 +17,9 @@ def config(small_set):
 @pytest.mark.parametrize("batch", [1, 7, 256])
 @pytest.mark.parametrize("label", ["", "predicting"])
 def test_every_image_is_predicted_in_order(config, batch, label):
-    config = config.replace(eval_batch_size=batch)
     reader = cases.open_cases(config).open("test")
     forward = lambda images: images[:, 3, 4]
-    found = predict_images(forward, reader, config, label)
+    found = predict_images(forward, reader, 12, batch, label)
     stored = [c for images in reader.read(np.arange(reader.index.num_cases)) for c in images]
     expected = np.stack([decode.evaluation_view(content, 12)[3, 4] for content in stored])
     np.testing.assert_array_equal(found, expected)

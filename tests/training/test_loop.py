@@ -15,8 +15,8 @@ from micle_tf.data import cases, pipeline
 from micle_tf.data.targets import is_labelled
 from micle_tf.errors import Stopped
 from micle_tf.models import resnet_encoder
-from micle_tf.training import pretrain, state
-from micle_tf.training.loop import steps_to_event
+from micle_tf.modes import pretrain
+from micle_tf.training import state
 from tests.generated_cases import TINY
 from tests.training.small_training import by_hand, train
 
@@ -46,23 +46,6 @@ def weights(run):
     reader = tf.train.load_checkpoint(str(run / "checkpoints"))
     names = [name for name in reader.get_variable_to_shape_map() if "OBJECT_GRAPH" not in name]
     return {name: reader.get_tensor(name) for name in names}
-
-
-@pytest.mark.parametrize(
-    "step, periods, moments, expected",
-    [
-        (0, [10, None, None], [1, 100], 1),
-        (1, [10, None, None], [1, 100], 9),
-        (10, [10, 25, None], [1, 100], 10),
-        (20, [10, 25, None], [1, 100], 5),
-        (98, [10, None, 50], [1, 99, 100], 1),
-        (99, [1000], [1, 100], 1),
-        (7, [], [1, 3], math.inf),
-        (7, [5, 0], [], 3),
-    ],
-)
-def test_steps_to_event(step, periods, moments, expected):
-    assert steps_to_event(step, periods, moments) == expected
 
 
 def test_training_by_hand(tmp_path):

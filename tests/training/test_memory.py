@@ -1,9 +1,11 @@
 """How much memory is there, in containers too, and what a training takes of it."""
 
+import functools
+
 import keras
 import pytest
 
-from micle_tf.config import Config
+from micle_tf.config.run import Devices
 from micle_tf.models.heads import projection_head
 from micle_tf.models.resnet import resnet_encoder
 from micle_tf.training import memory
@@ -36,10 +38,7 @@ def test_the_estimate_grows_with_what_goes_through_at_once():
     assert memory.of_training(small, 64) - base == pytest.approx(
         2 * (memory.of_training(small, 32) - base)
     )
-    config = Config(train_batch_size=64, microbatch_size=16)
-    assert memory.of_config(config, small, 1, True, 16) < memory.of_config(
-        config, small, 1, True, 0
-    )
+    assert memory.of_batch(small, 64, 16, 1, True) < memory.of_batch(small, 64, 0, 1, True)
     keras.config.set_dtype_policy("mixed_bfloat16")
     half = models()
     assert memory.of_training(half, 64) - memory.of_training(half, 0) == pytest.approx(
@@ -103,19 +102,22 @@ def test_what_this_process_has_counts_as_there(tmp_path, monkeypatch):
 
 
 def test_what_will_not_fit_is_a_warning_with_flags_that_will(monkeypatch, capsys):
-    small, config = models(), Config(train_batch_size=96, preset="paper")
-    takes = lambda microbatch: memory.of_config(config, small, 1, True, microbatch)
+    small = models()
+    takes = lambda microbatch: memory.of_batch(small, 96, microbatch, 1, True)
+    say = functools.partial(
+        memory.say, small, 96, microbatch_size=0, devices=Devices(), replicas=1, pairs=True
+    )
     monkeypatch.setattr(memory, "there", lambda: takes(0) / 0.95 + 1)
-    assert memory.say(config, small, 1, pairs=True)
+    assert say(smaller_preset=True)
     assert capsys.readouterr().out.startswith("memory: about 1.0 GB of 1.1 GB\n")
     monkeypatch.setattr(memory, "there", lambda: takes(32) / 0.95 + 1)
-    assert not memory.say(config, small, 1, pairs=True)
+    assert not say(smaller_preset=True)
     shown = capsys.readouterr().out
     assert shown.startswith("warning: memory: about 1.0 GB of ")
     assert "--microbatch_size=32 takes about 0.9 GB; --preset=laptop is for small machines" in shown
     monkeypatch.setattr(memory, "there", lambda: 1e6)
-    assert not memory.say(config.replace(preset="laptop"), small, 1, pairs=True)
+    assert not say(smaller_preset=False)
     assert "a smaller --image_size or --resnet_depth takes less" in capsys.readouterr().out
     monkeypatch.setattr(memory, "there", lambda: None)
-    assert memory.say(config, small, 1, pairs=True)
+    assert say(smaller_preset=True)
     assert capsys.readouterr().out == "memory: about 1.0 GB\n"

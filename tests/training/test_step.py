@@ -10,12 +10,13 @@ import tensorflow as tf
 
 from micle_tf.config import Config
 from micle_tf.data.targets import Targets
-from micle_tf.evaluation import finetune
 from micle_tf.losses import nt_xent
 from micle_tf.models import projection_head, resnet_encoder
+from micle_tf.modes.pretrain import loss_of
 from micle_tf.optimizers import LARS, SGDL2
-from micle_tf.training import pretrain
 from micle_tf.training import strategy as strategies
+from micle_tf.training.classification import classification_loss
+from micle_tf.training.contrastive import embed
 from micle_tf.training.normalization import batch_norm
 from micle_tf.training.step import make_device_loop, make_train_step, trainable_variables
 
@@ -45,8 +46,8 @@ def contrastive(strategy, norm, make_optimizer, build_encoder, **config):
     return SimpleNamespace(
         models=models,
         optimizer=optimizer,
-        forward=functools.partial(pretrain.embed, models),
-        loss=functools.partial(pretrain.contrastive_loss, Config(**config)),
+        forward=functools.partial(embed, models),
+        loss=loss_of(Config(**config)),
     )
 
 
@@ -167,7 +168,7 @@ def test_classification_gradient_is_the_whole_batchs(multilabel, replicas, size)
             models={"classifier": model},
             optimizer=optimizer,
             forward=lambda batch, model=model: model(batch["image"]),
-            loss=functools.partial(finetune._loss, targets, weights),
+            loss=functools.partial(classification_loss, targets, weights),
         )
         batch = {"image": x, "label": labels}
         found.append(gradients_by_step(training, strategy, batch, rows))

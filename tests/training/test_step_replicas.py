@@ -9,8 +9,10 @@ import tensorflow as tf
 from micle_tf.config import Config
 from micle_tf.data import cases
 from micle_tf.losses import nt_xent
-from micle_tf.training import loop, pretrain
+from micle_tf.modes import pretrain
+from micle_tf.training import contrastive
 from micle_tf.training import strategy as strategies
+from micle_tf.training.handed import Training
 from micle_tf.training.step import make_train_step
 
 STEPS = 3
@@ -49,11 +51,12 @@ def trained(reader, replicas):
     strategies.set_precision(config.precision)
     strategy = strategies.make_strategy(config.replace(virtual_devices=replicas))
     assert strategy.num_replicas_in_sync == replicas
-    models, optimizer, schedule, total = pretrain.build(config, reader.index, strategy)
-    training = loop.Training(
-        models=models, optimizer=optimizer, schedule=schedule, total_steps=total, dataset=None,
-        forward=functools.partial(pretrain.embed, models),
-        loss=functools.partial(pretrain.contrastive_loss, config),
+    units = reader.index.num_cases
+    models, optimizer, schedule = pretrain.build(config, units, strategy)
+    training = Training(
+        models=models, optimizer=optimizer, schedule=schedule, total_steps=STEPS, dataset=None,
+        forward=functools.partial(contrastive.embed, models),
+        loss=pretrain.loss_of(config),
         images_per_step=16, constants={}, note=str,
     )  # fmt: skip
     step = tf.function(make_train_step(training, strategy))
@@ -103,7 +106,7 @@ def test_float32_loss_and_gradient_on_embeddings(reader):
     results = {"simclr": [], "micle": []}
     for replicas in (1, 2, 4):
         strategy = strategies.make_strategy(config.replace(virtual_devices=replicas))
-        models, *_ = pretrain.build(config, reader.index, strategy)
+        models, *_ = pretrain.build(config, reader.index.num_cases, strategy)
         run = tf.function(
             functools.partial(strategy.run, functools.partial(embedding_gradient, models, replicas))
         )
@@ -174,9 +177,9 @@ def test_bfloat16_keeps_float32_weights(reader):
     config = make_config(precision="mixed_bfloat16", optimizer="adam")
     strategies.set_precision(config.precision)
     strategy = strategies.make_strategy(config)
-    models, *_ = pretrain.build(config, reader.index, strategy)
+    models, *_ = pretrain.build(config, reader.index.num_cases, strategy)
     batch = next(iter(batches(config, reader, strategy, 1)))
-    loss, values = pretrain.contrastive_loss(config, pretrain.embed(models, batch), batch)
+    loss, values = pretrain.loss_of(config)(contrastive.embed(models, batch), batch)
     assert loss.dtype == tf.float32 and np.isfinite(loss)
     assert 0 <= values["contrastive_accuracy"] <= 1
     assert models["encoder"](batch["view1"]).dtype == tf.bfloat16

@@ -1,10 +1,13 @@
 """When it is said that nothing is learned, and what to try."""
 
+import functools
 import math
 
 import pytest
 
 from micle_tf.config import Config
+from micle_tf.config.model import ProjectionHead
+from micle_tf.config.training import Augmentation, Batches, Optimizer, Pretraining
 from micle_tf.optimizers import WarmupCosine
 from micle_tf.training.watch import LearningWatch, likely_causes
 
@@ -12,9 +15,19 @@ LARS = Config(method="simclr", train_batch_size=64, learning_rate=0.075)
 CHANCE = 1 / 127
 
 
+def causes_of(config, rate):
+    groups = (Batches, Optimizer, Pretraining, Augmentation, ProjectionHead)
+    return functools.partial(likely_causes, *map(config.part, groups), rate=rate)
+
+
+def watch_of(config, schedule):
+    causes = causes_of(config, schedule.base_learning_rate)
+    return LearningWatch(schedule, config.train_batch_size, config.proj_out_dim, causes)
+
+
 def said(config, steps, warmup, loss, accuracy=1.0, rank=60.0, *, upto=None, log_every=10):
     """{step: what was said} of a run whose values are functions of the step, or numbers."""
-    watch = LearningWatch(config, WarmupCosine(config.learning_rate, warmup, steps))
+    watch = watch_of(config, WarmupCosine(config.learning_rate, warmup, steps))
     of = lambda value, step: value(step) if callable(value) else value
     found = {}
     for step in range(1, (upto or steps) + 1):
@@ -72,7 +85,7 @@ def test_small_batches_and_narrow_heads_say_nothing_by_accuracy_and_rank():
 @pytest.mark.parametrize("start, loop, first", [(0, 20, 100), (0, 100, 200), (500, 1, 550)])
 def test_loops_of_several_steps_and_resumed_runs(start, loop, first):
     """Of a loop only the last step is seen; what a run did before it was stopped is not."""
-    watch = LearningWatch(LARS, WarmupCosine(0.1, 0, 900))
+    watch = watch_of(LARS, WarmupCosine(0.1, 0, 900))
     found = []
     for step in range(start + loop, start + 401, loop):
         watch.saw(step, {"loss": 5.0, "contrastive_accuracy": 0.01})
@@ -104,7 +117,7 @@ def test_loops_of_several_steps_and_resumed_runs(start, loop, first):
     ],
 )
 def test_the_likeliest_cause_comes_first(changes, rate, collapsed, cause, flag):
-    causes = likely_causes(LARS.replace(**changes), rate, collapsed)
+    causes = causes_of(LARS.replace(**changes), rate)(collapsed=collapsed)
     assert len(causes) >= 2 and cause in causes[0][0] and flag in " ".join(causes[0][1])
     for _, flags in causes:  # every one can be typed, and changes something
         assert flags

@@ -12,8 +12,10 @@ import tensorflow as tf
 from micle_tf.cluster import Cluster, from_environment
 from micle_tf.config import Config
 from micle_tf.data import cases
-from micle_tf.training import loop, pretrain
+from micle_tf.modes import pretrain
+from micle_tf.training import contrastive
 from micle_tf.training import strategy as strategies
+from micle_tf.training.handed import Training
 from micle_tf.training.step import make_train_step
 from micle_tf.training.workers import Workers
 
@@ -41,16 +43,14 @@ def trained(manifest, data_dir):
     strategy = strategies.make_strategy(config)
     workers = Workers(strategy, Cluster.of(config))
     reader = workers.chief_first(lambda: cases.open_cases(config)).open(config.train_split)
-    models, optimizer, schedule, total = pretrain.build(config, reader.index, strategy)
+    models, optimizer, schedule = pretrain.build(config, reader.index.num_cases, strategy)
 
     @functools.cache
     def step_function(mask):
-        training = loop.Training(
-            models=models, optimizer=optimizer, schedule=schedule, total_steps=total, dataset=None,
-            forward=functools.partial(pretrain.embed, models),
-            loss=functools.partial(
-                pretrain.contrastive_loss, config.replace(mask_negatives=mask)
-            ),
+        training = Training(
+            models=models, optimizer=optimizer, schedule=schedule, total_steps=STEPS, dataset=None,
+            forward=functools.partial(contrastive.embed, models),
+            loss=pretrain.loss_of(config.replace(mask_negatives=mask)),
             images_per_step=2 * BATCH, constants={}, note=str,
         )  # fmt: skip
         return tf.function(make_train_step(training, strategy))

@@ -1,0 +1,167 @@
+"""Steps that several modes take: devices, data, models, weights, the claimed run."""
+
+import contextlib
+
+from micle_tf import cluster, console
+from micle_tf.cluster import Cluster
+from micle_tf.config.data import LabelPolicy
+from micle_tf.config.inputs import Inputs, Labels
+from micle_tf.config.model import Encoder, ProjectionHead
+from micle_tf.config.run import Devices
+from micle_tf.data import cases
+from micle_tf.data.preview import open_preview
+from micle_tf.data.supervised import labelled_splits
+from micle_tf.data.targets import Targets
+from micle_tf.errors import BadInput
+from micle_tf.evaluation import overlap, predictions
+from micle_tf.models import factory
+from micle_tf.training import memory, setup, state
+from micle_tf.training import strategy as strategies
+from micle_tf.training.workers import Workers
+
+
+def set_arithmetic(config):
+    """Sets the arithmetic of a run, and says where its kernels cannot be had any more."""
+    strategies.check_kernels(config.cpu_kernels)
+    strategies.set_precision(config.precision)
+
+
+def join_devices(config, stated):
+    """Joins the devices that a run trains on.
+
+    Args:
+      config: `Config`.
+      stated: `cli.Stated`, or None, see `modes.pretrain.pretrain`.
+
+    Returns:
+      (strategy, `Workers`, the config with the chief's values of what nobody typed).
+
+    Raises:
+      BadInput: they are not there, or a dry run is asked of several workers.
+    """
+    devices = config.part(Devices)
+    if config.dry_run and cluster.choose(devices) == "multi_worker":
+        raise BadInput(
+            "--dry_run: a plan is made on one machine; without TF_CONFIG, --strategy=one_device or "
+            "mirrored shows what it does"
+        )
+    set_arithmetic(config)
+    strategy = strategies.make_strategy(devices)
+    workers = Workers(strategy, Cluster.of(devices))
+    return strategy, workers, workers.as_the_chief(config, stated)
+
+
+def open_data(config, workers=None):
+    """The `CaseData` of a run, described: prepared by the chief; of a dry run, only looked at."""
+    if config.dry_run:
+        data = open_preview(config)
+    else:
+        as_before = state.splits_were_made_before(config.model_dir)
+        opened = lambda: cases.open_cases(config, splits_as_before=as_before)
+        data = workers.chief_first(opened) if workers else opened()
+    for line in cases.describe(data):
+        console.say(line)
+    return data
+
+
+def fit_batch(config, stated, units, replicas, *, least):
+    """A config whose batch is cut to the data and the devices, if nobody stated it."""
+    if stated is None or "train_batch_size" in stated.anywhere:
+        return config
+    size = setup.batch_that_fits(
+        config.train_batch_size,
+        units,
+        replicas=replicas,
+        microbatch_size=config.microbatch_size,
+        least=least,
+    )
+    return config.replace(train_batch_size=size)
+
+
+def say_models(config, models):
+    """Says what the models are."""
+    kept = config.ft_proj_selector if "classifier" in models else 0
+    text = factory.describe(
+        models, config.part(Encoder), config.image_size, config.part(ProjectionHead), kept
+    )
+    preset = f" (preset {config.preset})" * (config.preset in ("laptop", "gpu"))
+    console.say(f"model: {text}{preset}")
+
+
+def say_memory(config, models, strategy, workers, *, pairs):
+    """Says what a training will take; returns whether it fits, as far as that is known."""
+    return memory.say(
+        models,
+        config.train_batch_size,
+        microbatch_size=config.microbatch_size,
+        devices=config.part(Devices),
+        replicas=strategy.num_replicas_in_sync // workers.count,
+        pairs=pairs,
+        smaller_preset=config.preset != "laptop",
+    )
+
+
+@contextlib.contextmanager
+def claimed(run, workers=None):
+    """Claims a run's directory, for all workers.
+
+    Yields:
+      Whether the run was finished before.
+    """
+    with workers.claimed(run) if workers else run.claimed() as status:
+        yield status == state.FINISHED
+
+
+def take_weights(checkpoint, models):
+    """Puts the weights of a run into models, and says which these are; returns their path."""
+    weights = state.restore_models(checkpoint, **models)
+    console.say(f"weights: {state.describe_weights(checkpoint, weights)}")
+    return weights
+
+
+def labelled_data(config, data):
+    """(`Targets`, labelled splits) of a run that learns from labels, see `labelled_splits`."""
+    targets = Targets.of_flags(
+        data,
+        config.part(Labels),
+        config.part(LabelPolicy),
+        train_split=config.train_split,
+        findings=config.findings,
+    )
+    splits = labelled_splits(
+        data, targets, config.part(Inputs), mode=config.mode,
+        label_fraction=config.label_fraction, seed=config.seed,
+    )  # fmt: skip
+    return targets, splits
+
+
+def seen_before(config, data, splits):
+    """(`Seen` to keep, `Overlap` with what is judged) of a run that is to learn from labels."""
+    return overlap.seen_before(
+        data, splits, config.part(Inputs),
+        checkpoint=config.checkpoint, allow_seen=config.allow_seen,
+    )  # fmt: skip
+
+
+def judge(run, config, data, targets, split, scores, **result):
+    """Writes and judges what was predicted of a split, and finishes the run.
+
+    Args:
+      run: `RunDirectory`.
+      config: `Config`.
+      data: `CaseData`.
+      targets: `Targets`.
+      split: `LabelledSplit`, all of whose images were predicted.
+      scores: [I, K] probabilities.
+      **result: see `predictions.finish`.
+
+    Returns:
+      The content of result.json.
+    """
+    predicted = predictions.by_level(
+        split.reader.index, split.labels, scores, data.labels_shared_by_case
+    )
+    return predictions.finish(
+        run, data, targets, predicted, mode=config.mode,
+        samples=config.bootstrap_samples, seed=config.seed, **result,
+    )  # fmt: skip

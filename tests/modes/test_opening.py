@@ -1,0 +1,61 @@
+"""Steps that several modes take."""
+
+import types
+
+import pytest
+
+from micle_tf.cli import Stated
+from micle_tf.config import Config
+from micle_tf.errors import BadInput
+from micle_tf.modes import opening
+from micle_tf.training import state
+
+
+def test_a_plan_is_made_on_one_machine():
+    with pytest.raises(BadInput, match=r"^--dry_run: a plan is made on one machine; without TF_C"):
+        opening.join_devices(Config(dry_run=True, strategy="multi_worker"), None)
+
+
+@pytest.mark.parametrize(
+    "stated, expected",
+    [
+        (None, 96),
+        (Stated(frozenset(), frozenset({"train_batch_size"})), 96),
+        (Stated(frozenset(), frozenset({"seed"})), 60),
+    ],
+)
+def test_a_batch_that_somebody_stated_stays(stated, expected):
+    config = Config(train_batch_size=96)
+    found = opening.fit_batch(config, stated, 61, 4, least=2)
+    assert found == config.replace(train_batch_size=expected)
+
+
+@pytest.mark.parametrize("preset", ["laptop", "paper"])
+def test_what_is_said_of_models(capsys, preset):
+    shape = types.SimpleNamespace(output_shape=(None, 64), count_params=lambda: 250_000)
+    head = types.SimpleNamespace(output_shape=(None, 7))
+    config = Config(resnet_depth=10, width_multiplier=0.125, image_size=16, preset=preset)
+    opening.say_models(config, {"encoder": shape, "projection_head": head})
+    opening.say_models(
+        config.replace(ft_proj_selector=1),
+        {"encoder": shape, "projection_head": head, "classifier": head},
+    )
+    text = "model: ResNet-10 x0.125 on 16 px, 0.2 M parameters, 64 features; "
+    end = " (preset laptop)" if preset == "laptop" else ""
+    assert capsys.readouterr().out.splitlines() == [
+        f"{text}projection head of 2 layers to 128{end}",
+        f"{text}7 outputs, on layer 1 of the projection head{end}",
+    ]
+
+
+def test_a_claimed_run_is_new_or_was_finished(tmp_path):
+    path = str(tmp_path / "run")
+    run = state.RunDirectory(path, Config(), {"data": "d"})
+    with opening.claimed(run) as was_finished:
+        assert not was_finished and (tmp_path / "run/config.json").exists()
+        run.finish(
+            mode="pretrain", dataset="d", method="simclr", steps=1, seconds=1.0, metrics={},
+            intervals={},
+        )  # fmt: skip
+    with opening.claimed(run) as was_finished:
+        assert was_finished
