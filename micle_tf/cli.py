@@ -9,6 +9,7 @@ A run that lies in --model_dir keeps its own for whatever is not typed.
 import contextlib
 import contextvars
 import dataclasses
+import importlib
 import os
 import pathlib
 import sys
@@ -18,8 +19,9 @@ from typing import Any
 
 import micle_tf
 from micle_tf import console, inheritance, next_steps, presets, program, quiet, usage
-from micle_tf.config import Config
-from micle_tf.config.run import ONEDNN, Devices
+from micle_tf.config import Config, Devices
+from micle_tf.config.modes import TRAIN
+from micle_tf.config.run import ONEDNN
 from micle_tf.data import places
 from micle_tf.dataset_names import dataset_names, is_own, takes_manual_dir
 from micle_tf.errors import BadInput
@@ -343,40 +345,13 @@ def _is_for_accelerators(path: pathlib.Path) -> bool:
 
 
 def _run_mode(config: Config) -> None:
-    """Calls the mode's function and says what to type next."""
+    """Calls the function that has the mode's name, and says what to type next."""
     if config.mode != "prepare":
         check_place(config.model_dir, "--model_dir")  # before data is prepared for nothing
-    if config.mode == "prepare":
-        from micle_tf.modes.prepare import prepare
-
-        prepare(config)
-        next_steps.after_preparing(config, usual)
-    elif config.mode == "pretrain":
-        from micle_tf.modes.pretrain import pretrain
-
-        result = pretrain(config, _STATED.get())
-        if not config.dry_run:
-            next_steps.after_pretraining(config, result or {}, usual)
-    elif config.mode == "linear_eval":
-        from micle_tf.modes.linear_eval import linear_eval
-
-        linear_eval(config)
-        next_steps.after_linear_eval(config, usual)
-    elif config.mode == "finetune":
-        from micle_tf.modes.finetune import finetune
-
-        finetune(config, _STATED.get())
-        if not config.dry_run:
-            next_steps.after_finetuning(config, usual)
-    elif config.mode == "evaluate":
-        from micle_tf.modes.evaluate import evaluate
-
-        evaluate(config)
-        next_steps.after_evaluating(config)
-    elif config.mode == "export":
-        from micle_tf.modes.export import export
-
-        next_steps.after_exporting(export(config))
+    run = getattr(importlib.import_module(f"micle_tf.modes.{config.mode}"), config.mode)
+    result = run(config, _STATED.get()) if config.mode in TRAIN else run(config)
+    if config.mode == "prepare" or not config.dry_run:
+        next_steps.AFTER[config.mode](config, result, usual)
 
 
 def _choose_kernels(config: Config) -> None:

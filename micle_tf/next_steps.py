@@ -23,7 +23,7 @@ _KEPT_DATA = (*_DATA, "data_dir")
 _OF_THE_START = tagged(Config, Tag.COMMAND | Tag.START | Tag.PROJECTION)
 
 
-def after_preparing(config, usual):
+def after_preparing(config, _, usual):
     """The data, or what was checked, is what to go on with."""
     mode, more = ("prepare", ("beam_options",)) if config.dry_run else ("pretrain", ())
     _next(mode, *_flags(config, (*_KEPT_DATA, *more), mode, usual))
@@ -34,10 +34,10 @@ def after_pretraining(config, result, usual):
 
     Args:
       config: `Config` of the pretraining.
-      result: what `pretrain` returned; {} on a worker that is not the chief.
+      result: what `pretrain` returned; None on a worker that is not the chief.
     """
     names = dataset_names(config)
-    labelled = result.get("labelled_images", [1] * len(names))  # a worker has none
+    labelled = (result or {}).get("labelled_images", [1] * len(names))  # a worker has none
     name = next((name for name, images in zip(names, labelled, strict=False) if images), None)
     if name is None:
         console.say(
@@ -55,7 +55,7 @@ def after_pretraining(config, result, usual):
     _next("finetune", *arguments)
 
 
-def after_linear_eval(config, usual):
+def after_linear_eval(config, _, usual):
     """The same on a random encoder, and fine-tuning; a pretraining after a random encoder."""
     _compare(config, "a random encoder", usual)
     if config.checkpoint:
@@ -64,19 +64,19 @@ def after_linear_eval(config, usual):
         _next("finetune", f"--checkpoint={config.checkpoint}", *own)
 
 
-def after_finetuning(config, usual):
+def after_finetuning(config, _, usual):
     """The baseline, the split that chose the model, an export."""
     _compare(config, "supervised training from scratch", usual)
     _next("evaluate", f"--checkpoint={config.model_dir}", "--eval_split=validation")
     _export(config.model_dir)
 
 
-def after_evaluating(config):
+def after_evaluating(config, *_):
     """An export of what was judged."""
     _export(config.checkpoint)
 
 
-def after_exporting(saved_model):
+def after_exporting(_, saved_model, __):
     """How to ask it, and what it takes and gives, by TensorFlow's own program."""
     shown = shlex.join(["saved_model_cli", "show", "--dir", saved_model, "--all"])
     save = "np.save('photos.npy', np.array([open('a.jpg', 'rb').read()]))"
@@ -86,6 +86,16 @@ def after_exporting(saved_model):
     console.say(f'  python -c "import numpy as np; {save}"')
     console.say(f"  {shlex.join(words)}")
     console.say(f"next: {shown}")
+
+
+AFTER = {
+    "prepare": after_preparing,
+    "pretrain": after_pretraining,
+    "linear_eval": after_linear_eval,
+    "finetune": after_finetuning,
+    "evaluate": after_evaluating,
+    "export": after_exporting,
+}
 
 
 def _export(run):

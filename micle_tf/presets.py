@@ -16,43 +16,27 @@ MODES = ("pretrain", "linear_eval", "finetune")
 _SMALL = {"image_size": 64, "resnet_depth": 10, "width_multiplier": 0.5, "cpu_kernels": "onednn"}
 _LAPTOP = {
     "pretrain": {
-        **_SMALL,
-        "train_batch_size": 96,
-        "train_steps": 1500,
-        "optimizer": "adam",
-        "learning_rate": 0.002,
-        "learning_rate_scaling": "none",
-        "weight_decay": 1e-4,
-        "temperature": 0.2,
-        "crop_area_min": 0.2,
-        "color_jitter_strength": 0.5,
-        "use_blur": False,
+        **_SMALL, "train_batch_size": 96, "train_steps": 1500, "optimizer": "adam",
+        "learning_rate": 0.002, "learning_rate_scaling": "none", "weight_decay": 1e-4,
+        "temperature": 0.2, "crop_area_min": 0.2, "color_jitter_strength": 0.5, "use_blur": False,
     },
     "linear_eval": _SMALL,
     "finetune": {
-        **_SMALL,
-        "train_batch_size": 64,
-        "train_steps": 800,
-        "validate_every": "100steps",
-        "learning_rate": 0.1,
-        "use_blur": False,
+        **_SMALL, "train_batch_size": 64, "train_steps": 800, "validate_every": "100steps",
+        "learning_rate": 0.1, "use_blur": False,
     },
-}
+}  # fmt: skip
 # The paper's ResNet-50 at 224 px. SimCLR's rate for batches below its 4,096 (README of
 # google-research/simclr), and steps for sets whose hundred epochs would be a few hundred steps.
+_RESNET_50 = {"image_size": 224, "resnet_depth": 50, "width_multiplier": 1.0}
 _GPU = {
     "pretrain": {
-        "image_size": 224,
-        "resnet_depth": 50,
-        "width_multiplier": 1.0,
-        "train_steps": 20_000,
-        "learning_rate": 0.075,
-        "learning_rate_scaling": "sqrt",
-        "weight_decay": 1e-4,
+        **_RESNET_50, "train_steps": 20_000, "learning_rate": 0.075,
+        "learning_rate_scaling": "sqrt", "weight_decay": 1e-4,
     },
-    "linear_eval": {"image_size": 224, "resnet_depth": 50, "width_multiplier": 1.0},
-    "finetune": {"image_size": 224, "resnet_depth": 50, "width_multiplier": 1.0},
-}
+    "linear_eval": _RESNET_50,
+    "finetune": _RESNET_50,
+}  # fmt: skip
 
 
 def of_run(preset):

@@ -28,7 +28,7 @@ def test_the_baseline_that_is_printed_is_the_same_but_for_the_start(mode, flags,
     config, origin = cli.configure([f"--mode={mode}", f"--checkpoint={tmp_path}/run", *flags])
     assert origin == f"recipe flags/derm_cases/synthetic/{mode}.flags"
     after = {"finetune": next_steps.after_finetuning, "linear_eval": next_steps.after_linear_eval}
-    after[mode](config, cli.usual)
+    after[mode](config, None, cli.usual)
     (line, *_) = re.findall(r"^next: python run.py (.*)$", capsys.readouterr().out, re.MULTILINE)
     printed, _ = cli.configure(shlex.split(line))
     for name in set(Config.__dataclass_fields__) - {
@@ -41,7 +41,7 @@ def test_the_baseline_that_is_printed_is_the_same_but_for_the_start(mode, flags,
 
 
 def test_how_to_ask_an_export_is_said(tmp_path, capsys):
-    next_steps.after_exporting("my run/export/model/1")
+    next_steps.after_exporting(None, "my run/export/model/1", None)
     _, save, ask, last = capsys.readouterr().out.splitlines()
     (tmp_path / "a.jpg").write_bytes(b"a photo")
     program, flag, code = shlex.split(save)

@@ -4,8 +4,7 @@ import dataclasses
 
 import keras
 
-from micle_tf.config import Config
-from micle_tf.config.model import Encoder, ProjectionHead
+from micle_tf.config import Config, Encoder, ProjectionHead
 from micle_tf.data.targets import Targets
 from micle_tf.errors import BadInput
 from micle_tf.evaluation.linear_probe import linear_head

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import keras
 
-from micle_tf.config.model import Encoder, ProjectionHead
+from micle_tf.config import Encoder, ProjectionHead
 from micle_tf.errors import BadInput
 from micle_tf.models.heads import classifier_head, projection_head, select_layers
 from micle_tf.models.resnet import resnet_encoder
@@ -35,14 +35,9 @@ def contrastive_models(
 
 
 def classifier_models(
-    shape: Encoder,
-    head: ProjectionHead,
-    image_size: int,
-    outputs: int,
-    *,
-    kept_layers: int = 0,
-    norm: Norm = None,
-) -> dict[str, keras.Model]:
+    shape: Encoder, head: ProjectionHead, image_size: int, outputs: int, *,
+    kept_layers: int = 0, norm: Norm = None,
+) -> dict[str, keras.Model]:  # fmt: skip
     """The models of a fine-tuning, built: {"encoder", perhaps "projection_head", "classifier"}.
 
     Args:
@@ -85,12 +80,9 @@ def applied(
 
 
 def describe(
-    models: Mapping[str, keras.Model],
-    shape: Encoder,
-    image_size: int,
-    head: ProjectionHead,
+    models: Mapping[str, keras.Model], shape: Encoder, image_size: int, head: ProjectionHead,
     kept_layers: int = 0,
-) -> str:
+) -> str:  # fmt: skip
     """ "ResNet-10 x0.375 on 32 px, 0.6 M parameters, 192 features; projection head of 2 layers"."""
     encoder = models["encoder"]
     text = (

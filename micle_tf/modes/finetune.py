@@ -5,9 +5,7 @@ import functools
 import keras
 
 from micle_tf import console
-from micle_tf.config.model import Encoder, ProjectionHead
-from micle_tf.config.run import Pace
-from micle_tf.config.training import Augmentation, Batches, Optimizer
+from micle_tf.config import Augmentation, Batches, Encoder, Optimizer, Pace, ProjectionHead
 from micle_tf.data import pipeline, sampling
 from micle_tf.data.augment import Augmentation as Views
 from micle_tf.data.seen import keep
@@ -226,14 +224,10 @@ def training_of(config, data, targets, splits, built, *, units, replicas):
         constants={},
         note=functools.partial(_note, metric),
         validation=Validation(
-            SELECTION_SPLIT,
-            measure,
-            config.steps_between_validations(per_epoch),
-            metric,
-            config.patience,
-            images=selection.reader.index.num_images,
+            SELECTION_SPLIT, measure, config.steps_between_validations(per_epoch), metric,
+            config.patience, images=selection.reader.index.num_images,
         ),
-    )
+    )  # fmt: skip
 
 
 def _probabilities(models, targets):

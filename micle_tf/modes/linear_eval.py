@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from micle_tf import console
-from micle_tf.config.model import Encoder
+from micle_tf.config import Encoder
 from micle_tf.data.seen import keep
 from micle_tf.data.supervised import SELECTION_SPLIT
 from micle_tf.evaluation import predictions

@@ -4,10 +4,7 @@ import contextlib
 
 from micle_tf import cluster, console
 from micle_tf.cluster import Cluster
-from micle_tf.config.data import LabelPolicy
-from micle_tf.config.inputs import Inputs, Labels
-from micle_tf.config.model import Encoder, ProjectionHead
-from micle_tf.config.run import Devices
+from micle_tf.config import Devices, Encoder, Inputs, LabelPolicy, Labels, ProjectionHead
 from micle_tf.data import cases
 from micle_tf.data.preview import open_preview
 from micle_tf.data.supervised import labelled_splits
@@ -69,12 +66,9 @@ def fit_batch(config, stated, units, replicas, *, least):
     if stated is None or "train_batch_size" in stated.anywhere:
         return config
     size = setup.batch_that_fits(
-        config.train_batch_size,
-        units,
-        replicas=replicas,
-        microbatch_size=config.microbatch_size,
-        least=least,
-    )
+        config.train_batch_size, units, replicas=replicas,
+        microbatch_size=config.microbatch_size, least=least,
+    )  # fmt: skip
     return config.replace(train_batch_size=size)
 
 
@@ -91,14 +85,10 @@ def say_models(config, models):
 def say_memory(config, models, strategy, workers, *, pairs):
     """Says what a training will take; returns whether it fits, as far as that is known."""
     return memory.say(
-        models,
-        config.train_batch_size,
-        microbatch_size=config.microbatch_size,
-        devices=config.part(Devices),
-        replicas=strategy.num_replicas_in_sync // workers.count,
-        pairs=pairs,
-        smaller_preset=config.preset != "laptop",
-    )
+        models, config.train_batch_size, microbatch_size=config.microbatch_size,
+        devices=config.part(Devices), replicas=strategy.num_replicas_in_sync // workers.count,
+        pairs=pairs, smaller_preset=config.preset != "laptop",
+    )  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -122,12 +112,9 @@ def take_weights(checkpoint, models):
 def labelled_data(config, data):
     """(`Targets`, labelled splits) of a run that learns from labels, see `labelled_splits`."""
     targets = Targets.of_flags(
-        data,
-        config.part(Labels),
-        config.part(LabelPolicy),
-        train_split=config.train_split,
-        findings=config.findings,
-    )
+        data, config.part(Labels), config.part(LabelPolicy),
+        train_split=config.train_split, findings=config.findings,
+    )  # fmt: skip
     splits = labelled_splits(
         data, targets, config.part(Inputs), mode=config.mode,
         label_fraction=config.label_fraction, seed=config.seed,

@@ -7,10 +7,16 @@ import keras
 import tensorflow as tf
 
 from micle_tf import console
-from micle_tf.config.inputs import Inputs
-from micle_tf.config.model import Encoder, ProjectionHead
-from micle_tf.config.run import Pace
-from micle_tf.config.training import Augmentation, Batches, Optimizer, Pretraining
+from micle_tf.config import (
+    Augmentation,
+    Batches,
+    Encoder,
+    Inputs,
+    Optimizer,
+    Pace,
+    Pretraining,
+    ProjectionHead,
+)
 from micle_tf.data import cases, pipeline
 from micle_tf.data.augment import Augmentation as Views
 from micle_tf.data.seen import UNLABELLED, Seen, keep
@@ -94,14 +100,10 @@ def pretrain(config, stated=None):
             judged = [f"{training.validation.split}/knn_accuracy"] if training.validation else []
             shown = ("loss", "contrastive_accuracy", *judged)
             run.finish(
-                mode=config.mode,
-                dataset=data.name,
-                method=config.method,
-                steps=schedule.total_steps,
-                seconds=values["seconds"],
+                mode=config.mode, dataset=data.name, method=config.method,
+                steps=schedule.total_steps, seconds=values["seconds"], intervals={},
                 metrics={name: values[name] for name in shown if name in values},
-                intervals={},
-            )
+            )  # fmt: skip
         workers.wait_before_exit()
     return _result(run, config, data) if workers.is_chief else None
 

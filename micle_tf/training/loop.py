@@ -1,10 +1,7 @@
 """The one training loop. A mode supplies its data, its models and its loss: `handed.Training`."""
 
 import contextlib
-import math
 import time
-
-import tensorflow as tf
 
 from micle_tf import console
 from micle_tf.errors import BadInput, Preempted, Stopped
@@ -16,7 +13,7 @@ from micle_tf.training.handed import Hook
 from micle_tf.training.picture import Picture
 from micle_tf.training.preemption import StopRequest
 from micle_tf.training.profile import Profile
-from micle_tf.training.step import make_device_loop, make_train_step
+from micle_tf.training.step import make_step_taker
 
 
 def train(training, pace, strategy, run, workers):
@@ -53,7 +50,7 @@ def train(training, pace, strategy, run, workers):
         # -------------------------------------------------------- input, steps, what goes along
         batches = _batches(training, strategy, step)
         clock = Clock(training.images_per_step, strategy.num_replicas_in_sync)
-        take_steps = _step_taker(training, pace, strategy, clock)
+        take_steps = make_step_taker(training, strategy, clock, pace)
         hooks = _hooks(training, pace, run, closing, workers.is_chief)
         calendar = _calendar(training, pace, best, hooks)
         last_saved_at = started = time.monotonic()
@@ -153,27 +150,6 @@ def _batches(training, strategy, step):
     return iter(strategy.distribute_datasets_from_function(parts_of_worker))
 
 
-def _step_taker(training, pace, strategy, clock):
-    """From (batches, count) to the values of the last step, and how many steps were finite."""
-    # Without AutoGraph, which has nothing to do here: a killed process would leave the files of
-    # what it converted in the temporary folder.
-    train_step = make_train_step(training, strategy, pace.microbatch_size)
-    train_step = tf.function(train_step, autograph=False)
-    device_loop = make_device_loop(train_step)
-
-    def one(batches, _):
-        with clock.waiting():
-            batch = next(batches)
-        result = train_step(batch)
-        return result, int(math.isfinite(result["loss"] + result["gradient_norm"]))
-
-    def several(batches, count):
-        result, finite = device_loop(batches, tf.constant(count))
-        return result, int(finite)
-
-    return one if pace.steps_per_loop == 1 else several
-
-
 def _hooks(training, pace, run, closing, is_chief):
     """The hooks of a training and, after them, the loop's own."""
     profile = Profile(run.path, pace.profiled_steps())
@@ -209,14 +185,11 @@ def _calendar(training, pace, best, hooks):
         )
     save_seconds, save_steps = pace.checkpoint_interval()
     return Calendar(
-        total_steps=training.total_steps,
-        log_every=pace.log_every,
-        save_every=save_steps,
-        save_seconds=save_seconds,
+        training.total_steps, pace.log_every, save_steps, save_seconds,
         validate_every=training.validation and training.validation.every_steps,
         chooses=best is not None,
         moments=tuple(moment for hook in hooks for moment in hook.moments),
-    )
+    )  # fmt: skip
 
 
 def _values(training, clock, step, result):

@@ -1,5 +1,7 @@
 """One training step on all replicas, whole or in microbatches, and several of them in one call."""
 
+import math
+
 import tensorflow as tf
 
 from micle_tf import borrowed
@@ -102,6 +104,38 @@ def make_device_loop(train_step):
         return values, finite
 
     return device_loop
+
+
+def make_step_taker(training, strategy, clock, pace):
+    """The function that takes steps, one by one or as many in a call as --steps_per_loop says.
+
+    Args:
+      training: `Training`.
+      strategy: the tf.distribute strategy that the models were built under.
+      clock: `Clock`, told of what is waited for.
+      pace: `Pace`; reads `microbatch_size` and `steps_per_loop`.
+
+    Returns:
+      A function from (iterator of batches, count) to the values of the last step and how many
+      steps, from the first, were finite. The first call traces and compiles.
+    """
+    # Without AutoGraph, which has nothing to do here: a killed process would leave the files of
+    # what it converted in the temporary folder.
+    train_step = make_train_step(training, strategy, pace.microbatch_size)
+    train_step = tf.function(train_step, autograph=False)
+    device_loop = make_device_loop(train_step)
+
+    def one(batches, _):
+        with clock.waiting():
+            batch = next(batches)
+        result = train_step(batch)
+        return result, int(math.isfinite(result["loss"] + result["gradient_norm"]))
+
+    def several(batches, count):
+        result, finite = device_loop(batches, tf.constant(count))
+        return result, int(finite)
+
+    return one if pace.steps_per_loop == 1 else several
 
 
 def _on_replicas(strategy, step):

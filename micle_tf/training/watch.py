@@ -112,58 +112,34 @@ def likely_causes(batches, optimizer, pretraining, augmentation, head, *, rate, 
     steady = {"optimizer": "adam", "learning_rate": 0.002, "learning_rate_scaling": "none"}
     too_high = rate > (_LARGE_ADAM if adam else _LARGE_SGD)
     moves_little = 0 < rate < (2e-4 if adam else 0.1)
+    crop, decay = augmentation.crop_area_min, optimizer.weight_decay
+    slow_lars = lars and 0 < rate <= _LARGE_SGD and batches.train_batch_size < 1024
     suspects = [
         (rate == 0, "the learning rate is 0", steady),
-        (
-            temperature > _HIGH,
-            f"at temperature {temperature:g} all similarities look alike",
-            {"temperature": 0.2},
-        ),
+        (temperature > _HIGH, f"at temperature {temperature:g} all similarities look alike",
+         {"temperature": 0.2}),
         (too_high, f"a learning rate of {rate:.3g} is too high for {kind}", steady),
-        (
-            optimizer.weight_decay >= 0.01 and not adam,
-            f"a weight decay of {optimizer.weight_decay:g} pulls all weights to 0",
-            {"weight_decay": 1e-4},
-        ),
-        (
-            temperature < _LOW,
-            f"temperature {temperature:g} heeds the nearest image alone",
-            {"temperature": 0.2},
-        ),
-        (
-            lars and 0 < rate <= _LARGE_SGD and batches.train_batch_size < 1024,
-            f"LARS, at a rate of {rate:.3g}, takes small steps, for batches of thousands",
-            steady,
-        ),
-        (
-            not lars and moves_little,
-            f"a learning rate of {rate:.3g} moves little with {kind}",
-            steady,
-        ),
+        (decay >= 0.01 and not adam, f"a weight decay of {decay:g} pulls all weights to 0",
+         {"weight_decay": 1e-4}),
+        (temperature < _LOW, f"temperature {temperature:g} heeds the nearest image alone",
+         {"temperature": 0.2}),
+        (slow_lars, f"LARS, at a rate of {rate:.3g}, takes small steps, for batches of thousands",
+         steady),
+        (not lars and moves_little, f"a learning rate of {rate:.3g} moves little with {kind}",
+         steady),
         (collapsed, "the embeddings were all driven to one place", steady),
-        (
-            augmentation.crop_area_min < 0.2,
-            f"crops down to {augmentation.crop_area_min:.0%} of an image often share nothing",
-            {"crop_area_min": 0.2},
-        ),
-        (
-            jitter > 0.5,
-            f"colour jitter of strength {jitter:g} takes the colours away",
-            {"color_jitter_strength": 0.5},
-        ),
-        (
-            batches.method == "micle",
-            "the images of a case have nothing in common; see positive_pairs.png",
-            {"method": "simclr"},
-        ),
+        (crop < 0.2, f"crops down to {crop:.0%} of an image often share nothing",
+         {"crop_area_min": 0.2}),
+        (jitter > 0.5, f"colour jitter of strength {jitter:g} takes the colours away",
+         {"color_jitter_strength": 0.5}),
+        (batches.method == "micle",
+         "the images of a case have nothing in common; see positive_pairs.png",
+         {"method": "simclr"}),
         (True, "the views have nothing in common; see positive_pairs.png", {"crop_area_min": 0.5}),
-        (
-            True,
-            "a learning rate that does not suit",
-            {"learning_rate": optimizer.learning_rate / 3},
-        ),
+        (True, "a learning rate that does not suit",
+         {"learning_rate": optimizer.learning_rate / 3}),
         (True, "the projection head", {"num_proj_layers": 3}),
-    ]
+    ]  # fmt: skip
     groups = (batches, optimizer, pretraining, augmentation, head)
     stated = {name: value for group in groups for name, value in vars(group).items()}
     causes = []

@@ -5,9 +5,7 @@ import json
 
 import pytest
 
-from micle_tf.config import Config
-from micle_tf.config.model import Encoder
-from micle_tf.config.training import Optimizer
+from micle_tf.config import Config, Encoder, Optimizer
 from micle_tf.errors import BadInput
 
 

@@ -4,8 +4,7 @@ import dataclasses
 
 import pytest
 
-from micle_tf.config import Config, is_compared
-from micle_tf.config.data import LabelPolicy, Preparation, Source, Storage
+from micle_tf.config import Config, LabelPolicy, Preparation, Source, Storage, is_compared
 
 
 def test_defaults_of_what_counts_as_a_label():

@@ -2,8 +2,7 @@
 
 import pytest
 
-from micle_tf.config import Config
-from micle_tf.config.evaluation import Selection
+from micle_tf.config import Config, Selection
 from micle_tf.errors import BadInput
 
 

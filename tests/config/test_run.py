@@ -2,8 +2,7 @@
 
 import pytest
 
-from micle_tf.config import Config
-from micle_tf.config.run import Pace
+from micle_tf.config import Config, Pace
 from micle_tf.errors import BadInput
 
 

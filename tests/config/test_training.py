@@ -2,8 +2,7 @@
 
 import pytest
 
-from micle_tf.config import Config
-from micle_tf.config.training import Pretraining
+from micle_tf.config import Config, Pretraining
 from micle_tf.errors import BadInput
 
 

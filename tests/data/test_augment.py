@@ -14,7 +14,7 @@ import tensorflow as tf
 from matplotlib import colors
 from scipy import ndimage, stats
 
-from micle_tf.config.training import Augmentation as Flags
+from micle_tf.config import Augmentation as Flags
 from micle_tf.data import augment, decode
 from micle_tf.data.augment import Augmentation
 from tests.pictures import jpeg, png

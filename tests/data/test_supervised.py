@@ -5,8 +5,7 @@ import types
 import numpy as np
 import pytest
 
-from micle_tf.config import Config
-from micle_tf.config.inputs import Inputs
+from micle_tf.config import Config, Inputs
 from micle_tf.data.cases import CaseData
 from micle_tf.data.supervised import labelled_splits
 from micle_tf.data.targets import Targets

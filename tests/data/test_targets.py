@@ -6,9 +6,7 @@ import types
 import numpy as np
 import pytest
 
-from micle_tf.config import Config
-from micle_tf.config.data import LabelPolicy
-from micle_tf.config.inputs import Labels
+from micle_tf.config import Config, LabelPolicy, Labels
 from micle_tf.data.cases import CaseData
 from micle_tf.data.reader import CaseIndex
 from micle_tf.data.targets import Targets, choose_labelled, column_of, is_labelled

@@ -7,8 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from micle_tf.config import Config
-from micle_tf.config.model import Encoder, ProjectionHead
+from micle_tf.config import Config, Encoder, ProjectionHead
 from micle_tf.data.targets import Targets
 from micle_tf.errors import BadInput
 from micle_tf.evaluation import classifier as classifiers

@@ -17,8 +17,6 @@ ROOT = pathlib.Path(__file__).parents[2]
 HEAVY = {"tensorflow", "tensorflow_datasets", "tensorboard", "keras", "matplotlib", "sklearn"}
 EXTRAS = {"apache_beam", "imagecodecs", "pydicom"}
 OF_SOME_SYSTEMS = {"fcntl", "resource"}
-# The door chooses the room: a mode is loaded when it runs.
-MODES = "_run_mode"
 
 
 @functools.cache
@@ -71,7 +69,7 @@ def test_imports_inside_functions_have_a_reason():
     for name in modules():
         for imported, function in imports_of(name):
             needed = loads(imported) & (HEAVY | EXTRAS | OF_SOME_SYSTEMS)
-            if function and function != MODES and not needed - loads(name):
+            if function and not needed - loads(name):
                 faults.append(f"{name}.{function}: {imported}")
     assert faults == []
 

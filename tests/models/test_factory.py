@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from micle_tf.config.model import Encoder, ProjectionHead
+from micle_tf.config import Encoder, ProjectionHead
 from micle_tf.errors import BadInput
 from micle_tf.models import factory
 

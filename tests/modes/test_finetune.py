@@ -15,7 +15,7 @@ import tensorflow as tf
 from sklearn import metrics as sklearn_metrics
 
 from micle_tf import cli
-from micle_tf.config.model import Encoder, ProjectionHead
+from micle_tf.config import Encoder, ProjectionHead
 from micle_tf.data import cases
 from micle_tf.data.targets import Targets
 from micle_tf.evaluation import classifier

@@ -10,8 +10,7 @@ import tensorflow as tf
 from sklearn import metrics as sklearn_metrics
 
 from micle_tf import cli
-from micle_tf.config import Config
-from micle_tf.config.model import Encoder
+from micle_tf.config import Config, Encoder
 from micle_tf.data import cases, pipeline
 from micle_tf.evaluation import bootstrap_interval
 from micle_tf.evaluation.linear_probe import L2_GRID

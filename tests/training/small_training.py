@@ -5,8 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from micle_tf.cluster import Cluster
-from micle_tf.config import Config
-from micle_tf.config.run import Pace
+from micle_tf.config import Config, Pace
 from micle_tf.optimizers import SGDL2
 from micle_tf.training import loop, state
 from micle_tf.training import strategy as strategies

@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from micle_tf.config.inputs import Inputs
-from micle_tf.config.model import Encoder, ProjectionHead
-from micle_tf.config.training import Pretraining
+from micle_tf.config import Encoder, Inputs, Pretraining, ProjectionHead
 from micle_tf.losses import nt_xent
 from micle_tf.models import factory
 from micle_tf.training import contrastive

@@ -5,7 +5,7 @@ import functools
 import keras
 import pytest
 
-from micle_tf.config.run import Devices
+from micle_tf.config import Devices
 from micle_tf.models.heads import projection_head
 from micle_tf.models.resnet import resnet_encoder
 from micle_tf.training import memory

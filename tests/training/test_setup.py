@@ -3,8 +3,7 @@
 import keras
 import pytest
 
-from micle_tf.config.run import Pace
-from micle_tf.config.training import Batches, Optimizer
+from micle_tf.config import Batches, Optimizer, Pace
 from micle_tf.errors import BadInput
 from micle_tf.optimizers import LARS, SGDL2
 from micle_tf.training import setup

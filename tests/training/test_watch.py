@@ -5,9 +5,7 @@ import math
 
 import pytest
 
-from micle_tf.config import Config
-from micle_tf.config.model import ProjectionHead
-from micle_tf.config.training import Augmentation, Batches, Optimizer, Pretraining
+from micle_tf.config import Augmentation, Batches, Config, Optimizer, Pretraining, ProjectionHead
 from micle_tf.optimizers import WarmupCosine
 from micle_tf.training.watch import LearningWatch, likely_causes
 
