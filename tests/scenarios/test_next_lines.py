@@ -125,10 +125,22 @@ class Recording(Config):
         return cls.last
 
     def __getattribute__(self, name):
-        reader = sys._getframe(1).f_globals["__name__"]
-        if name in Config.__dataclass_fields__ and reader not in LOOKERS:
-            Recording.reads.add(name)
-        return super().__getattribute__(name)
+        return read(self, name)
+
+    def part(self, group):
+        """A group, of which is noted what is read in its turn."""
+        recording = type(group.__name__, (group,), {"__getattribute__": read})
+        names = group.__dataclass_fields__
+        return recording(**{name: object.__getattribute__(self, name) for name in names})
+
+
+def read(settings, name):
+    reader = sys._getframe(1).f_globals["__name__"]
+    if reader == __name__:
+        reader = sys._getframe(2).f_globals["__name__"]
+    if name in Config.__dataclass_fields__ and reader not in LOOKERS:
+        Recording.reads.add(name)
+    return object.__getattribute__(settings, name)
 
 
 def check_reads(config, line):
