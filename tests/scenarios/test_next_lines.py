@@ -87,7 +87,7 @@ def sources(tmp_path_factory):
 # Who looks at settings without doing anything by them: it prints, compares or notes them.
 LOOKERS = (
     "dataclasses",
-    "micle_tf.config",
+    "micle_tf.config.config",
     "micle_tf.run_names",
     "micle_tf.cli",
     "micle_tf.next_steps",
