@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from data_builders.images import ImageOptions, stored_image
-from data_builders.pixels import BadImage, check_bytes
+from data_builders.reading.pixels import BadImage, check_bytes
 from data_builders.schema import BadData, Case, CaseSource
 from data_builders.splits import patient_key
 

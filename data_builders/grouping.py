@@ -7,6 +7,7 @@ import json
 
 from data_builders.ids import LITERAL, Spellings, alike, as_text, refuse_alike, refuse_long, repr_of
 from data_builders.image_files import ImageFile
+from data_builders.reading.tables import one_of
 from data_builders.schema import (
     NOT_MENTIONED,
     UNLABELLED,
@@ -26,7 +27,6 @@ from data_builders.splits import (
     patient_key,
 )
 from data_builders.studies import Studies
-from data_builders.tables import one_of
 
 # A patient of more cases than both of these may be none: "unknown", "0".
 _MANY_CASES, _LARGE_SHARE = 20, 0.1

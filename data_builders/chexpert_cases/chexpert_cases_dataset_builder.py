@@ -11,9 +11,9 @@ from data_builders.case_builder import CaseConfig, CaseDatasetBuilder
 from data_builders.chexpert_cases.labels import COMPETITION, FINDINGS, SYNONYMS, LabelColumns
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import IMAGE_ENDINGS, ImageFolder
+from data_builders.reading.tables import Table, find_table, find_table_or_none
 from data_builders.schema import BadData
 from data_builders.splits import TEST_SHARE, VALIDATION_SHARE
-from data_builders.tables import Table, find_table, find_table_or_none
 
 # The last part of a path or, in groundtruth.csv, of a study's folder; what stands before it
 # depends on the release: CheXpert-v1.0/, CheXpert-v1.0-small/, nothing.

@@ -2,8 +2,8 @@
 
 from data_builders.derm_cases.photos import photo_rows
 from data_builders.grouping import group_rows
+from data_builders.reading.tables import Table, find_table, own_folder
 from data_builders.schema import BadData
-from data_builders.tables import Table, find_table, own_folder
 
 DESCRIPTION = "HAM10000: 10,015 dermoscopic photos of 7,470 pigmented lesions, 7 classes."
 CLASS_NAMES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")

@@ -5,8 +5,8 @@ import dataclasses
 
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
+from data_builders.reading.tables import Table, find_table, own_folder, stated
 from data_builders.schema import BadData
-from data_builders.tables import Table, find_table, own_folder, stated
 
 DESCRIPTION = "ISIC 2019, training part: 25,331 dermoscopic photos, 8 classes, HAM10000 among them."
 CLASS_NAMES = ("AK", "BCC", "BKL", "DF", "MEL", "NV", "SCC", "VASC")

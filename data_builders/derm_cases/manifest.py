@@ -4,15 +4,15 @@ import dataclasses
 import functools
 import os
 
-from data_builders.columns import column_places, is_exact, parse_columns, unused_note
-from data_builders.findings import FindingColumns, parse_findings
 from data_builders.grouping import ImageRow, ReadOptions, group_rows
 from data_builders.ids import LITERAL, as_text, is_shortened
 from data_builders.image_files import IMAGE_ENDINGS, ImageFolder
-from data_builders.missing import USUAL, Missing
+from data_builders.reading.columns import column_places, is_exact, parse_columns, unused_note
+from data_builders.reading.findings import FindingColumns, parse_findings
+from data_builders.reading.missing import USUAL, Missing
+from data_builders.reading.tables import Table
 from data_builders.schema import BadData
 from data_builders.splits import SPLITS
-from data_builders.tables import Table
 
 _SPLIT_NAMES = {split: split for split in SPLITS} | {
     "training": "train",

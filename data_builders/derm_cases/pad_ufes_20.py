@@ -4,8 +4,8 @@ import sys
 
 from data_builders.derm_cases.photos import photo_rows
 from data_builders.grouping import group_rows
+from data_builders.reading.tables import Table, find_table, own_folder
 from data_builders.schema import BadData
-from data_builders.tables import Table, find_table, own_folder
 
 DESCRIPTION = "PAD-UFES-20: 2,298 smartphone photos of 1,891 skin lesions, 6 classes."
 CLASS_NAMES = ("ACK", "BCC", "MEL", "NEV", "SCC", "SEK")

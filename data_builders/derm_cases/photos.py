@@ -5,7 +5,7 @@ import sys
 
 from data_builders.grouping import ImageRow
 from data_builders.image_files import ImageFolder
-from data_builders.tables import stated
+from data_builders.reading.tables import stated
 
 
 def photo_rows(table, folder, bad_images, *, ids, photo_of, label, attributes, unknown):

@@ -9,8 +9,8 @@ import sys
 
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
+from data_builders.reading.tables import Table, find_table, own_folder, stated
 from data_builders.schema import BadData
-from data_builders.tables import Table, find_table, own_folder, stated
 
 DESCRIPTION = "SCIN: 5,033 cases of one to three photos taken by the people themselves."
 CLASS_NAMES = ()  # those that occur

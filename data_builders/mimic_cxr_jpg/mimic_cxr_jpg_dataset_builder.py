@@ -16,8 +16,8 @@ from data_builders.chexpert_cases.labels import (
 )
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
+from data_builders.reading.tables import Table, find_table, own_folder
 from data_builders.schema import BadData
-from data_builders.tables import Table, find_table, own_folder
 
 # Below the user's folder: the tables at once, or the folders that PhysioNet's downloads make.
 _USUAL_PLACES = (

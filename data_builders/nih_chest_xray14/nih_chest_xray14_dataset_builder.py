@@ -13,8 +13,8 @@ import tensorflow_datasets as tfds
 from data_builders.case_builder import CaseConfig, CaseDatasetBuilder
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
+from data_builders.reading.tables import Table, find_table, one_of, own_folder
 from data_builders.schema import NOT_MENTIONED, BadData
-from data_builders.tables import Table, find_table, one_of, own_folder
 
 # As the column Finding Labels writes them, the most frequent one first.
 FINDINGS = (

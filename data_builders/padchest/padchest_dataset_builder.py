@@ -13,8 +13,8 @@ from data_builders.case_builder import CaseConfig, CaseDatasetBuilder
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
 from data_builders.padchest.labels import DEFAULT_FINDINGS, FINDINGS, SYNONYMS, LabelReader
+from data_builders.reading.tables import Table, find_table, own_folder
 from data_builders.schema import BadData
-from data_builders.tables import Table, find_table, own_folder
 
 _TABLES = ("PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv", "PADCHEST*.csv")
 _HOW_TO_GET = (

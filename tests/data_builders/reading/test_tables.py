@@ -4,8 +4,8 @@ import gzip
 
 import pytest
 
+from data_builders.reading.tables import Table, find_table, find_table_or_none, one_of
 from data_builders.schema import BadData
-from data_builders.tables import Table, find_table, find_table_or_none, one_of
 
 
 @pytest.fixture(autouse=True)
