@@ -8,7 +8,7 @@ import sys
 import tensorflow_datasets as tfds
 
 from data_builders.case_builder import CaseConfig, CaseDatasetBuilder
-from data_builders.chexpert_cases.labels import COMPETITION, FINDINGS, SYNONYMS, LabelColumns
+from data_builders.chexpert_labels import COMPETITION, FINDINGS, SYNONYMS, LabelColumns
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import IMAGE_ENDINGS, ImageFolder
 from data_builders.reading.tables import Table, find_table, find_table_or_none

@@ -7,7 +7,7 @@ import sys
 import tensorflow_datasets as tfds
 
 from data_builders.case_builder import CaseConfig, CaseDatasetBuilder
-from data_builders.chexpert_cases.labels import (
+from data_builders.chexpert_labels import (
     COMPETITION,
     FINDINGS,
     NOTHING_KNOWN,
