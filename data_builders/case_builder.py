@@ -11,10 +11,11 @@ import os
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_builders.examples import case_examples, check_cases, check_some_left
+from data_builders.examples import check_cases, check_some_left
 from data_builders.grouping import ReadOptions
 from data_builders.images import ImageOptions
 from data_builders.on_beam import beam_examples
+from data_builders.on_threads import case_examples
 from data_builders.schema import CaseSource
 
 

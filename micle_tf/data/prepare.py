@@ -14,9 +14,10 @@ from google.protobuf import json_format
 
 from data_builders.case_builder import CaseConfig
 from data_builders.derm_cases.manifest import read_manifest
-from data_builders.examples import case_examples, check_cases, check_some_left
+from data_builders.examples import check_cases, check_some_left
 from data_builders.grouping import ReadOptions
 from data_builders.images import ImageOptions, orientation
+from data_builders.on_threads import case_examples
 from data_builders.schema import BadData, BadImages
 from data_builders.seen_otherwise import seen_otherwise
 from data_builders.splits import SPLITS
