@@ -121,8 +121,8 @@ class CaseDatasetBuilder(
 ):
     """One example per case, its images as encoded bytes; see `case_features`.
 
-    A dataset adds `read_source` and what tfds asks for: a version, configurations of class
-    `CaseConfig`, and a README beside it.
+    A dataset adds `read_source` and what tfds asks for: configurations of class `CaseConfig`, how
+    to get the files, a README beside it, and a version once it is not the first one.
 
     Attributes:
       on_case: called after each case is written; a caller may set it to show progress.
@@ -130,6 +130,8 @@ class CaseDatasetBuilder(
         `DownloadConfig`, and bad images are listed in this folder (see `on_beam`).
     """
 
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First release."}
     on_case = None
     beam_folder = ""
 
