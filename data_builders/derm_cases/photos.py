@@ -8,9 +8,7 @@ from data_builders.image_files import ImageFolder
 from data_builders.reading.tables import own_table, stated
 
 
-def read_photos(
-    folder, options, tables, inside=("*",), *, how_to_get, class_names, **columns
-):  # fmt: skip
+def read_photos(folder, options, tables, inside=("*",), *, how_to_get, class_names, **columns):
     """Reads a set as its owners ship it. No image is opened.
 
     Args:
