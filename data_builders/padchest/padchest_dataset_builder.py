@@ -10,7 +10,7 @@ import sys
 from data_builders.case_builder import CaseConfig, CaseDatasetBuilder
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
-from data_builders.padchest.labels import DEFAULT_FINDINGS, FINDINGS, SYNONYMS, LabelReader
+from data_builders.padchest.labels import FINDINGS, LABELS, LabelReader
 from data_builders.reading.tables import attributes_of, counted, own_table
 from data_builders.schema import BadData
 
@@ -50,10 +50,7 @@ def read_source(config, folder, options):
         *counted({"left out, Projection being EXCLUDE": excluded}, "image"),
         *counted({what: rounded}),
     ]
-    return group_rows(
-        rows, options, named_in=table.path, finding_names=FINDINGS,
-        default_findings=DEFAULT_FINDINGS, synonyms=SYNONYMS, notes=notes,
-    )  # fmt: skip
+    return group_rows(rows, options, named_in=table.path, notes=notes, **LABELS)
 
 
 class Builder(CaseDatasetBuilder):
