@@ -156,8 +156,9 @@ class SpelledRows:
         texts = {"patient_id": alike, "case_id": as_text} | ({"label": as_text} if labels else {})
         if ids == LITERAL:
             texts = {}
-        for name in texts.keys() - {"patient_id"}:
-            refuse_alike(rows, name, "case" if name == "case_id" else "label")
+        for name, what in (("case_id", "case"), ("label", "label")):
+            if name in texts:
+                refuse_alike(rows, name, what)
         self._of = {
             name: Spellings((getattr(row, name) for row in rows), same)
             for name, same in texts.items()
