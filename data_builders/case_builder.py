@@ -11,10 +11,11 @@ import os
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_builders.examples import case_examples, check_cases, check_some_left
+from data_builders.examples import check_cases, check_some_left
 from data_builders.grouping import ReadOptions
 from data_builders.images import ImageOptions
 from data_builders.on_beam import beam_examples
+from data_builders.on_threads import case_examples
 from data_builders.schema import CaseSource
 
 
@@ -120,8 +121,8 @@ class CaseDatasetBuilder(
 ):
     """One example per case, its images as encoded bytes; see `case_features`.
 
-    A dataset adds `read_source` and what tfds asks for: a version, configurations of class
-    `CaseConfig`, and a README beside it.
+    A dataset adds `read_source` and what tfds asks for: configurations of class `CaseConfig`, how
+    to get the files, a README beside it, and a version once it is not the first one.
 
     Attributes:
       on_case: called after each case is written; a caller may set it to show progress.
@@ -129,6 +130,8 @@ class CaseDatasetBuilder(
         `DownloadConfig`, and bad images are listed in this folder (see `on_beam`).
     """
 
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First release."}
     on_case = None
     beam_folder = ""
 

@@ -1,60 +1,18 @@
-"""From cases to examples: their images are read and checked, in threads, and so are the cases.
+"""From a case to an example: its images are read and checked, and so are all cases together.
 
-`on_beam` does the same on many machines.
+Many are read `on_threads` of one machine, or `on_beam`, on many machines.
 """
 
-import collections
-import itertools
 import json
-import os
 from collections.abc import Iterable, Mapping
-from concurrent import futures
 from typing import Any
 
 import numpy as np
 
 from data_builders.images import ImageOptions, stored_image
-from data_builders.pixels import BadImage, check_bytes
-from data_builders.schema import BadData, Case, CaseSource
+from data_builders.reading.pixels import BadImage, check_bytes
+from data_builders.schema import BadData, Case
 from data_builders.splits import patient_key
-
-
-def case_examples(cases: Iterable[Case], images: ImageOptions, source: CaseSource):
-    """Turns cases into (key, example) as tfds wants them.
-
-    Threads read and check the images of the next few cases, so that two cases per core
-    are in memory, whatever the size of the dataset.
-
-    Args:
-      cases: the cases of one split.
-      images: which images are accepted, and how they are stored.
-      source: where they come from; its `bad_images` are added to.
-
-    Yields:
-      Per case, in order, (case_id, example) with the fields of `case_features`; None for a
-      case without a good image.
-
-    Raises:
-      BadData: one bad image more than may be left out; of several, the first one in order.
-    """
-    # Decoding leaves Python to other threads; rendering does not, and is slower with several.
-    workers = min(os.cpu_count() or 1, 8) if source.threads else 1
-    with futures.ThreadPoolExecutor(workers) as pool:
-        waiting: collections.deque[futures.Future] = collections.deque()
-        remaining = iter(cases)
-        try:
-            while True:
-                for case in itertools.islice(remaining, 2 * workers + 1 - len(waiting)):
-                    waiting.append(pool.submit(read_case, case, images))
-                if not waiting:
-                    return
-                example, bad, counts = waiting.popleft().result()
-                for message in bad:
-                    source.bad_images.add(message)
-                source.counts.update(counts)
-                yield example
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def read_case(case: Case, images: ImageOptions):

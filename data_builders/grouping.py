@@ -2,11 +2,13 @@
 
 import collections
 import dataclasses
+import functools
 import hashlib
 import json
 
-from data_builders.ids import LITERAL, Spellings, alike, as_text, refuse_alike, refuse_long, repr_of
+from data_builders.ids import LITERAL, SpelledRows, refuse_long
 from data_builders.image_files import ImageFile
+from data_builders.reading.tables import one_of
 from data_builders.schema import (
     NOT_MENTIONED,
     UNLABELLED,
@@ -26,7 +28,6 @@ from data_builders.splits import (
     patient_key,
 )
 from data_builders.studies import Studies
-from data_builders.tables import one_of
 
 # A patient of more cases than both of these may be none: "unknown", "0".
 _MANY_CASES, _LARGE_SHARE = 20, 0.1
@@ -84,15 +85,16 @@ class ImageRow:
 
 
 def group_rows(
-    rows, options=None, *, class_names=None, finding_names=(), default_findings=(),
+    rows, options=None, *, named_in="", class_names=None, finding_names=(), default_findings=(),
     synonyms=None, labels_shared_by_case=True, shares=(VALIDATION_SHARE, TEST_SHARE), notes=(),
 ):  # fmt: skip
     """Groups images by case and gives every patient a split.
 
     Args:
-      rows: list of `ImageRow`, one or more. It is emptied as cases are made, so that a dataset
-        is not in memory twice.
+      rows: list of `ImageRow`. It is emptied as cases are made, so that a dataset is not in
+        memory twice.
       options: `ReadOptions`; None for the default ones.
+      named_in: the file or flag that names the images, for the message if there is none.
       class_names: the labels there can be, in their order; None: those that occur, sorted.
       finding_names, default_findings, synonyms, notes: see `CaseSource`.
       labels_shared_by_case: the labels, or findings, of a case must agree, and an image of the
@@ -104,18 +106,20 @@ def group_rows(
       A `CaseSource`.
 
     Raises:
-      BadData: an image is there twice, the labels or the patient of a case contradict each
+      BadData: there is no image or one twice, the labels or the patient of a case contradict each
         other, a label is not known, a patient is in two splits, or there is no key to group
         by as `options` say.
     """
     options = options or ReadOptions()
+    if not rows:
+        raise BadData(f"{named_in}: no images in it")
     shared = labels_shared_by_case and options.labels_shared_by_case
     refuse_long(rows, ("case_id", "patient_id", "study_id"))
     _refuse_repeated_files(rows)
     known_classes = _class_names(rows) if class_names is None else class_names
     choices = [options.group_by, shared, shares, known_classes, finding_names]
     fingerprint = _fingerprint(rows, choices)  # of what is written
-    spelled = _Spelled(rows, class_names is None, options.ids)
+    spelled = SpelledRows(rows, class_names is None, options.ids)
     if options.group_by in ("image", "study") and options.ids != LITERAL:
         spelled.decide(_carry_patients_over(rows))
     if class_names is None:
@@ -150,16 +154,9 @@ def group_rows(
             for row in members
         )
         cases.append(Case(case_id, patient_id, images, _case_attributes(members)))
-        first_stated.setdefault(key, None)
-        for row in members:
-            if row.split:
-                first_stated[key] = first = first_stated[key] or row
-                if first.split != row.split:
-                    raise BadData(
-                        f"{row.where}: {key} is in {_split_of(row)}, but in {_split_of(first)} in "
-                        f"{first.where}; a patient must stay in one split"
-                        + spelled.advice(patient_id, case_id, bool(studies.owners(members[0])))
-                    )
+        is_study = bool(studies.owners(members[0]))
+        advice = functools.partial(spelled.advice, patient_id, case_id, is_study)
+        _note_split(first_stated, key, members, advice)
     split_of, made = complete_splits(
         {key: row.split if row else "" for key, row in first_stated.items()}, shares
     )
@@ -186,61 +183,6 @@ def group_rows(
 
 def _class_names(rows):
     return tuple(sorted({row.label for row in rows if row.label}))
-
-
-class _Spelled:
-    """Makes one id of its spellings: of patients, cases and labels; see `ids`.
-
-    Args:
-      rows: list of `ImageRow`, in which every id gets its first spelling.
-      labels: whether labels are texts of the table, and not names that are known.
-      ids: as in `ReadOptions`.
-
-    Raises:
-      BadData: cases or labels that differ only by case or the form of a number.
-
-    Attributes:
-      notes, decisions: as in `studies.Studies`.
-    """
-
-    def __init__(self, rows, labels, ids):
-        texts = {"patient_id": alike, "case_id": as_text} | ({"label": as_text} if labels else {})
-        if ids == LITERAL:
-            texts = {}
-        for name in texts.keys() - {"patient_id"}:
-            refuse_alike(rows, name, "case" if name == "case_id" else "label")
-        self._of = {
-            name: Spellings((getattr(row, name) for row in rows), same)
-            for name, same in texts.items()
-        }
-        several = {name: found for name, found in self._of.items() if found.groups}
-        nouns = {"patient_id": "patients", "case_id": "cases", "label": "classes"}
-        self.decisions = [f"{name} alike" for name in several]
-        self.notes = [found.note(nouns[name]) for name, found in several.items()]
-        for k, row in enumerate(rows) if several else ():
-            first = {name: found.first.get(getattr(row, name)) for name, found in several.items()}
-            if changes := {name: text for name, text in first.items() if text}:
-                rows[k] = dataclasses.replace(row, **changes)
-
-    def decide(self, what):
-        """Notes that something else was decided, if `what` says so."""
-        if what:
-            self.decisions.append(what.rpartition(":")[0])
-            self.notes.append(what)
-
-    def spellings(self, name, text):
-        """All spellings of an id."""
-        return self._of[name].of(text) if name in self._of else [text]
-
-    def advice(self, patient_id, case_id, is_study):
-        """What to add to an error about somebody who is written in several ways, or is a study."""
-        spellings = self.spellings("patient_id", patient_id)
-        if not patient_id:
-            spellings = self.spellings("case_id", case_id)
-        if len(spellings) > 1:
-            shown = ", ".join(map(repr_of, spellings))
-            return f"; {shown} are taken for one, unless --ids={LITERAL}"
-        return f"; studies do not count with --ids={LITERAL}" if is_study else ""
 
 
 def _carry_patients_over(rows):
@@ -271,7 +213,7 @@ def _who(case_id, patient_id, row, *, group_by, spelled, studies, shares):
       case_id, patient_id: of the case as it is made.
       row: its first one.
       group_by: as in `ReadOptions`.
-      spelled: `_Spelled`.
+      spelled: `SpelledRows`.
       studies: `Studies`.
       shares: see `choose_split`.
     """
@@ -308,6 +250,23 @@ def _note_on_many(cases):
         f"patient {patient} has {number:,} of {len(cases):,} cases, all in one split: if that "
         "stands for patients who are not known, leave patient_id blank there"
     )
+
+
+def _note_split(first_stated, key, members, advice):
+    """Keeps the first row that states a split of `key`, None until there is one.
+
+    Raises:
+      BadData: another row states another split; it ends in what `advice` returns.
+    """
+    first_stated.setdefault(key, None)
+    for row in members:
+        if row.split:
+            first_stated[key] = first = first_stated[key] or row
+            if first.split != row.split:
+                raise BadData(
+                    f"{row.where}: {key} is in {_split_of(row)}, but in {_split_of(first)} in "
+                    f"{first.where}; a patient must stay in one split{advice()}"
+                )
 
 
 def _split_of(row):

@@ -13,6 +13,7 @@ Numbers are compared as text and never become floating point.
 """
 
 import collections
+import dataclasses
 import re
 import unicodedata
 
@@ -134,3 +135,59 @@ def refuse_long(rows, names):
                 f"{longest.where}: {name} has {length:,} characters; ids of up to {LONGEST:,} are "
                 "taken"
             )
+
+
+class SpelledRows:
+    """Makes one id of its spellings: of patients, cases and labels.
+
+    Args:
+      rows: list of `grouping.ImageRow`, in which every id gets its first spelling.
+      labels: whether labels are texts of the table, and not names that are known.
+      ids: as in `grouping.ReadOptions`.
+
+    Raises:
+      BadData: cases or labels that differ only by case or the form of a number.
+
+    Attributes:
+      notes, decisions: as in `studies.Studies`.
+    """
+
+    def __init__(self, rows, labels, ids):
+        texts = {"patient_id": alike, "case_id": as_text} | ({"label": as_text} if labels else {})
+        if ids == LITERAL:
+            texts = {}
+        for name, what in (("case_id", "case"), ("label", "label")):
+            if name in texts:
+                refuse_alike(rows, name, what)
+        self._of = {
+            name: Spellings((getattr(row, name) for row in rows), same)
+            for name, same in texts.items()
+        }
+        several = {name: found for name, found in self._of.items() if found.groups}
+        nouns = {"patient_id": "patients", "case_id": "cases", "label": "classes"}
+        self.decisions = [f"{name} alike" for name in several]
+        self.notes = [found.note(nouns[name]) for name, found in several.items()]
+        for k, row in enumerate(rows) if several else ():
+            first = {name: found.first.get(getattr(row, name)) for name, found in several.items()}
+            if changes := {name: text for name, text in first.items() if text}:
+                rows[k] = dataclasses.replace(row, **changes)
+
+    def decide(self, what):
+        """Notes that something else was decided, if `what` says so."""
+        if what:
+            self.decisions.append(what.rpartition(":")[0])
+            self.notes.append(what)
+
+    def spellings(self, name, text):
+        """All spellings of an id."""
+        return self._of[name].of(text) if name in self._of else [text]
+
+    def advice(self, patient_id, case_id, is_study):
+        """What to add to an error about somebody who is written in several ways, or is a study."""
+        spellings = self.spellings("patient_id", patient_id)
+        if not patient_id:
+            spellings = self.spellings("case_id", case_id)
+        if len(spellings) > 1:
+            shown = ", ".join(map(repr_of, spellings))
+            return f"; {shown} are taken for one, unless --ids={LITERAL}"
+        return f"; studies do not count with --ids={LITERAL}" if is_study else ""

@@ -10,11 +10,11 @@
 | DICOM, RGB, YBR, palette     | 8-bit RGB PNG             | shrunk, JPEG                     |
 | anything else, or damaged    | `BadImage`                |                                  |
 
-"Windowed" is `percentile_window` for PNG; for DICOM see `data_builders/dicom.py`. Only
+"Windowed" is `percentile_window` for PNG; for DICOM see `data_builders/reading/dicom.py`. Only
 pixels leave a file that is not stored as it is: no text, no dates, no names.
 
 A photo whose EXIF says that it is to be turned is stored as it is too, but for a mark at a fixed
-place that says how (`data_builders/upright.py`); what is made anew is made upright.
+place that says how (`data_builders/reading/upright.py`); what is made anew is made upright.
 
 From grey to three channels there is one rule: a grey image is stored with one channel, and
 its value is repeated in red, green and blue when it is decoded. An alpha channel is dropped.
@@ -27,8 +27,8 @@ import typing
 import numpy as np
 import tensorflow as tf
 
-from data_builders import exif, jpeg, png, upright
-from data_builders.pixels import (
+from data_builders.reading import exif, jpeg, png, upright
+from data_builders.reading.pixels import (
     DAMAGED,
     BadImage,
     check_bytes,
@@ -220,7 +220,7 @@ def _read_dicom(content, options):
     if content[128:132] != b"DICM" and content[:2] not in DICOM_GROUPS:
         raise BadImage("not a JPEG, PNG or DICOM image")
     try:  # only here: pydicom is an extra, and takes a while to import
-        from data_builders.dicom import dicom_pixels
+        from data_builders.reading.dicom import dicom_pixels
     except ImportError as error:
         raise BadImage(f"a DICOM file needs {error.name}: pip install '.[dicom]'") from None
     pixels = dicom_pixels(content, options.max_pixels)

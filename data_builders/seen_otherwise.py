@@ -54,7 +54,7 @@ def file_is_seen_otherwise(file):
 
 def _dicom_is_seen_otherwise(content):
     try:
-        from data_builders.dicom import says_padding_or_lut
+        from data_builders.reading.dicom import says_padding_or_lut
     except ImportError:  # of the extra
         return False
     return says_padding_or_lut(content)

@@ -8,7 +8,7 @@ import typing
 
 import tensorflow as tf
 
-from data_builders.jpeg import MOST_PARTS
+from data_builders.reading.jpeg import MOST_PARTS
 
 _LOOKED_AT_ONCE = 16  # images, over the cores
 _TO_SEND = (
@@ -135,7 +135,7 @@ class _Bytes:
 
 
 def _jpeg_header(data):
-    """As `data_builders.jpeg.parts` walks through the segments."""
+    """As `data_builders.reading.jpeg.parts` walks through the segments."""
     zero, markers = tf.constant(0, tf.int64), data.markers()
 
     def step(place, frame, exif, exif_end, scan, going):
@@ -239,7 +239,7 @@ def _png_header(data):
 
 
 def _orientation(data, start, end):
-    """As `data_builders.exif.orientation`, of the block between two places; 1 if start is 0."""
+    """As `data_builders.reading.exif.orientation`, of a block; 1 if start is 0."""
     prefixed = tf.equal(data.number(start, 6, end=end), _EXIF)
     start = start + tf.where(prefixed, tf.constant(6, tf.int64), tf.constant(0, tf.int64))
     order = data.number(start, 4, end=end)

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from data_builders import exif, jpeg, png
+from data_builders.reading import exif, jpeg, png
 
 
 def flat_png(side, bits, colour_type, channels, turned=1):

@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 from PIL import Image, ImageOps
 
-from data_builders import exif, png
+from data_builders.reading import exif, png
 
 ORIENTATIONS = range(1, 9)
 

@@ -5,15 +5,19 @@ import os
 import re
 import sys
 
-import tensorflow_datasets as tfds
-
 from data_builders.case_builder import CaseConfig, CaseDatasetBuilder
-from data_builders.chexpert_cases.labels import COMPETITION, FINDINGS, SYNONYMS, LabelColumns
+from data_builders.chexpert_labels import FINDINGS, LABELS, LabelColumns
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import IMAGE_ENDINGS, ImageFolder
+from data_builders.reading.tables import (
+    Table,
+    attributes_of,
+    find_table,
+    find_table_or_none,
+    names_in,
+)
 from data_builders.schema import BadData
 from data_builders.splits import TEST_SHARE, VALIDATION_SHARE
-from data_builders.tables import Table, find_table, find_table_or_none
 
 # The last part of a path or, in groundtruth.csv, of a study's folder; what stands before it
 # depends on the release: CheXpert-v1.0/, CheXpert-v1.0-small/, nothing.
@@ -64,19 +68,13 @@ def read_source(config, folder, options):
         elif test:
             name = os.path.basename(test)
             notes.append(f"{name} is not used: there is no folder test with its images")
-    return group_rows(
-        rows, options, class_names=(), finding_names=FINDINGS, default_findings=COMPETITION,
-        synonyms=SYNONYMS, shares=shares, notes=notes,
-    )  # fmt: skip
+    return group_rows(rows, options, shares=shares, notes=notes, **LABELS)
 
 
 def _places(folder):
     """The folder, and those in it that are called CheXpert-something."""
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError as error:
-        raise BadData(f"--manual_dir={folder}: cannot be read: {error.strerror}") from error
-    inside = [os.path.join(folder, name) for name in names if name.lower().startswith("chexpert")]
+    names = [name for name in names_in(folder) if name.lower().startswith("chexpert")]
+    inside = [os.path.join(folder, name) for name in names]
     return [folder] + [place for place in inside if os.path.isdir(place)]
 
 
@@ -134,7 +132,7 @@ def _rows(path, top, split, images):
     labels = LabelColumns(table)
     path_column = table.column("Path", "Study")
     names = ("Frontal/Lateral", "AP/PA", "Age", "Sex")  # the test set has none of them
-    columns = [table.column(name, needed=False) for name in names]
+    columns = [table.optional(name) for name in names]
     path_name = table.header[path_column]
     whole_study = path_name.lower() == "study"
     for where, fields in table:
@@ -147,7 +145,11 @@ def _rows(path, top, split, images):
         top_there = top_there or top
         study = f"{patient}/{number}"
         findings = labels.read(where, fields)
-        side, position, age, sex = ("" if i is None else fields[i] for i in columns)
+        side, position, age, sex = (column(fields) for column in columns)
+        attributes = attributes_of(
+            age=age.removesuffix(".0").lstrip("0"),  # 0 stands for unknown
+            sex="" if sex == "Unknown" else sex,
+        )
         for name in images.names(top_there, study) if whole_study else [file_name]:
             file = images.find(top_there, f"{study}/{name}", where)
             if file:
@@ -161,7 +163,7 @@ def _rows(path, top, split, images):
                     view=_view(side, position, name),
                     split=split,
                     findings=findings,
-                    attributes=_attributes(age, sex),
+                    attributes=attributes,
                 )
 
 
@@ -171,18 +173,9 @@ def _view(side, position, name):
     return sys.intern(f"{side.lower()} {position}".strip())
 
 
-@functools.cache
-def _attributes(age, sex):
-    """{name: text} of what is known: age 0 stands for unknown. One in memory for all alike."""
-    stated = {"age": age.removesuffix(".0").lstrip("0"), "sex": "" if sex == "Unknown" else sex}
-    return {name: value for name, value in stated.items() if value}
-
-
 class Builder(CaseDatasetBuilder):
     """Chest X-rays, 14 findings per study; see `data_builders/chexpert_cases/README.md`."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = f"{_INSTRUCTIONS}."
     BUILDER_CONFIGS = [
         CaseConfig(

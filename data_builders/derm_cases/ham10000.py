@@ -1,9 +1,6 @@
 """HAM10000: dermoscopic photos of pigmented lesions; a case is a lesion."""
 
-from data_builders.derm_cases.photos import photo_rows
-from data_builders.grouping import group_rows
-from data_builders.schema import BadData
-from data_builders.tables import Table, find_table, own_folder
+from data_builders.derm_cases.photos import read_photos
 
 DESCRIPTION = "HAM10000: 10,015 dermoscopic photos of 7,470 pigmented lesions, 7 classes."
 CLASS_NAMES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
@@ -30,21 +27,11 @@ def read(folder, options):
     Raises:
       BadData: one line that names the flag, or file and row.
     """
-    folder = own_folder(folder, _TABLES)
-    table = Table(find_table(folder, *_TABLES, instructions=_HOW_TO_GET))
-    rows = photo_rows(
-        table,
-        folder,
-        options.bad_images,
-        ids=("lesion_id", "image_id"),
-        photo_of=_photo,
-        label="dx",
-        attributes={name: name for name in _ATTRIBUTES},
-        unknown=("unknown",),
-    )
-    if not rows:
-        raise BadData(f"{table.path}: no images in it")
-    return group_rows(rows, options, class_names=CLASS_NAMES)
+    return read_photos(
+        folder, options, _TABLES, how_to_get=_HOW_TO_GET, class_names=CLASS_NAMES,
+        ids=("lesion_id", "image_id"), photo_of=_photo, label="dx",
+        attributes={name: name for name in _ATTRIBUTES}, unknown=("unknown",),
+    )  # fmt: skip
 
 
 def _photo(lesion_id, image_id):

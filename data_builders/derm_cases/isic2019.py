@@ -5,8 +5,8 @@ import dataclasses
 
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
+from data_builders.reading.tables import Table, counted, find_table, own_folder, stated
 from data_builders.schema import BadData
-from data_builders.tables import Table, find_table, own_folder, stated
 
 DESCRIPTION = "ISIC 2019, training part: 25,331 dermoscopic photos, 8 classes, HAM10000 among them."
 CLASS_NAMES = ("AK", "BCC", "BKL", "DF", "MEL", "NV", "SCC", "VASC")
@@ -45,10 +45,9 @@ def read(folder, options):
             f"{where}: image {image} has no row in {table.path}, so its lesion is not known; "
             "get both files anew"
         )
-    if not rows:
-        raise BadData(f"{table.path}: no images in it")
-    rows, note = _without_contradictions(rows)
-    return group_rows(rows, options, class_names=CLASS_NAMES, notes=[*notes, note])
+    rows, left_out = _without_contradictions(rows)
+    notes += left_out
+    return group_rows(rows, options, named_in=table.path, class_names=CLASS_NAMES, notes=notes)
 
 
 def _labels(table):
@@ -108,11 +107,10 @@ def _rows(table, folder, labels, bad_images):
                 attributes=stated(fields, places),
             )
         )
-    notes = []
-    if count["no lesion"]:
-        notes.append(f"images without a lesion_id, each a case of its own: {count['no lesion']:,}")
-    if count["no label"]:
-        notes.append(f"unlabelled images, without a row in {_LABELS}: {count['no label']:,}")
+    notes = counted({
+        "images without a lesion_id, each a case of its own": count["no lesion"],
+        f"unlabelled images, without a row in {_LABELS}": count["no label"],
+    })  # fmt: skip
     if count["HAM10000"]:
         notes.append(
             f"{count['HAM10000']:,} images are HAM10000's (lesion_id HAM_...): do not test on one "
@@ -122,13 +120,16 @@ def _rows(table, folder, labels, bad_images):
 
 
 def _without_contradictions(rows):
-    """Takes the labels from lesions that have several, which nobody but the owners can settle."""
+    """Takes the labels from lesions that have several, which nobody but the owners can settle.
+
+    Returns:
+      ([ImageRow], notes).
+    """
     stated = collections.defaultdict(set)
     for row in rows:
         if row.label:
             stated[row.case_id].add(row.label)
     several = {case_id for case_id, labels in stated.items() if len(labels) > 1}
-    if not several:
-        return rows, ""
     rows = [dataclasses.replace(row, label="") if row.case_id in several else row for row in rows]
-    return rows, f"lesions without a label, since those of their images differ: {len(several):,}"
+    what = "lesions without a label, since those of their images differ"
+    return rows, counted({what: len(several)})

@@ -4,15 +4,15 @@ import dataclasses
 import functools
 import os
 
-from data_builders.columns import column_places, is_exact, parse_columns, unused_note
-from data_builders.findings import FindingColumns, parse_findings
 from data_builders.grouping import ImageRow, ReadOptions, group_rows
 from data_builders.ids import LITERAL, as_text, is_shortened
 from data_builders.image_files import IMAGE_ENDINGS, ImageFolder
-from data_builders.missing import USUAL, Missing
+from data_builders.reading.columns import column_places, is_exact, parse_columns, unused_note
+from data_builders.reading.findings import FindingColumns, parse_findings
+from data_builders.reading.missing import USUAL, Missing
+from data_builders.reading.tables import Table, counted
 from data_builders.schema import BadData
 from data_builders.splits import SPLITS
-from data_builders.tables import Table
 
 _SPLIT_NAMES = {split: split for split in SPLITS} | {
     "training": "train",
@@ -91,10 +91,8 @@ def read_manifest(
             )
     except OSError as error:
         raise BadData(f"--manifest={manifest}: cannot be read: {error.strerror}") from error
-    if not rows:
-        raise BadData(f"--manifest={manifest}: no images in it")
     return group_rows(
-        rows, options, finding_names=finding_names,
+        rows, options, named_in=f"--manifest={manifest}", finding_names=finding_names,
         labels_shared_by_case=labels_shared_by_case, notes=notes,
     )  # fmt: skip
 
@@ -106,37 +104,17 @@ def _folder_rows(root, bad_images):
     """([ImageRow], notes): a case per sub-folder or, where there is none, per image."""
     folder, rows, left_out = ImageFolder(root, bad_images), [], 0
     entries = _visible(root)
-    if not any(entry.is_dir() for entry in entries):
-        rows = [
-            ImageRow(file.path, image_file, file.name, file.name)
-            for file in filter(_is_image, entries)
-            if (image_file := folder.find(file.name, file.path))
-        ]
-        notes = ["there are no sub-folders: each image is a case of its own"] if rows else []
-        return rows, notes + _note_on_left_out(sum(not _is_image(file) for file in entries))
+    flat = not any(entry.is_dir() for entry in entries)
     for case in entries:
-        if not case.is_dir():
-            left_out += 1
-            continue
-        for file in _visible(case.path):
-            if _is_image(file):
-                image_file = folder.find(f"{case.name}/{file.name}", file.path)
-                if image_file:
-                    rows.append(
-                        ImageRow(file.path, image_file, f"{case.name}/{file.name}", case.name)
-                    )
-            else:
+        for file in _visible(case.path) if case.is_dir() else [case]:
+            name = file.name if file is case else f"{case.name}/{file.name}"
+            if not file.name.lower().endswith(IMAGE_ENDINGS) or (file is case and not flat):
                 left_out += 1
-    return rows, _note_on_left_out(left_out)
-
-
-def _note_on_left_out(count):
+            elif image_file := folder.find(name, file.path):
+                rows.append(ImageRow(file.path, image_file, name, case.name))
+    notes = ["there are no sub-folders: each image is a case of its own"] if flat and rows else []
     what = "left out, being no JPEG, PNG or DICOM (.dcm) of a case folder"
-    return [f"{what}: {count:,}"] if count else []
-
-
-def _is_image(file):
-    return file.name.lower().endswith(IMAGE_ENDINGS)
+    return rows, notes + counted({what: left_out})
 
 
 def _note_on_classes(rows):
@@ -186,8 +164,7 @@ def _csv_rows(path, folder, renamed, findings, missing, options):
     rows = [read(*row) for row in table]
     rows = [row for row in rows if row]
     notes = [unused_note(table, place, renamed, taken), missing.note()]
-    notes.append(_shortened(rows, table.header, place, options))
-    notes = [note for note in notes if note]
+    notes += _shortened(rows, table.header, place, options)
     if not finding_columns or not rows:
         return rows, (), notes
     names, values = finding_columns.complete([row.findings for row in rows])
@@ -233,7 +210,7 @@ def _csv_row(where, fields, *, header, place, folder, finding_columns, missing):
 
 
 def _shortened(rows, header, place, options):
-    """A note on patients whose numbers a spreadsheet shortened; "" if there are none.
+    """Notes on patients whose numbers a spreadsheet shortened.
 
     Raises:
       BadData: the number of a case was shortened, so that several cases would be one.
@@ -248,11 +225,7 @@ def _shortened(rows, header, place, options):
                     "spreadsheet shortened: others may be shortened to the same; export ids as "
                     f"text, or say --ids={LITERAL} if they are called so"
                 )
+    column = header[place["patient_id"]] if "patient_id" in place else ""
+    what = f"{column} was shortened by a spreadsheet, as 8.05E+37, so that several patients may "
     number = sum(is_shortened(row.patient_id) for row in rows)
-    if not number:
-        return ""
-    images = "image" if number == 1 else "images"
-    return (
-        f"{header[place['patient_id']]} was shortened by a spreadsheet, as 8.05E+37, so that "
-        f"several patients may pass for one: {number:,} {images}"
-    )
+    return counted({what + "pass for one": number}, "image")

@@ -2,10 +2,7 @@
 
 import sys
 
-from data_builders.derm_cases.photos import photo_rows
-from data_builders.grouping import group_rows
-from data_builders.schema import BadData
-from data_builders.tables import Table, find_table, own_folder
+from data_builders.derm_cases.photos import read_photos
 
 DESCRIPTION = "PAD-UFES-20: 2,298 smartphone photos of 1,891 skin lesions, 6 classes."
 CLASS_NAMES = ("ACK", "BCC", "MEL", "NEV", "SCC", "SEK")
@@ -43,21 +40,11 @@ def read(folder, options):
     Raises:
       BadData: one line that names the flag, or file and row.
     """
-    folder = own_folder(folder, ("metadata.csv",), ("pad_ufes_20", "*"))
-    table = Table(find_table(folder, "metadata.csv", instructions=_HOW_TO_GET))
-    rows = photo_rows(
-        table,
-        folder,
-        options.bad_images,
-        ids=("patient_id", "lesion_id", "img_id"),
-        photo_of=_photo,
-        label="diagnostic",
-        attributes=_ATTRIBUTES,
-        unknown=("UNK",),
-    )
-    if not rows:
-        raise BadData(f"{table.path}: no images in it")
-    return group_rows(rows, options, class_names=CLASS_NAMES)
+    return read_photos(
+        folder, options, ("metadata.csv",), ("pad_ufes_20", "*"), how_to_get=_HOW_TO_GET,
+        class_names=CLASS_NAMES, ids=("patient_id", "lesion_id", "img_id"), photo_of=_photo,
+        label="diagnostic", attributes=_ATTRIBUTES, unknown=("UNK",),
+    )  # fmt: skip
 
 
 def _photo(patient_id, lesion_id, img_id):

@@ -1,11 +1,34 @@
-"""What the tables of HAM10000 and PAD-UFES-20 share: a row for each photo, found by its name."""
+"""What HAM10000 and PAD-UFES-20 share: a table with a row for each photo, found by its name."""
 
 import os
 import sys
 
-from data_builders.grouping import ImageRow
+from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
-from data_builders.tables import stated
+from data_builders.reading.tables import own_table, stated
+
+
+def read_photos(folder, options, tables, inside=("*",), *, how_to_get, class_names, **columns):
+    """Reads a set as its owners ship it. No image is opened.
+
+    Args:
+      folder: holds the table and the photos, in whatever sub-folders; or holds one that does.
+      options: `grouping.ReadOptions`.
+      tables: file names that the table may have.
+      inside: where else the folder of the set may be, as of `own_table`.
+      how_to_get: for the message if the table is not there.
+      class_names: as of `group_rows`.
+      **columns: as of `photo_rows`.
+
+    Returns:
+      A `CaseSource`.
+
+    Raises:
+      BadData: one line that names the flag, or file and row.
+    """
+    folder, table = own_table(folder, tables, how_to_get, inside)
+    rows = photo_rows(table, folder, options.bad_images, **columns)
+    return group_rows(rows, options, named_in=table.path, class_names=class_names)
 
 
 def photo_rows(table, folder, bad_images, *, ids, photo_of, label, attributes, unknown):

@@ -9,8 +9,8 @@ import sys
 
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
+from data_builders.reading.tables import Table, counted, find_table, own_table, stated
 from data_builders.schema import BadData
-from data_builders.tables import Table, find_table, own_folder, stated
 
 DESCRIPTION = "SCIN: 5,033 cases of one to three photos taken by the people themselves."
 CLASS_NAMES = ()  # those that occur
@@ -48,14 +48,11 @@ def read(folder, options):
     Raises:
       BadData: one line that names the flag, or file and row.
     """
-    folder = own_folder(folder, (_CASES,), ("*", "*/dataset"))
-    table = Table(find_table(folder, _CASES, instructions=_HOW_TO_GET))
+    folder, table = own_table(folder, (_CASES,), _HOW_TO_GET, ("*", "*/dataset"))
     labels = _labels(Table(find_table(folder, _LABELS, instructions=_HOW_TO_GET)))
     images = ImageFolder(folder, options.bad_images)
     rows, notes = _rows(table, images, images.by_file_name(f"--manual_dir={folder}"), labels)
-    if not rows:
-        raise BadData(f"{table.path}: no images in it")
-    return group_rows(rows, options, notes=notes)
+    return group_rows(rows, options, named_in=table.path, notes=notes)
 
 
 def _labels(table):
@@ -95,8 +92,7 @@ def _rows(table, images, paths, labels):
     """([ImageRow], notes)."""
     case = table.column("case_id")
     photos = [
-        (table.column(f"image_{k}_path"), table.column(f"image_{k}_shot_type", needed=False))
-        for k in (1, 2, 3)
+        (table.column(f"image_{k}_path"), table.optional(f"image_{k}_shot_type")) for k in (1, 2, 3)
     ]
     places = table.columns_there({name: name for name in _CASE_ATTRIBUTES})
     yes_columns = {
@@ -137,16 +133,16 @@ def _rows(table, images, paths, labels):
                     image=name,
                     case_id=case_id,
                     label=label,
-                    view="" if view is None else sys.intern(fields[view]),
+                    view=sys.intern(view(fields)),
                     attributes=attributes,
                 )
             )
         count["no image"] += len(rows) == rows_before
-    notes = {
+    notes = counted({
         "images left out, being in another case already": count["again", False],
         "images left out, being in their case already": count["again", True],
         "cases left out, having no image": count["no image"],
         f"unlabelled cases, without a row in {_LABELS}": len(seen - labels.keys()),
         f"rows of {_LABELS} left out, having none in {_CASES}": len(labels.keys() - seen),
-    }
-    return rows, [f"{what}: {number:,}" for what, number in notes.items() if number]
+    })  # fmt: skip
+    return rows, notes

@@ -1,23 +1,14 @@
 """tfds builder of `mimic_cxr_jpg`: MIMIC-CXR-JPG with a study as a case."""
 
-import functools
 import os
 import sys
 
-import tensorflow_datasets as tfds
-
 from data_builders.case_builder import CaseConfig, CaseDatasetBuilder
-from data_builders.chexpert_cases.labels import (
-    COMPETITION,
-    FINDINGS,
-    NOTHING_KNOWN,
-    SYNONYMS,
-    LabelColumns,
-)
+from data_builders.chexpert_labels import FINDINGS, LABELS, NOTHING_KNOWN, LabelColumns
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
+from data_builders.reading.tables import Table, attributes_of, counted, find_table, own_folder
 from data_builders.schema import BadData
-from data_builders.tables import Table, find_table, own_folder
 
 # Below the user's folder: the tables at once, or the folders that PhysioNet's downloads make.
 _USUAL_PLACES = (
@@ -56,10 +47,7 @@ def read_source(config, folder, options):
     rows, notes = _joined(metadata, split, chexpert, ImageFolder(home, options.bad_images))
     if not rows:
         raise BadData(f"--manual_dir={folder}: no images in it that {metadata} names")
-    return group_rows(
-        rows, options, class_names=(), finding_names=FINDINGS, default_findings=COMPETITION,
-        synonyms=SYNONYMS, notes=notes,
-    )  # fmt: skip
+    return group_rows(rows, options, notes=notes, **LABELS)
 
 
 def _joined(metadata, split, chexpert, images):
@@ -89,13 +77,13 @@ def _joined(metadata, split, chexpert, images):
             )
     split, chexpert = os.path.basename(split), os.path.basename(chexpert)
     unlabelled, unused = studies.difference(findings_of), findings_of.keys() - studies
-    notes = {
+    notes = counted({
         f"studies kept without labels, having no row in {chexpert}": len(unlabelled),
         f"rows left out of {chexpert}, having no image": len(unused),
         f"images kept in the split of their patient, having no row in {split}": without_split,
         f"rows left out of {split}, having no row in the metadata": len(split_of),
-    }
-    return rows, [f"{what}: {count:,}" for what, count in notes.items() if count]
+    })  # fmt: skip
+    return rows, notes
 
 
 def _names(kind):
@@ -107,18 +95,12 @@ def _listed(path):
     table = Table(path)
     ids = [table.column(name) for name in ("dicom_id", "subject_id", "study_id")]
     view = table.column("ViewPosition")
-    orientation = table.column("PatientOrientationCodeSequence_CodeMeaning", needed=False)
+    orientation = table.optional("PatientOrientationCodeSequence_CodeMeaning")  # as "Erect"
     for where, fields in table:
         dicom_id, subject, study = table.needed(where, fields, *ids)
-        attributes = _attributes("" if orientation is None else fields[orientation])
+        attributes = attributes_of(orientation=orientation(fields))
         patient, study = f"p{subject}", f"p{subject}/s{study}"
         yield where, dicom_id, patient, study, sys.intern(fields[view]), attributes
-
-
-@functools.cache
-def _attributes(orientation):
-    """How the patient was placed, "Erect"; one dict in memory for all alike."""
-    return {"orientation": orientation} if orientation else {}
 
 
 def _splits(path):
@@ -150,8 +132,6 @@ def _findings(path):
 class Builder(CaseDatasetBuilder):
     """Chest X-rays, 14 findings per study; see `data_builders/mimic_cxr_jpg/README.md`."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = f"{_INSTRUCTIONS}."
     BUILDER_CONFIGS = [
         CaseConfig(

@@ -8,13 +8,11 @@ import os
 import re
 import sys
 
-import tensorflow_datasets as tfds
-
 from data_builders.case_builder import CaseConfig, CaseDatasetBuilder
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
+from data_builders.reading.tables import attributes_of, counted, one_of, own_table
 from data_builders.schema import NOT_MENTIONED, BadData
-from data_builders.tables import Table, find_table, one_of, own_folder
 
 # As the column Finding Labels writes them, the most frequent one first.
 FINDINGS = (
@@ -58,28 +56,19 @@ def read_source(config, folder, options):
       BadData: one line that names the flag, or file and row.
     """
     del config  # there is one
-    folder = own_folder(folder, _TABLES)
-    table = Table(find_table(folder, *_TABLES, instructions=_HOW_TO_GET))
+    folder, table = own_table(folder, _TABLES, _HOW_TO_GET)
     split_of = _official_splits(folder)
     rows, unnamed = _rows(table, folder, split_of, options.bad_images)
-    if not rows:
-        raise BadData(f"{table.path}: no images in it")
-    notes = []
-    if unnamed:
-        images = "image" if unnamed == 1 else "images"
-        shown = os.path.basename(table.path)
-        notes.append(f"left out, having no row in {shown}: {unnamed:,} {images}")
+    what = f"left out, having no row in {os.path.basename(table.path)}"
     return group_rows(
-        rows, options, finding_names=FINDINGS, synonyms=SYNONYMS, labels_shared_by_case=False,
-        notes=notes,
+        rows, options, named_in=table.path, finding_names=FINDINGS, synonyms=SYNONYMS,
+        labels_shared_by_case=False, notes=counted({what: unnamed}, "image"),
     )  # fmt: skip
 
 
 class Builder(CaseDatasetBuilder):
     """Frontal chest X-rays, 14 findings per image; see README.md beside this file."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = f"Put the CSV and the images here: {_TABLES[0]}, {_HOW_TO_GET}."
     BUILDER_CONFIGS = [
         CaseConfig(
@@ -100,16 +89,11 @@ def _rows(table, folder, split_of, bad_images):
     image, labels, patient = (
         table.column(name) for name in ("Image Index", "Finding Labels", "Patient ID")
     )
-    view = table.column("View Position", needed=False)
-    age = table.column("Patient Age", needed=False)
-    others = {
-        "sex": table.column("Patient Sex", "Patient Gender", needed=False),
-        "follow_up": table.column("Follow-up #", needed=False),
-    }
-    others = {name: place for name, place in others.items() if place is not None}
+    view, age = table.optional("View Position"), table.optional("Patient Age")
+    sex, follow_up = table.optional("Patient Sex", "Patient Gender"), table.optional("Follow-up #")
     images = ImageFolder(folder, bad_images)
     paths = images.by_file_name(f"--manual_dir={folder}")
-    rows, named, findings, shared = [], set(), {}, {}
+    rows, named, findings = [], set(), {}
     for where, fields in table:
         (name,) = table.needed(where, fields, image)
         if split_of and name not in split_of:
@@ -122,9 +106,6 @@ def _rows(table, folder, split_of, bad_images):
         file = images.find(paths.get(name, name), where)
         if not file:
             continue
-        stated = {key: fields[place] for key, place in others.items()}
-        stated["age"] = "" if age is None else _in_years(fields[age])
-        attributes = {key: sys.intern(value) for key, value in stated.items() if value}
         rows.append(
             ImageRow(
                 where=where,
@@ -132,11 +113,13 @@ def _rows(table, folder, split_of, bad_images):
                 image=name,
                 case_id=patient_id,
                 patient_id=patient_id,
-                view="" if view is None else sys.intern(fields[view]),
+                view=sys.intern(view(fields)),
                 split=split_of.get(name, ""),
                 split_from=_LIST_OF.get(split_of.get(name), ""),
                 findings=values,
-                attributes=shared.setdefault(tuple(attributes.items()), attributes),
+                attributes=attributes_of(
+                    sex=sex(fields), follow_up=follow_up(fields), age=_in_years(age(fields))
+                ),
             )
         )
     return rows, len(paths.keys() - named)

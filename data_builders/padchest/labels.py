@@ -7,6 +7,7 @@ tree. Stored are those below; names of the tree's finer branches count for them.
 import ast
 import collections
 
+from data_builders.chexpert_labels import COMPETITION
 from data_builders.schema import NOT_MENTIONED, BadData
 
 # The set has no columns whose order could be kept: by the alphabet.
@@ -39,10 +40,9 @@ SYNONYMS = {
     "Nodule": "nodule",
 }
 # The five of CheXpert's competition, in its order.
-DEFAULT_FINDINGS = tuple(
-    SYNONYMS[name]
-    for name in ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
-)
+DEFAULT_FINDINGS = tuple(SYNONYMS[name] for name in COMPETITION)
+# What `group_rows` is told of them.
+LABELS = dict(finding_names=FINDINGS, default_findings=DEFAULT_FINDINGS, synonyms=SYNONYMS)
 
 # What lies below a stored finding in the tree: whoever names one of these names it too.
 _KINDS = {

@@ -7,14 +7,12 @@ import os
 import re
 import sys
 
-import tensorflow_datasets as tfds
-
 from data_builders.case_builder import CaseConfig, CaseDatasetBuilder
 from data_builders.grouping import ImageRow, group_rows
 from data_builders.image_files import ImageFolder
-from data_builders.padchest.labels import DEFAULT_FINDINGS, FINDINGS, SYNONYMS, LabelReader
+from data_builders.padchest.labels import FINDINGS, LABELS, LabelReader
+from data_builders.reading.tables import attributes_of, counted, own_table
 from data_builders.schema import BadData
-from data_builders.tables import Table, find_table, own_folder
 
 _TABLES = ("PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv", "PADCHEST*.csv")
 _HOW_TO_GET = (
@@ -42,32 +40,22 @@ def read_source(config, folder, options):
       BadData: one line that names the flag, or file and row.
     """
     del config  # there is one
-    folder = own_folder(folder, _TABLES)
-    table = Table(find_table(folder, *_TABLES, instructions=_HOW_TO_GET))
+    folder, table = own_table(folder, _TABLES, _HOW_TO_GET)
     labels = LabelReader()
     rows, excluded = _rows(table, folder, labels, options.bad_images)
-    if not rows:
-        raise BadData(f"{table.path}: no images in it")
-    notes = [labels.note()]
-    if excluded:
-        images = "image" if excluded == 1 else "images"
-        notes.append(f"left out, Projection being EXCLUDE: {excluded:,} {images}")
     rounded = sum(bool(_FLOATING_POINT.fullmatch(row.patient_id)) for row in rows)
-    if rounded:
-        notes.append(
-            f"PatientID in floating point, so that several patients may pass for one: {rounded:,}"
-        )
-    return group_rows(
-        rows, options, finding_names=FINDINGS, default_findings=DEFAULT_FINDINGS,
-        synonyms=SYNONYMS, notes=notes,
-    )  # fmt: skip
+    what = "PatientID in floating point, so that several patients may pass for one"
+    notes = [
+        labels.note(),
+        *counted({"left out, Projection being EXCLUDE": excluded}, "image"),
+        *counted({what: rounded}),
+    ]
+    return group_rows(rows, options, named_in=table.path, notes=notes, **LABELS)
 
 
 class Builder(CaseDatasetBuilder):
     """Chest X-rays, findings per study; see README.md beside this file."""
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = f"Put {_TABLES[0]} and the images here: {_HOW_TO_GET}."
     BUILDER_CONFIGS = [
         CaseConfig(
@@ -85,33 +73,24 @@ def _rows(table, folder, labels, bad_images):
     image, patient, study, report = (
         table.column(name) for name in ("ImageID", "PatientID", "StudyID", "Labels")
     )
-    place_of = {
-        name: table.column(column, needed=False)
-        for name, column in {
-            "folder": "ImageDir", "view": "Projection", "sex": "PatientSex_DICOM",
-            "labelled_by": "MethodLabel",
-        }.items()
-    }  # fmt: skip
+    names = ("ImageDir", "Projection", "PatientSex_DICOM", "MethodLabel")
+    columns = [table.optional(name) for name in names]
     images = ImageFolder(folder, bad_images)
     paths = images.by_file_name(f"--manual_dir={folder}")
-    rows, excluded, shared = [], 0, {}
+    rows, excluded = [], 0
     for where, fields in table:
-        stated = {
-            name: sys.intern("" if place is None else _known(fields[place]))
-            for name, place in place_of.items()
-        }
-        if stated["view"].upper() == "EXCLUDE":
+        inside, view, sex, labelled_by = (sys.intern(_known(column(fields))) for column in columns)
+        if view.upper() == "EXCLUDE":
             excluded += 1
             continue
         name, patient_id, study_id = (
             _identity(where, table.header[place], fields[place])
             for place in (image, patient, study)
         )
-        file = images.find(paths.get(name) or os.path.join(stated["folder"], name), where)
+        file = images.find(paths.get(name) or os.path.join(inside, name), where)
         if not file:
             continue
         case_id = f"{patient_id}/{study_id}"
-        attributes = {key: stated[key] for key in ("sex", "labelled_by") if stated[key]}
         rows.append(
             ImageRow(
                 where=where,
@@ -120,9 +99,9 @@ def _rows(table, folder, labels, bad_images):
                 case_id=case_id,
                 patient_id=patient_id,
                 study_id=case_id,
-                view=stated["view"],
+                view=view,
                 findings=labels.read(where, fields[report]),
-                attributes=shared.setdefault(tuple(attributes.items()), attributes),
+                attributes=attributes_of(sex=sex, labelled_by=labelled_by),
             )
         )
     return rows, excluded

@@ -4,9 +4,9 @@ import itertools
 import os
 import shlex
 
-from data_builders.columns import exact_only
+from data_builders.reading.columns import exact_only
+from data_builders.reading.tables import Table
 from data_builders.schema import BadData
-from data_builders.tables import Table
 from micle_tf.data import places
 from micle_tf.data.sources import configuration_of
 from micle_tf.dataset_names import dataset_names, is_own

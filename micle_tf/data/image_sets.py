@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 from google.protobuf.message import DecodeError
 
-from data_builders import jpeg, png
+from data_builders.reading import jpeg, png
 from data_builders.splits import complete_splits, patient_key
 from micle_tf import console
 from micle_tf.data.reader import CaseIndex

@@ -1,6 +1,6 @@
 """Photos that are to be turned before one looks at them, in TensorFlow operations.
 
-Prepared data has a mark for it at a fixed place (`data_builders/upright.py`), which
+Prepared data has a mark for it at a fixed place (`data_builders/reading/upright.py`), which
 `stored_orientation` reads for a whole batch at once. What an exported model is sent has only
 EXIF, which `micle_tf/served_images.py` finds.
 
@@ -11,7 +11,7 @@ An orientation is a number from 1 to 8, as EXIF counts: a scalar int32 tensor, o
 import numpy as np
 import tensorflow as tf
 
-from data_builders import upright
+from data_builders.reading import upright
 
 UPRIGHT = 1
 _TURNED = list(range(2, 9))

@@ -8,9 +8,10 @@ import os
 import numpy as np
 import tensorflow_datasets as tfds
 
-from data_builders.examples import case_examples, check_cases, check_some_left
+from data_builders.examples import check_cases, check_some_left
 from data_builders.grouping import ReadOptions
 from data_builders.images import orientation
+from data_builders.on_threads import case_examples
 from data_builders.seen_otherwise import seen_otherwise
 from micle_tf import borrowed, console, files
 from micle_tf.data import places, report

@@ -8,7 +8,8 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
-from data_builders.examples import case_examples, check_cases
+from data_builders.examples import check_cases
+from data_builders.on_threads import case_examples
 from micle_tf import console
 from micle_tf.data import cases, prepare, sources
 from micle_tf.data.image_sets import is_prepared, nothing_kept

@@ -7,8 +7,8 @@ import hashlib
 import numpy as np
 
 from data_builders.ids import as_text
+from data_builders.reading.tables import one_of
 from data_builders.schema import NOT_MENTIONED, UNCERTAIN
-from data_builders.tables import one_of
 from micle_tf import console
 from micle_tf.errors import BadInput
 from micle_tf.settings import Tag, tagged

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_builders import examples
+from data_builders import on_threads
 from data_builders.derm_cases import derm_cases_dataset_builder as derm_cases
 from micle_tf.config import Config
 from micle_tf.data import cases, prepare
@@ -254,7 +254,7 @@ def test_an_image_of_the_same_size_is_noticed(config, photos):
 
 
 def test_an_interrupted_preparation_leaves_nothing(config, tmp_path, monkeypatch):
-    original, read = examples.read_case, []
+    original, read = on_threads.read_case, []
 
     def interrupted(case, images):
         read.append(case.case_id)
@@ -262,12 +262,12 @@ def test_an_interrupted_preparation_leaves_nothing(config, tmp_path, monkeypatch
             raise KeyboardInterrupt
         return original(case, images)
 
-    monkeypatch.setattr(examples, "read_case", interrupted)
+    monkeypatch.setattr(on_threads, "read_case", interrupted)
     with pytest.raises(Preempted) as caught:
         cases.open_cases(config)
     assert str(caught.value) == "nothing was prepared; the same command begins that again"
     assert not (tmp_path / "data").exists()
-    monkeypatch.setattr(examples, "read_case", original)
+    monkeypatch.setattr(on_threads, "read_case", original)
     assert cases.open_cases(config).index["train"].num_images == 6
 
 
@@ -283,14 +283,14 @@ def test_an_interrupted_index_leaves_nothing(config, tmp_path, monkeypatch):
 def test_killed_while_it_prepares(config, tmp_path):
     program = (
         "import os, signal, sys\n"
-        "from data_builders import examples\n"
+        "from data_builders import on_threads\n"
         "from micle_tf.config import Config\n"
         "from micle_tf.data import cases\n"
-        "original = examples.read_case\n"
+        "original = on_threads.read_case\n"
         "def killed(case, images):\n"
         "    if case.case_id == 'c4': os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return original(case, images)\n"
-        "examples.read_case = killed\n"
+        "on_threads.read_case = killed\n"
         "cases.open_cases(Config(manifest=sys.argv[1], data_dir=sys.argv[2]))\n"
     )
     command = [sys.executable, "-c", program, config.manifest, config.data_dir]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_builders import upright
+from data_builders.reading import upright
 from micle_tf.data import orientation as orientations
 from tests.kinds_of_images import ORIENTATIONS, picture, saved
 

@@ -371,3 +371,9 @@ def test_name_of_a_configuration():
     names = [name(), name(1), name(max_pixels=9), name(max_image_side=9), name(jpeg_quality=9)]
     assert len(set(names)) == 5 and name() == names[0]
     assert all(text.startswith("set-") and len(text) == 16 for text in names)
+
+
+def test_rows_of_no_image():
+    with pytest.raises(BadData) as caught:
+        group_rows([], named_in="t.csv")
+    assert str(caught.value) == "t.csv: no images in it"

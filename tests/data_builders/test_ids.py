@@ -190,6 +190,12 @@ def test_labels():
         read(table("a.png,c1,,1,", "b.png,c2,,1.0,", "c.png,c3,,0,"))
 
 
+def test_of_cases_and_labels_that_are_alike_the_case_is_named():
+    text = table("a.png,c1,,x,", "b.png,C1,,X,")
+    with pytest.raises(BadData, match=r"^cases.csv row 3: case C1, but c1 in cases.csv row 2: "):
+        read(text)
+
+
 def test_findings_that_are_one_text():
     text = f"image,case_id,found\na.png,c1,{COMPOSED}|x\nb.png,c2,{DECOMPOSED}\n"
     source = read(text, findings_column="found")

@@ -293,7 +293,7 @@ def test_a_damaged_checksum_is_found():
 
 def test_dicom_without_pydicom(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydicom", None)
-    monkeypatch.delitem(sys.modules, "data_builders.dicom", raising=False)
+    monkeypatch.delitem(sys.modules, "data_builders.reading.dicom", raising=False)
     wanted = "a DICOM file needs pydicom: pip install '.[dicom]'"
     assert fault(bytes(128) + b"DICM" + bytes(100)) == wanted
     assert fault(b"text" * 50) == "not a JPEG, PNG or DICOM image"

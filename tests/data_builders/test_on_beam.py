@@ -6,8 +6,9 @@ import json
 import pytest
 
 from data_builders import on_beam
-from data_builders.examples import case_examples, read_case
+from data_builders.examples import read_case
 from data_builders.images import ImageOptions
+from data_builders.on_threads import case_examples
 from data_builders.schema import BadImages, Case, CaseImage, CaseSource
 from tests.kinds_of_images import picture, saved
 from tests.pictures import png

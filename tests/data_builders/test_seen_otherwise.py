@@ -50,7 +50,7 @@ def test_a_file_that_cannot_be_read_is_left_to_preparing(files, tmp_path):
 
 def test_dicom_with_padding(files):
     pytest.importorskip("pydicom")
-    from tests.data_builders.test_dicom import dicom
+    from tests.data_builders.reading.test_dicom import dicom
 
     pixels = np.arange(64, dtype=np.uint16).reshape(8, 8)
     plain, padded = files({"a.dcm": dicom(pixels), "b.dcm": dicom(pixels, PixelPaddingValue=3)})

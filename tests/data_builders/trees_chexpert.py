@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from data_builders.chexpert_cases.labels import COMPETITION, FINDINGS
+from data_builders.chexpert_labels import COMPETITION, FINDINGS
 
 HEADER = ("Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *FINDINGS)
 _PRESENT = 0.35  # share of the studies that have a finding of the competition, each

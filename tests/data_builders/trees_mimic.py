@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from data_builders.chexpert_cases.labels import FINDINGS
+from data_builders.chexpert_labels import FINDINGS
 from tests.data_builders.trees_chexpert import draw_findings, picture
 
 METADATA = [

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from data_builders import examples
+from data_builders import on_threads
 from micle_tf.data import cases
 from micle_tf.errors import BadInput
 from tests.data.ham import config, everything, open_ham
@@ -23,13 +23,13 @@ def prepared(ham):
 @pytest.fixture
 def decoded(monkeypatch):
     """A list that grows by one whenever a case is read."""
-    found, original = [], examples.read_case
+    found, original = [], on_threads.read_case
 
     def counted(case, images):
         found.append(case.case_id)
         return original(case, images)
 
-    monkeypatch.setattr(examples, "read_case", counted)
+    monkeypatch.setattr(on_threads, "read_case", counted)
     return found
 
 

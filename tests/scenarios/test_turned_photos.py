@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_builders import exif, upright
 from data_builders.images import ImageOptions
+from data_builders.reading import exif, upright
 from micle_tf.config import Config
 from micle_tf.data import augment, cases, pipeline, prepare, report
 from micle_tf.errors import BadInput

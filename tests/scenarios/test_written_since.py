@@ -17,7 +17,7 @@ def test_a_dicom_file_of_the_same_size(tmp_path, monkeypatch, capsys):
     """Uncompressed, those of one detector always have it."""
     pytest.importorskip("pydicom")
     pytest.importorskip("imagecodecs")
-    from tests.data_builders.test_dicom import dicom
+    from tests.data_builders.reading.test_dicom import dicom
 
     monkeypatch.chdir(tmp_path)
     scans = np.random.default_rng(0).integers(0, 4096, (5, 8, 6)).astype(np.uint16)

@@ -11,7 +11,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from data_builders.chexpert_cases.chexpert_cases_dataset_builder import Builder, read_source
-from data_builders.chexpert_cases.labels import COMPETITION, FINDINGS
+from data_builders.chexpert_labels import COMPETITION, FINDINGS
 from data_builders.grouping import ReadOptions
 from data_builders.schema import BadData, BadImages
 from data_builders.splits import choose_split

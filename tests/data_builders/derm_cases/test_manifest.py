@@ -1,6 +1,6 @@
 import pytest
 
-from data_builders.columns import parse_columns
+from data_builders.reading.columns import parse_columns
 from data_builders.schema import UNLABELLED
 from tests.data_builders.manifests import cases_of, expect_fault, read, split_of
 

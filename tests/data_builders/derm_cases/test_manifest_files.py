@@ -6,9 +6,9 @@ import os
 import pytest
 
 from data_builders.derm_cases.manifest import read_manifest
-from data_builders.examples import case_examples
 from data_builders.grouping import ReadOptions
 from data_builders.images import ImageOptions
+from data_builders.on_threads import case_examples
 from data_builders.schema import BadData
 from tests.data_builders.manifests import GIF, cases_of, expect_fault, read, split_of
 from tests.pictures import jpeg, png

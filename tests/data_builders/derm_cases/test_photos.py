@@ -1,8 +1,8 @@
 import pytest
 
 from data_builders.derm_cases.photos import photo_rows
+from data_builders.reading.tables import Table
 from data_builders.schema import BadData, BadImages
-from data_builders.tables import Table
 from tests.pictures import jpeg
 
 TABLE = "id,lesion,dx,age,site\na,l1,mel,40,arm\nb.png,l1,mel,unknown,\nc,l2,nv,,leg\n"

@@ -7,7 +7,7 @@ import pathlib
 import pytest
 import tensorflow_datasets as tfds
 
-from data_builders.chexpert_cases.labels import COMPETITION, FINDINGS
+from data_builders.chexpert_labels import COMPETITION, FINDINGS
 from data_builders.grouping import ReadOptions
 from data_builders.mimic_cxr_jpg.mimic_cxr_jpg_dataset_builder import Builder, read_source
 from data_builders.schema import BadData, BadImages

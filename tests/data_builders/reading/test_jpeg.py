@@ -5,8 +5,8 @@ import random
 import numpy as np
 import pytest
 
-from data_builders import jpeg
 from data_builders.images import DAMAGED, BadImage, ImageOptions, stored_image
+from data_builders.reading import jpeg
 from tests.kinds_of_images import picture, saved
 
 PHOTO = saved(picture(160, 200), "JPEG", quality=92)

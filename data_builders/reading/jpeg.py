@@ -5,7 +5,7 @@ import typing
 
 import simplejpeg
 
-from data_builders import exif
+from data_builders.reading import exif
 
 SOI, EOI, SOS, COMMENT = 0xD8, 0xD9, 0xDA, 0xFE
 SCAN = 0  # no marker: the compressed data after an SOS

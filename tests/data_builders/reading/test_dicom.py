@@ -19,14 +19,14 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_windowing, convert_color_space, get_decoder
 
-from data_builders.dicom import dicom_pixels
 from data_builders.images import BadImage, ImageOptions, stored_image
+from data_builders.reading.dicom import dicom_pixels
 from micle_tf.data.decode import decode
 
 # pytest puts its own filters before those of the module.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 SHIPPED = pathlib.Path(pydicom.__file__).parent / "data" / "test_files"  # those in the package
 
 

@@ -3,6 +3,7 @@
 import collections
 import csv
 import difflib
+import functools
 import glob
 import gzip
 import io
@@ -85,6 +86,14 @@ class Table:
             )
         return None
 
+    def optional(self, *names):
+        """A function from the fields of a row to the text in a column; "" where there is none.
+
+        `names`: as of `column`.
+        """
+        place = self.column(*names, needed=False)
+        return lambda fields: "" if place is None else fields[place]
+
     def columns_there(self, names):
         """{our name: position} of those columns of {our name: the file's} that there are."""
         places = {ours: self.column(theirs, needed=False) for ours, theirs in names.items()}
@@ -163,10 +172,7 @@ def find_table(folder, *names, instructions=""):
 
 def find_table_or_none(folder, *names):
     """Like `find_table`, but None where none of them is there."""
-    try:
-        there = sorted(os.listdir(folder))
-    except OSError as error:
-        raise BadData(f"--manual_dir={folder}: cannot be read: {error.strerror}") from error
+    there = names_in(folder)
     for name in names:
         for wanted in (name, f"{name}.gz"):
             pattern = re.escape(wanted).replace(r"\*", ".*")
@@ -174,6 +180,14 @@ def find_table_or_none(folder, *names):
                 if re.fullmatch(pattern, file, re.IGNORECASE):
                     return os.path.join(folder, file)
     return None
+
+
+def names_in(folder):
+    """What --manual_dir, or a folder in it, holds, sorted; raises BadData if it cannot be read."""
+    try:
+        return sorted(os.listdir(folder))
+    except OSError as error:
+        raise BadData(f"--manual_dir={folder}: cannot be read: {error.strerror}") from error
 
 
 def stated(fields, places, unknown=()):
@@ -186,6 +200,12 @@ def stated(fields, places, unknown=()):
     """
     texts = {name: fields[place].removesuffix(".0") for name, place in places.items()}
     return {n: sys.intern(text) for n, text in texts.items() if text and text not in unknown}
+
+
+@functools.cache
+def attributes_of(**texts):
+    """{name: text} of the texts that are not blank; one dict in memory for all rows alike."""
+    return {name: text for name, text in texts.items() if text}
 
 
 def own_folder(folder, tables, inside=("*",)):
@@ -205,6 +225,26 @@ def own_folder(folder, tables, inside=("*",)):
         if os.path.isdir(place) and find_table_or_none(place, *tables):
             return place
     return folder
+
+
+def own_table(folder, names, instructions, inside=("*",)):
+    """(`own_folder`, its `Table`); raises BadData with `instructions` if there is none."""
+    folder = own_folder(folder, names, inside)
+    return folder, Table(find_table(folder, *names, instructions=instructions))
+
+
+def counted(counts, unit=""):
+    """Notes on what was counted, "cases left out, having no image: 1,234", but not on what is 0.
+
+    Args:
+      counts: {what: number}.
+      unit: noun behind the number, in the singular.
+    """
+    return [
+        f"{what}: {number:,}" + (f" {unit}{'s' * (number > 1)}" if unit else "")
+        for what, number in counts.items()
+        if number
+    ]
 
 
 def one_of(name, names):

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from data_builders.chexpert_cases import labels
+from data_builders import chexpert_labels as labels
+from data_builders.reading.tables import Table
 from data_builders.schema import BadData
-from data_builders.tables import Table
 
 
 def columns_of(tmp_path, header):

@@ -6,7 +6,7 @@ import struct
 import pytest
 from PIL import Image
 
-from data_builders import exif
+from data_builders.reading import exif
 
 
 def block_of(entries, order=">", first=8, gps=()):

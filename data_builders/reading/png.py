@@ -3,7 +3,7 @@
 import typing
 import zlib
 
-from data_builders import exif
+from data_builders.reading import exif
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER_END = 33  # of the signature and IHDR

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from data_builders import png, upright
+from data_builders.reading import png, upright
 from tests.kinds_of_images import ORIENTATIONS, picture, saved
 
 # By PIL's names, how each orientation is turned upright (EXIF 2.3, 4.6.4 A).

@@ -23,8 +23,8 @@ from pydicom.encaps import get_frame
 from pydicom.multival import MultiValue
 from pydicom.pixels import apply_color_lut, get_decoder
 
-from data_builders.dicom_limits import check_codestream, inflated
-from data_builders.pixels import (
+from data_builders.reading.dicom_limits import check_codestream, inflated
+from data_builders.reading.pixels import (
     DAMAGED,
     PIXELS_AT_ONCE,
     BadImage,

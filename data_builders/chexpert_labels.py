@@ -24,6 +24,8 @@ SYNONYMS = {"Effusion": "Pleural Effusion", "pulmonary edema": "Edema"}
 # Those of CheXpert's competition, on which the set is judged by nearly everybody.
 COMPETITION = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
 NOTHING_KNOWN = (NOT_MENTIONED,) * len(FINDINGS)
+# What `group_rows` is told of them.
+LABELS = dict(finding_names=FINDINGS, default_findings=COMPETITION, synonyms=SYNONYMS)
 
 _VALUES = {"": NOT_MENTIONED, "1.0": 1, "1": 1, "0.0": 0, "0": 0, "-1.0": -1, "-1": -1}
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_builders.missing import Missing
+from data_builders.reading.missing import Missing
 from tests.data_builders.manifests import cases_of, expect_fault, read, split_of
 
 pytestmark = pytest.mark.usefixtures("image_folder")

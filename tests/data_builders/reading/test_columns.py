@@ -2,8 +2,8 @@
 
 import pytest
 
-from data_builders.columns import column_places, exact_only, parse_columns
-from data_builders.tables import Table
+from data_builders.reading.columns import column_places, exact_only, parse_columns
+from data_builders.reading.tables import Table
 from tests.data_builders.manifests import cases_of, expect_fault, read, split_of
 
 pytestmark = pytest.mark.usefixtures("image_folder")

@@ -8,7 +8,7 @@ from pydicom import uid
 
 from data_builders.images import DAMAGED
 from tests import hostile_files as hostile
-from tests.data_builders.test_dicom import fault, shown
+from tests.data_builders.reading.test_dicom import fault, shown
 
 
 def test_a_compressed_picture_larger_than_the_file_says():

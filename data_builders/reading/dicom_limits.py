@@ -1,6 +1,6 @@
 """What a DICOM file would take of the memory, found out before it does.
 
-Imported by `data_builders/dicom.py`; needs the extra `dicom` too.
+Imported by `data_builders/reading/dicom.py`; needs the extra `dicom` too.
 """
 
 import io
@@ -9,8 +9,8 @@ import zlib
 
 from pydicom import filereader, uid
 
-from data_builders import jpeg
-from data_builders.pixels import DAMAGED, BadImage, check_pixels
+from data_builders.reading import jpeg
+from data_builders.reading.pixels import DAMAGED, BadImage, check_pixels
 
 # What a deflated file may hold beside the largest picture that is accepted.
 _BESIDE_PIXELS = 1 << 24

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from data_builders import pixels
-from data_builders.pixels import BadImage
+from data_builders.reading import pixels
+from data_builders.reading.pixels import BadImage
 
 
 @pytest.mark.parametrize("seed", range(8))

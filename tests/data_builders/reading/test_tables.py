@@ -4,8 +4,17 @@ import gzip
 
 import pytest
 
+from data_builders.reading.tables import (
+    Table,
+    attributes_of,
+    counted,
+    find_table,
+    find_table_or_none,
+    names_in,
+    one_of,
+    own_table,
+)
 from data_builders.schema import BadData
-from data_builders.tables import Table, find_table, find_table_or_none, one_of
 
 
 @pytest.fixture(autouse=True)
@@ -210,3 +219,35 @@ def test_folder_that_is_none():
     with pytest.raises(BadData) as caught:
         find_table_or_none("nowhere", "t.csv")
     assert str(caught.value) == ("--manual_dir=nowhere: cannot be read: No such file or directory")
+
+
+def test_folder_and_table_of_a_set(folder):
+    (folder / "set/images").mkdir(parents=True)
+    write("a\n1\n", "set/t.csv")
+    found, table = own_table(".", ("t.csv",), "fetch it")
+    assert (found, table.path, table.header) == ("./set", "./set/t.csv", ("a",))
+    assert own_table("set", ("t.csv",), "")[0] == "set"
+    assert names_in("set") == ["images", "t.csv"]
+    with pytest.raises(BadData) as caught:
+        own_table(".", ("t.csv",), "fetch it", ("other*",))
+    assert str(caught.value) == "--manual_dir=.: no t.csv in it; fetch it"
+
+
+# ---------------------------------------------------------------- what rows say
+
+
+def test_columns_that_may_be_missing(folder):
+    table = Table(write("image,Sex\na,F\nb,\n"))
+    sex, age = table.optional("Gender", "sex"), table.optional("age")
+    assert [(sex(fields), age(fields)) for _, fields in table] == [("F", ""), ("", "")]
+
+
+def test_attributes_are_what_is_stated_once_in_memory():
+    found = attributes_of(sex="F", age="")
+    assert found == {"sex": "F"}
+    assert attributes_of(sex="F", age="") is found
+
+
+def test_what_is_counted_is_noted_where_there_is_any():
+    assert counted({"left out": 0, "kept": 1234, "turned": 1}) == ["kept: 1,234", "turned: 1"]
+    assert counted({"a": 1, "b": 2, "c": 0}, "image") == ["a: 1 image", "b: 2 images"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from data_builders import exif, png
+from data_builders.reading import exif, png
 from tests.kinds_of_images import picture, saved
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from data_builders.derm_cases.manifest import read_manifest
-from data_builders.findings import parse_findings
+from data_builders.reading.findings import parse_findings
 from data_builders.schema import BadData
 from tests.data_builders.manifests import cases_of, expect_fault, read
 

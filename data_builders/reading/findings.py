@@ -6,9 +6,9 @@ separated by "|" in one column (ChestX-ray14, Wang et al., 2017).
 """
 
 from data_builders.ids import alike, as_text
-from data_builders.missing import Missing
+from data_builders.reading.missing import Missing
+from data_builders.reading.tables import one_of
 from data_builders.schema import NOT_MENTIONED, BadData
-from data_builders.tables import one_of
 
 
 def parse_findings(text, literal=False):

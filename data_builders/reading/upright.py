@@ -13,7 +13,7 @@ Other programs pass over both. `micle_tf.data.orientation` reads it.
 
 import numpy as np
 
-from data_builders import png
+from data_builders.reading import png
 
 JPEG_PLACE, PNG_PLACE = 2, png.HEADER_END  # where the mark begins, in bytes
 _JPEG_START, _PNG_KIND = b"\xff\xef\x00\x0bupright\0", b"upRt"
