@@ -99,19 +99,14 @@ def _make_case(seed, index, patient_id, skin_type, attributes, *, unlabelled, ph
     images = []
     for photo in range(num_photos):
         close_up = bool(rng.random() < 0.6)
+        read = functools.partial(
+            _read, seed, index, photo, label, skin_type,
+            close_up=close_up, photo_variation=photo_variation,
+        )  # fmt: skip
         images.append(
             CaseImage(
                 image_id=f"{case_id}_{photo}",
-                read=functools.partial(
-                    _read,
-                    seed,
-                    index,
-                    photo,
-                    label,
-                    skin_type,
-                    close_up=close_up,
-                    photo_variation=photo_variation,
-                ),
+                read=read,
                 view_position="close-up" if close_up or not photo_variation else "overview",
                 class_label=label if labelled else UNLABELLED,
                 where=f"synthetic {case_id} photo {photo}",

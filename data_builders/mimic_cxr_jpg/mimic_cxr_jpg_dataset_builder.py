@@ -60,21 +60,12 @@ def _joined(metadata, split, chexpert, images):
         studies.add(study)
         without_split += not image_split
         if file:
-            rows.append(
-                ImageRow(
-                    where=where,
-                    file=file,
-                    image=image,
-                    case_id=study,
-                    patient_id=patient,
-                    study_id=study,
-                    view=view,
-                    split=image_split,
-                    split_from=split_file,
-                    findings=findings_of.get(study, NOTHING_KNOWN),
-                    attributes=attributes,
-                )
-            )
+            row = ImageRow(
+                where=where, file=file, image=image, case_id=study, patient_id=patient,
+                study_id=study, view=view, split=image_split, split_from=split_file,
+                findings=findings_of.get(study, NOTHING_KNOWN), attributes=attributes,
+            )  # fmt: skip
+            rows.append(row)
     split, chexpert = os.path.basename(split), os.path.basename(chexpert)
     unlabelled, unused = studies.difference(findings_of), findings_of.keys() - studies
     notes = counted({
