@@ -6,6 +6,7 @@ import shlex
 
 from micle_tf import console, presets
 from micle_tf.config import Config, is_compared
+from micle_tf.config.modes import TRAIN
 from micle_tf.errors import BadInput
 from micle_tf.run_config import ARCHITECTURE, PROJECTION, check_place, is_run, read_config
 from micle_tf.settings import Tag, tagged
@@ -38,7 +39,7 @@ def inherited(config, explicit, source):
       BadInput: what is stated cannot be, with those weights.
     """
     fixed = ARCHITECTURE
-    if config.mode in ("pretrain", "finetune"):
+    if config.mode in TRAIN:
         fixed += PROJECTION
     free = tagged(Config, Tag.INPUT)
     if config.mode in ("evaluate", "export"):
@@ -73,8 +74,7 @@ def batch_of(source, mode):
     Pairs are as many images again, so that between modes only a batch goes along that is not
     the usual one.
     """
-    trains = ("pretrain", "finetune")
-    if source is None or source.mode not in trains or mode not in trains:
+    if source is None or source.mode not in TRAIN or mode not in TRAIN:
         return {}
     usual = presets.flags(
         presets.of_run(source.preset), source.mode, lambda: presets.Accelerators(0, 0.0)

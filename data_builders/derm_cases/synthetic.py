@@ -103,15 +103,12 @@ def _make_case(seed, index, patient_id, skin_type, attributes, *, unlabelled, ph
             _read, seed, index, photo, label, skin_type,
             close_up=close_up, photo_variation=photo_variation,
         )  # fmt: skip
-        images.append(
-            CaseImage(
-                image_id=f"{case_id}_{photo}",
-                read=read,
-                view_position="close-up" if close_up or not photo_variation else "overview",
-                class_label=label if labelled else UNLABELLED,
-                where=f"synthetic {case_id} photo {photo}",
-            )
-        )
+        image = CaseImage(
+            f"{case_id}_{photo}", read, where=f"synthetic {case_id} photo {photo}",
+            view_position="close-up" if close_up or not photo_variation else "overview",
+            class_label=label if labelled else UNLABELLED,
+        )  # fmt: skip
+        images.append(image)
     return Case(case_id, patient_id, tuple(images), attributes)
 
 

@@ -72,24 +72,23 @@ def open_classifier(run):
             targets = Targets(**facts["targets"])
         except (KeyError, TypeError):
             raise BadInput(f"--checkpoint={run}: its config.json is damaged (targets)") from None
-    shape = config.part(Encoder)
-    if config.mode == "pretrain":
-        models, head = {"encoder": factory.build_encoder(shape, config.image_size)}, None
-    elif config.mode == "linear_eval":
-        encoder = factory.build_encoder(shape, config.image_size)
-        head = linear_head(encoder.output_shape[-1], len(targets.names), targets.multilabel)
-        models = {"encoder": encoder, "classifier": head}
-    else:
+    shape, size, head = config.part(Encoder), config.image_size, None
+    if config.mode == "finetune":
         models = factory.classifier_models(
-            shape, config.part(ProjectionHead), config.image_size, len(targets.names),
+            shape, config.part(ProjectionHead), size, len(targets.names),
             kept_layers=config.ft_proj_selector,
         )  # fmt: skip
-        parts = [model for name, model in models.items() if name != "encoder"]
         features = keras.Input(models["encoder"].output_shape[1:])
         outputs = features
-        for part in parts:
+        for part in list(models.values())[1:]:
             outputs = part(outputs)
         head = keras.Model(features, activation(targets)(outputs), name="head")
+    else:
+        models = {"encoder": factory.build_encoder(shape, size)}
+        if config.mode == "linear_eval":
+            width = models["encoder"].output_shape[-1]
+            head = linear_head(width, len(targets.names), targets.multilabel)
+            models["classifier"] = head
     checkpoint = state.restore_models(run, **models)
     return Classifier(
         run=run,

@@ -103,10 +103,9 @@ def claimed(run, workers=None):
 
 
 def take_weights(checkpoint, models):
-    """Puts the weights of a run into models, and says which these are; returns their path."""
+    """Puts the weights of a run into models, and says which these are."""
     weights = state.restore_models(checkpoint, **models)
     console.say(f"weights: {state.describe_weights(checkpoint, weights)}")
-    return weights
 
 
 def labelled_data(config, data):

@@ -106,13 +106,12 @@ def likely_causes(batches, optimizer, pretraining, augmentation, head, *, rate, 
       [(cause, [flags that do otherwise])], at least two; flags that are set already are not
       among them.
     """
-    kind, temperature = optimizer.optimizer, pretraining.temperature
-    jitter = augmentation.color_jitter_strength
+    kind, decay, temperature = optimizer.optimizer, optimizer.weight_decay, pretraining.temperature
+    crop, jitter = augmentation.crop_area_min, augmentation.color_jitter_strength
     adam, lars = kind == "adam", kind == "lars"
     steady = {"optimizer": "adam", "learning_rate": 0.002, "learning_rate_scaling": "none"}
     too_high = rate > (_LARGE_ADAM if adam else _LARGE_SGD)
     moves_little = 0 < rate < (2e-4 if adam else 0.1)
-    crop, decay = augmentation.crop_area_min, optimizer.weight_decay
     slow_lars = lars and 0 < rate <= _LARGE_SGD and batches.train_batch_size < 1024
     suspects = [
         (rate == 0, "the learning rate is 0", steady),
