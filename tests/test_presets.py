@@ -352,9 +352,9 @@ def test_where_tensorflow_is_there_already_it_is_said(capsys, monkeypatch):
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     cli._choose_kernels(Config(cpu_kernels="onednn"))  # too late: it is loaded
     assert "TF_ENABLE_ONEDNN_OPTS" not in os.environ
-    strategy.check_kernels(Config(cpu_kernels="onednn"))
+    strategy.check_kernels("onednn")
     assert "TensorFlow was loaded without them" in capsys.readouterr().out
-    strategy.check_kernels(Config())
+    strategy.check_kernels("default")
     assert capsys.readouterr().out == ""
 
 

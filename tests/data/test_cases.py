@@ -10,6 +10,7 @@ from data_builders import on_threads
 from data_builders.derm_cases import derm_cases_dataset_builder as derm_cases
 from micle_tf.config import Config
 from micle_tf.data import cases, prepare
+from micle_tf.data import prepared as prepared_data
 from micle_tf.errors import BadInput, Preempted, Stopped
 from tests.data.ham import everything
 from tests.pictures import jpeg, png
@@ -273,7 +274,7 @@ def test_an_interrupted_preparation_leaves_nothing(config, tmp_path, monkeypatch
 
 def test_an_interrupted_index_leaves_nothing(config, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(prepare, "build_index", lambda *_: 1 / 0)
+        patched.setattr(prepared_data, "build_index", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             cases.open_cases(config)
     assert not (tmp_path / "data").exists()

@@ -242,7 +242,7 @@ def test_a_dry_run_of_what_has_no_files(ham):
 # ---------------------------------------------------------------- it ends early
 
 
-@pytest.mark.parametrize("step", ["_write", "_index", "_move"])
+@pytest.mark.parametrize("step", ["_write", "write_index", "_move"])
 def test_an_interrupted_preparation_leaves_nothing(ham, step, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
@@ -266,7 +266,7 @@ FULL = [
 
 
 @pytest.mark.parametrize("error", FULL, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("step", ["_write", "_index"])
+@pytest.mark.parametrize("step", ["_write", "write_index"])
 def test_a_full_disk(ham, step, error, monkeypatch):
     def full(*arguments):
         raise error

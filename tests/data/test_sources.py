@@ -27,7 +27,7 @@ def test_the_name_is_that_of_rows_and_of_how_images_are_stored(settings):
     assert name != name_of(**settings, max_image_side=20)
     assert name != name_of(**settings, group_by="image")
     # Nothing of these is in the data.
-    assert name == name_of(**settings, jpeg_quality=50, max_bad_images=3, seed=4)
+    assert name == name_of(**settings, jpeg_quality=50, seed=4)
     with open(settings["manifest"], encoding="utf-8") as file:
         rows = list(csv.reader(file))
     with open(settings["manifest"], "w", encoding="utf-8", newline="") as file:
@@ -40,7 +40,7 @@ def test_a_source_of_files_and_one_that_is_rendered(settings):
     assert type(configuration) is CaseConfig and configuration.source is source
     assert source.num_cases == 12
     found = sources.metadata_of(source)
-    assert found["class_names"] == ["oval", "ring"] and found["labels_shared_by_case"]
+    assert found["class_names"] == ("oval", "ring") and found["labels_shared_by_case"]
     assert sources.configuration_of(Config(), "derm_cases/synthetic") == "synthetic"
     _, rendered = sources.source_of(Config(), "derm_cases/synthetic")
     assert rendered.num_cases > 100
