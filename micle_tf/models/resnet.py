@@ -33,17 +33,18 @@ SMALL_IMAGE = 32
 # (oneDNN in TensorFlow 2.21). No ResNet in use is that narrow, but those of tests are.
 _FEW_CHANNELS = 16
 
-_BASIC, _BOTTLENECK = "basic", "bottleneck"
-# Depth = 2 (first convolution, classifier) + convolutions on the main path (2 or 3 per unit).
-_DEPTHS = {
-    10: (_BASIC, (1, 1, 1, 1)),
-    14: (_BOTTLENECK, (1, 1, 1, 1)),
-    18: (_BASIC, (2, 2, 2, 2)),
-    34: (_BASIC, (3, 4, 6, 3)),
-    50: (_BOTTLENECK, (3, 4, 6, 3)),
-    101: (_BOTTLENECK, (3, 4, 23, 3)),
-    152: (_BOTTLENECK, (3, 8, 36, 3)),
-    200: (_BOTTLENECK, (3, 24, 36, 3)),
+BASIC, BOTTLENECK = "basic", "bottleneck"
+# {depth: (kind of unit, units of the four groups)}. Depth = 2 (first convolution, classifier) +
+# convolutions on the main path (2 or 3 per unit).
+DEPTHS = {
+    10: (BASIC, (1, 1, 1, 1)),
+    14: (BOTTLENECK, (1, 1, 1, 1)),
+    18: (BASIC, (2, 2, 2, 2)),
+    34: (BASIC, (3, 4, 6, 3)),
+    50: (BOTTLENECK, (3, 4, 6, 3)),
+    101: (BOTTLENECK, (3, 4, 23, 3)),
+    152: (BOTTLENECK, (3, 8, 36, 3)),
+    200: (BOTTLENECK, (3, 24, 36, 3)),
 }
 
 
@@ -87,8 +88,8 @@ def resnet_encoder(
     Raises:
         ValueError: on a value outside the ranges above.
     """
-    if depth not in _DEPTHS:
-        raise ValueError(f"depth must be one of {', '.join(map(str, _DEPTHS))}, got {depth!r}")
+    if depth not in DEPTHS:
+        raise ValueError(f"depth must be one of {', '.join(map(str, DEPTHS))}, got {depth!r}")
     if not (is_a(width_multiplier, numbers.Real) and 1 / 64 <= width_multiplier < math.inf):
         raise ValueError(
             f"width_multiplier must be a finite number of at least 1/64, got {width_multiplier!r}"
@@ -99,15 +100,15 @@ def resnet_encoder(
     if len(input_shape) != 3:
         raise ValueError(f"input_shape must be (height, width, channels), got {input_shape!r}")
 
-    kind, units = _DEPTHS[depth]
+    kind, units = DEPTHS[depth]
     net = _Blocks(norm or layers.BatchNormalization, sk_ratio, se_ratio)
-    unit = {_BASIC: net.basic_unit, _BOTTLENECK: net.bottleneck_unit}[kind]
+    unit = {BASIC: net.basic_unit, BOTTLENECK: net.bottleneck_unit}[kind]
 
     images = keras.Input(input_shape, name="images")
     small = all(side is not None and side <= SMALL_IMAGE for side in input_shape[:2])
-    x = net.stem(images, _channels(64, width_multiplier), small)
+    x = net.stem(images, channels(64, width_multiplier), small)
     for group, count in enumerate(units, start=1):
-        filters = _channels(32 * 2**group, width_multiplier)
+        filters = channels(32 * 2**group, width_multiplier)
         for index in range(count):
             place = f"block_group{group}_unit{index}"
             first = index == 0
@@ -199,7 +200,7 @@ class _Blocks:
     def _selective_kernel(self, x: Tensor, filters: int, strides: int, name: str) -> Tensor:
         """Two 3x3 branches, mixed per channel by a softmax that sees the whole image."""
         x = self._conv_norm_relu(x, 2 * filters, 3, strides, name + "_{}2")
-        hidden = max(int(filters * self.sk_ratio), 32)
+        hidden = sk_hidden(filters, self.sk_ratio)
         mixing = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_sk_pool")(x)
         mixing = BranchSum(name=f"{name}_sk_sum")(mixing)
         mixing = self._conv_norm_relu(mixing, hidden, 1, 1, name + "_sk_{}1")
@@ -207,7 +208,7 @@ class _Blocks:
         return BranchSum(name=f"{name}_sk_mix")(x, mixing)
 
     def _squeeze_excite(self, x: Tensor, filters: int, name: str) -> Tensor:
-        hidden = max(1, int(filters * self.se_ratio))
+        hidden = se_hidden(filters, self.se_ratio)
         scale = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_se_pool")(x)
         scale = _conv(scale, hidden, 1, 1, f"{name}_se_conv1", use_bias=True, activation="relu")
         scale = _conv(
@@ -243,8 +244,19 @@ class BranchSum(layers.Layer):
         return weights[0] * first + weights[1] * second
 
 
-def _channels(base: int, width_multiplier: float) -> int:
+def channels(base: int, width_multiplier: float) -> int:
+    """How many channels there are where SimCLR's network of width 1 has `base`."""
     return max(1, round(base * width_multiplier))
+
+
+def sk_hidden(filters: int, sk_ratio: float) -> int:
+    """Width of the hidden layer that mixes the branches of a selective kernel of `filters`."""
+    return max(int(filters * sk_ratio), 32)
+
+
+def se_hidden(filters: int, se_ratio: float) -> int:
+    """Width of the hidden layer of the squeeze-and-excitation of a unit of `filters`."""
+    return max(1, int(filters * se_ratio))
 
 
 def _conv(
