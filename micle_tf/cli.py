@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import micle_tf
-from micle_tf import console, inheritance, next_steps, presets, program, quiet, usage
+from micle_tf import console, inheritance, next_steps, presets, program, quiet, starts, usage
 from micle_tf.config import Config, Devices
 from micle_tf.config.modes import TRAIN
 from micle_tf.config.run import ONEDNN
@@ -151,12 +151,15 @@ def _decided(argv: list[str]) -> tuple[Config, str, Stated]:
             f"--dry_run: --mode={mode} has none; prepare, pretrain and finetune have. Nothing was "
             "done"
         )
-    source, predicts_findings = inheritance.source_of(checked.checkpoint)
-    if mode == "evaluate" and not predicts_findings:
+    start = starts.start_of(checked.checkpoint, checked.model_dir)
+    source, weights = start.config, start.weights
+    if mode == "evaluate" and not start.predicts_findings:
         for name in [name for name in tagged(Config, Tag.POLICY) if name in explicit]:
             console.say(f"note: --{name} does nothing without findings")
             del explicit[name]
-    given = (inheritance.inherited(checked, explicit, source) if source else {}) | explicit
+    taken = inheritance.inherited(checked, explicit, source) if source else {}
+    taken |= dict(weights.flags) if weights else {}
+    given = taken | explicit
     suited = _suited(Config.of_mode(mode, **given), explicit, flagfiles, source)
     batch = {} if "preset" in explicit else inheritance.batch_of(source, mode)
     given.pop("preset", None)  # auto is none
@@ -166,9 +169,13 @@ def _decided(argv: list[str]) -> tuple[Config, str, Stated]:
     for name in explicit:
         if otherwise := config.otherwise(name):
             console.say(f"note: --{name} does nothing {otherwise}")
+    if weights:
+        starts.check_weights(weights, config, explicit, config.checkpoint)
+        _say_what_gives_way(config, suited)
     config = _as_prepared(config, {**suited.recipe, **given})
     if not config.model_dir:
-        config = config.replace(model_dir=default_model_dir(config, source))
+        place = default_model_dir(config, source, weights.name if weights else "")
+        config = config.replace(model_dir=place)
     typed = {*explicit, *(suited.recipe if flagfiles else ())}
     anywhere = {*explicit, *suited.recipe}
     origin = suited.described(config)
@@ -181,6 +188,16 @@ def _decided(argv: list[str]) -> tuple[Config, str, Stated]:
     elif "train_batch_size" not in anywhere and batch_is_another:
         console.say(f"batch: {config.train_batch_size}, as in {config.checkpoint}")
     return config, origin, Stated(frozenset(typed), frozenset(anywhere))
+
+
+def _say_what_gives_way(config: Config, suited: "_Suited") -> None:
+    """Notes the shapes of a recipe, or of a preset, that are not those of the weights."""
+    names = tagged(config, Tag.ENCODER)
+    stated = {**suited.preset_values, **suited.recipe}
+    other = [n for n in names if n in stated and stated[n] != getattr(config, n)]
+    if other:
+        shown = " ".join(f"--{name}={getattr(config, name):g}" for name in other)
+        console.say(f"note: as the weights are: {shown}")
 
 
 class _Suited(typing.NamedTuple):

@@ -14,16 +14,6 @@ from micle_tf.settings import Tag, tagged
 _KEPT = ("data", "evaluation")  # groups of flags that a run keeps whether they are compared or not
 
 
-def source_of(checkpoint):
-    """(Config of the run that --checkpoint names, whether it may predict findings), or None."""
-    if not checkpoint:
-        return None, True
-    check_place(checkpoint, "--checkpoint")
-    config, facts = read_config(checkpoint)
-    targets = facts.get("targets")
-    return config, not isinstance(targets, dict) or bool(targets.get("multilabel", True))
-
-
 def inherited(config, explicit, source):
     """What a run takes over from the one in --checkpoint: architecture, precision and data.
 
@@ -42,6 +32,8 @@ def inherited(config, explicit, source):
     if config.mode in TRAIN:
         fixed += PROJECTION
     free = tagged(Config, Tag.INPUT)
+    if config.mode == "pretrain":  # whose projection head may be another, new one
+        free += PROJECTION
     if config.mode in ("evaluate", "export"):
         fixed, free = fixed + ("precision",), ()
     for name in fixed:
@@ -62,7 +54,7 @@ def inherited(config, explicit, source):
         names += tagged(Config, Tag.DATA)
     if config.mode == "evaluate":
         names += tagged(Config, Tag.POLICY)  # what a label means stays what it meant in training
-    taken = {name: getattr(source, name) for name in names}
+    taken = {name: explicit.get(name, getattr(source, name)) for name in names}
     if not os.path.isdir(os.path.expanduser(source.manual_dir)):
         taken.pop("manual_dir", None)  # the files were moved since
     return taken

@@ -44,7 +44,7 @@ def model_card(classifier, facts, name="model", version=1):
         f"## How good it is\n\n{_metrics(classifier)}",
         f"## Input\n\n{_preprocessing(classifier, facts)}",
         "## Signatures\n\n" + _table(("signature", "input", "output"), _signatures(classifier)),
-        f"## Settings\n\n{_settings(classifier.config)}",
+        *([f"## Settings\n\n{_settings(classifier.config)}"] if classifier.data else []),
         f"## Limitations\n\n{_limitations(classifier)}",
     ]
     return "\n\n".join(sections) + "\n"
@@ -93,6 +93,7 @@ def _architecture(classifier, facts):
     own = f"{config.mode} ({config.method})" if config.mode == "pretrain" else config.mode
     made_with = f"micle-tf {__version__}, TensorFlow {tf.__version__}, Keras {keras.__version__}"
     steps = re.findall(r"step \d+(?:,\d{3})*", classifier.weights)  # not the path before it
+    steps = steps if classifier.data else [classifier.weights]
     rows = [
         ("encoder", kind),
         ("input", f"{config.image_size} x {config.image_size} pixels, RGB"),
@@ -112,7 +113,7 @@ def _architecture(classifier, facts):
 
 
 def _unfinished(classifier):
-    return "" if classifier.result else ", of a run that was not finished"
+    return "" if classifier.result or not classifier.data else ", of a run that was not finished"
 
 
 def _intended_use(classifier):
@@ -127,6 +128,8 @@ def _intended_use(classifier):
 
 
 def _data(classifier, facts):
+    if not classifier.data:
+        return "Weights of others; what they learned from is for their owners to say."
     split = _cell(classifier.config.train_split)
     text = f"`{_cell(classifier.data)}`, trained on the split `{split}`."
     if not facts.get("splits"):
@@ -159,7 +162,8 @@ def _labels(classifier, counts):
 def _metrics(classifier):
     config, result = classifier.config, classifier.result
     if not result:
-        return "The run was not finished: nothing was measured."
+        what = "The run was not finished: nothing" if classifier.data else "Nothing"
+        return f"{what} was measured."
     if not result.get("metrics"):
         return "The run left no metrics."
     text = "Values of the end of the pretraining run."

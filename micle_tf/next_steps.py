@@ -12,7 +12,7 @@ from micle_tf import console
 from micle_tf.config import Config
 from micle_tf.dataset_names import dataset_names
 from micle_tf.program import typed
-from micle_tf.run_config import ARCHITECTURE, read_config
+from micle_tf.run_config import ARCHITECTURE, is_run, read_config
 from micle_tf.run_names import same_data
 from micle_tf.settings import Tag, tagged
 
@@ -59,8 +59,9 @@ def after_linear_eval(config, _, usual):
     """The same on a random encoder, and fine-tuning; a pretraining after a random encoder."""
     _compare(config, "a random encoder", usual)
     if config.checkpoint:
-        source, _ = read_config(config.checkpoint)
-        own = () if same_data(source, config) else _flags(config, _DATA, "finetune", usual)
+        source = read_config(config.checkpoint)[0] if is_run(config.checkpoint) else None
+        known = source and same_data(source, config)
+        own = () if known else _flags(config, _DATA, "finetune", usual)
         _next("finetune", f"--checkpoint={config.checkpoint}", *own)
 
 

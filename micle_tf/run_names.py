@@ -6,24 +6,26 @@ from micle_tf.dataset_names import dataset_names, file_name
 from micle_tf.settings import Tag, tagged
 
 
-def default_model_dir(config, source):
+def default_model_dir(config, source, weights=""):
     """The run directory of a command that names none.
 
     Args:
       config: `Config`.
       source: the `Config` of the run that `checkpoint` names; None without one.
+      weights: the name of the weights of others that it names; "" for none.
 
     Returns:
       "runs/<dataset>-<config>/pretrain-<method>", or, below the run in `checkpoint`,
-      "RUN/<mode>[-<dataset>][-<what is special>]".
+      "RUN/<mode>[-<dataset>][-<what is special>]"; of weights of others the first, with their name.
     """
     datasets = name = file_name(dataset_names(config))
     mode = f"{config.mode}-{config.method}" if config.mode == "pretrain" else config.mode
     if config.manifest:
         name += "-" + os.path.splitext(os.path.basename(os.path.normpath(config.manifest)))[0]
     is_same = source and same_data(source, config)
-    folder = config.checkpoint or os.path.join("runs", datasets)
-    if not source and config.mode not in ("pretrain", "evaluate", "export"):
+    folder = config.checkpoint if source else os.path.join("runs", datasets)
+    mode += f"-{weights}" * bool(weights)
+    if not config.checkpoint and config.mode not in ("pretrain", "evaluate", "export"):
         mode += "-random"
     elif source and not is_same and config.mode != "export":
         mode += f"-{name}"

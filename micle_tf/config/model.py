@@ -57,3 +57,8 @@ class FineTuning:
         "Freeze the stem (0) and the block groups up to this one; -1: none, 4: the whole encoder.",
         low=-1, high=4, only=FINETUNE, tags=Tag.START,
     )  # fmt: skip
+    rescale_kernels: bool = _model(
+        False, "Bring the kernels of --checkpoint to a fresh network's scale, features staying "
+        "as they are; for SimCLR's first weights.", only=MODEL, tags=Tag.START,
+        needs=Needs("without --checkpoint", lambda config: config.checkpoint),
+    )  # fmt: skip

@@ -25,6 +25,7 @@ import tensorflow as tf
 from data_builders.ids import LITERAL, alike
 from data_builders.splits import STAND_INS, patient_key
 from micle_tf.files import renamed_when_whole
+from micle_tf.run_config import is_run
 
 FILE = "seen.npz"
 LEARNED, CHOSEN_ON, UNLABELLED = "learned", "chosen_on", "unlabelled"
@@ -85,7 +86,11 @@ class Seen:
         nothing = secrets.token_bytes(_SALT_BYTES)
         path = os.path.join(run, FILE)
         if not tf.io.gfile.exists(path):
-            return cls(nothing, unknown=f"{run} has no {FILE}, as runs of earlier versions")
+            others = tf.io.gfile.exists(run) and not is_run(run)
+            why = (
+                "are weights of others" if others else f"has no {FILE}, as runs of earlier versions"
+            )
+            return cls(nothing, unknown=f"{run} {why}")
         try:
             with tf.io.gfile.GFile(path, "rb") as file, np.load(io.BytesIO(file.read())) as arrays:
                 stated = json.loads(str(arrays["stated"]))

@@ -1,9 +1,11 @@
 """A trained classifier, put together again from its run directory."""
 
 import dataclasses
+import os
 
 import keras
 
+from micle_tf import pretrained
 from micle_tf.config import Config, Encoder, ProjectionHead
 from micle_tf.data.targets import Targets
 from micle_tf.errors import BadInput
@@ -26,7 +28,7 @@ class Classifier:
       head: features -> probabilities [n, K]; None for a pretraining.
       targets: `Targets`; None for a pretraining.
       result: content of the run's result.json; None if it is not finished.
-      data: name of the prepared dataset that it was trained on.
+      data: name of the prepared dataset that it was trained on; "" for weights of others.
     """
 
     run: str
@@ -101,6 +103,27 @@ def open_classifier(run):
         result=state.read_result(run) if state.is_finished(run) else None,
         data=facts.get("data", config.dataset),
     )
+
+
+def open_weights(path):
+    """The encoder of weights of others, as a run's without a head would be.
+
+    Images have the side that `pretrained.load` takes by itself.
+
+    Raises:
+      BadInput: there are no weights of ours at the path.
+    """
+    strategies.set_precision("float32")
+    encoder, report = pretrained.load_encoder(path, flag="--checkpoint")
+    of = report.description
+    shape = of.architecture
+    config = Config.of_mode(
+        "pretrain", image_size=encoder.input_shape[1], resnet_depth=shape.depth,
+        width_multiplier=float(shape.width_multiplier), sk_ratio=float(shape.sk_ratio),
+        se_ratio=float(shape.se_ratio), checkpoint=os.fspath(path),
+    )  # fmt: skip
+    weights = f"{of.name}, {of.layout} (sha256 {of.sha256})"
+    return Classifier(path, config, weights, of.path, encoder, None, None, None, data="")
 
 
 def activation(targets):

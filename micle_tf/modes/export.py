@@ -10,9 +10,11 @@ from micle_tf.data.earlier import flags_of_before, what_changed
 from micle_tf.data.report import SEEN_OTHERWISE, is_superseded
 from micle_tf.data.targets import choose_labelled, is_labelled
 from micle_tf.errors import BadInput
-from micle_tf.evaluation.classifier import open_classifier
+from micle_tf.evaluation.classifier import open_classifier, open_weights
 from micle_tf.export import write_export
 from micle_tf.model_card import signature_rows
+from micle_tf.pretrained import is_weights
+from micle_tf.starts import is_of_others
 from micle_tf.training import state
 
 
@@ -33,9 +35,16 @@ def export(config):
     """
     if not config.checkpoint:
         raise BadInput("--mode=export: name a run with --checkpoint=RUN")
+    if is_weights(config.checkpoint):
+        classifier = open_weights(config.checkpoint)
+        console.say(f"weights: {classifier.weights}")
+        return _exported(
+            config, classifier, {"lineage": [f"weights of others: {classifier.weights}"]}
+        )
     classifier = open_classifier(config.checkpoint)
     console.say(f"weights: {classifier.weights}")
-    facts = {"lineage": lineage(classifier.config)} | data_facts(config, classifier)
+    _, kept = state.read_config(config.checkpoint)
+    facts = {"lineage": lineage(classifier.config, kept)} | data_facts(config, classifier)
     as_stored = facts.pop("as_stored", None)
     if as_stored is None:
         as_stored = is_superseded(config.data_dir, classifier.data)
@@ -51,6 +60,11 @@ def export(config):
                 f"files other data is made now: {what_changed(flags)}"
             )
         console.say(f"note: {classifier.data} is not at hand; the model card goes without counts")
+    return _exported(config, classifier, facts, as_stored)
+
+
+def _exported(config, classifier, facts, as_stored=False):
+    """Writes an export, and says what it is; returns the path of the SavedModel."""
     exported = write_export(
         classifier, config.model_dir, config.export_name, config.export_version, facts,
         max_pixels=config.max_pixels, as_stored=as_stored,
@@ -63,8 +77,11 @@ def export(config):
     return exported.saved_model
 
 
-def lineage(config):
+def lineage(config, facts=None):
     """How the weights of a run came about: ["random weights", "pretrain (micle)", "finetune"].
+
+    Args:
+      config, facts: of the run, as in its config.json.
 
     Follows `checkpoint` from run to run, as far as the run directories are still there.
     """
@@ -75,8 +92,10 @@ def lineage(config):
         )
         if not config.checkpoint:
             return ["random weights", *reversed(steps)]
+        if is_of_others((facts or {}).get("weights")):
+            return [f"weights of others: {facts['weights']}", *reversed(steps)]
         try:
-            config, _ = state.read_config(config.checkpoint)
+            config, facts = state.read_config(config.checkpoint)
         except BadInput:
             break
     return ["weights of an earlier run", *reversed(steps)]

@@ -74,6 +74,7 @@ def finetune(config, stated=None):
         )  # fmt: skip
         return None
     facts = {"replicas": replicas, **data.facts, "targets": targets.to_json()}
+    facts |= opening.start_facts(config)
     run = state.RunDirectory(config.model_dir, config, facts, data.superseded)
     finished, seen, overlap = run.status() == state.FINISHED, None, None
     if not finished:
@@ -175,7 +176,7 @@ def _start(config, models, strategy, *, unstarted):
     elif unstarted:
         parts = {name: model for name, model in models.items() if name != "classifier"}
         with strategy.scope():
-            opening.take_weights(config.checkpoint, parts)
+            opening.take_weights(config, parts)
 
 
 def training_of(config, data, targets, splits, built, *, units, replicas):

@@ -44,12 +44,9 @@ def linear_eval(config):
     norm = batch_norm(1, config.precision)
     encoder = factory.build_encoder(config.part(Encoder), config.image_size, norm)
     facts = data.facts | {"targets": targets.to_json()}
-    if config.checkpoint:
-        weights = state.restore_models(config.checkpoint, encoder=encoder)
-        facts["weights"] = state.identify_weights(weights)
     opening.say_models(config, {"encoder": encoder})
     if config.checkpoint:
-        console.say(f"weights: {state.describe_weights(config.checkpoint, weights)}")
+        facts["weights"] = opening.take_weights(config, {"encoder": encoder})
     else:
         console.say(f"weights: random, seed {config.seed}")
     run = state.RunDirectory(config.model_dir, config, facts, data.superseded)

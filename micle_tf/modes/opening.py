@@ -2,7 +2,7 @@
 
 import contextlib
 
-from micle_tf import cluster, console
+from micle_tf import cluster, console, pretrained, starts
 from micle_tf.cluster import Cluster
 from micle_tf.config import Devices, Encoder, Inputs, LabelPolicy, Labels, ProjectionHead
 from micle_tf.data import cases
@@ -12,6 +12,7 @@ from micle_tf.data.targets import Targets
 from micle_tf.errors import BadInput
 from micle_tf.evaluation import overlap, predictions
 from micle_tf.models import factory
+from micle_tf.pretrained import is_weights
 from micle_tf.training import memory, setup, state
 from micle_tf.training import strategy as strategies
 from micle_tf.training.workers import Workers
@@ -102,10 +103,42 @@ def claimed(run, workers=None):
         yield status == state.FINISHED
 
 
-def take_weights(checkpoint, models):
-    """Puts the weights of a run into models, and says which these are."""
-    weights = state.restore_models(checkpoint, **models)
-    console.say(f"weights: {state.describe_weights(checkpoint, weights)}")
+def start_facts(config):
+    """{"weights": name and hash} of a run that starts from weights of others; else {}."""
+    weights = starts.start_of(config.checkpoint, config.model_dir).weights
+    return {"weights": weights.fact} if weights else {}
+
+
+def take_weights(config, models):
+    """Puts the weights of --checkpoint into models, and says what came in and what is new.
+
+    Args:
+      config: `Config`.
+      models: {name: built Keras model}; of a pretraining a projection head of another shape
+        stays as it is, new.
+
+    Returns:
+      What names the weights, for the run's facts.
+    """
+    run = config.checkpoint
+    if is_weights(run):
+        report = pretrained.restore(
+            run, models["encoder"], models.get("projection_head"), flag="--checkpoint"
+        )
+        console.say(f"weights: {report.line()}")
+        named = f"{report.description.name} (sha256 {report.description.sha256})"
+    else:
+        head = models.get("projection_head")
+        is_new = config.mode == "pretrain" and not state.has_weights_of(run, projection_head=head)
+        taken = {name: model for name, model in models.items() if not (is_new and model is head)}
+        path = state.restore_models(run, **taken)
+        new = "; new: projection head" * is_new
+        console.say(f"weights: {state.describe_weights(run, path)}{new}")
+        named = state.identify_weights(path)
+    if config.rescale_kernels:
+        factors = pretrained.rescale_kernels(models["encoder"]).values()
+        console.say(f"kernels: rescaled by {min(factors):.3g} to {max(factors):.3g}")
+    return named
 
 
 def labelled_data(config, data):

@@ -66,7 +66,7 @@ def pretrain(config, stated=None):
     console.say(f"devices: {strategies.describe(strategy)}, {config.precision}")
     opening.say_models(config, models)
     fits = opening.say_memory(config, models, strategy, workers, pairs=True)
-    facts = {"replicas": replicas, **data.facts}
+    facts = {"replicas": replicas, **data.facts, **opening.start_facts(config)}
     run = state.RunDirectory(config.model_dir, config, facts, data.superseded)
     built = models, optimizer, schedule
     training = training_of(config, data, reader, built, run, units=units, replicas=replicas)
@@ -78,7 +78,7 @@ def pretrain(config, stated=None):
         )  # fmt: skip
         return None
     if config.checkpoint and run.status() != state.FINISHED and not run.has_checkpoint():
-        opening.take_weights(config.checkpoint, models)
+        opening.take_weights(config, models)
 
     # ------------------------------------------------------------ train
     with opening.claimed(run, workers) as was_finished:

@@ -285,6 +285,13 @@ def restore_models(run, **models):
     return path
 
 
+def has_weights_of(run, **models):
+    """Whether a run's chosen checkpoint has all weights of models, by name, in their shapes."""
+    path = chosen_checkpoint(run)
+    with damage_named(path, f"--checkpoint={run}"):
+        return not _misfits(path, models)
+
+
 def _misfits(path, models, shown=3):
     """Names the tensors of the models that a checkpoint lacks, or has in another shape."""
     reader = tf.train.load_checkpoint(path)

@@ -1,0 +1,152 @@
+"""What a run starts from: a run of ours, whose settings it takes over, or weights of others."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from micle_tf.config import Config
+from micle_tf.config.modes import MODEL
+from micle_tf.errors import BadInput
+from micle_tf.pretrained import describe, is_weights
+from micle_tf.run_config import check_place, is_run, read_config
+from micle_tf.settings import Tag, tagged
+
+_SMALL_STEM = 32  # pixels, up to which an encoder has the small stem
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """Weights of others, as far as settings depend on them.
+
+    Attributes:
+      name: for run directories: "r50_1x_sk0-3f0a91".
+      fact: what config.json keeps of them: name and hash.
+      flags: {name of a setting: value} of the encoder and, if there is one, the projection head.
+      small_stem: whether the stem is that of images of at most 32 px; None: not known.
+    """
+
+    name: str
+    fact: str
+    flags: Mapping[str, Any]
+    small_stem: bool | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """What --checkpoint names; nothing of it is there without one.
+
+    Attributes:
+      config: `Config` of a run of ours; None for weights of others.
+      predicts_findings: whether a run may predict findings.
+      weights: `Weights`; None for a run.
+    """
+
+    config: Config | None = None
+    predicts_findings: bool = True
+    weights: Weights | None = None
+
+
+def start_of(checkpoint: str, model_dir: str = "") -> Start:
+    """What a run starts from.
+
+    Args:
+      checkpoint: as it is typed; "" for nothing.
+      model_dir: the run directory, if it is typed: a run there that began from the same weights
+        knows all that is asked of them, wherever they are by now.
+
+    Raises:
+      BadInput: there is neither a run nor weights.
+    """
+    if not checkpoint:
+        return Start()
+    if not is_weights(checkpoint):
+        check_place(checkpoint, "--checkpoint")
+        try:
+            config, facts = read_config(checkpoint)
+        except BadInput:
+            if kept := _kept_in(model_dir, checkpoint):
+                return Start(weights=kept)
+            raise
+        targets = facts.get("targets")
+        return Start(config, not isinstance(targets, dict) or bool(targets.get("multilabel", True)))
+    return Start(weights=_kept_in(model_dir, checkpoint) or weights_of(checkpoint))
+
+
+def weights_of(checkpoint: str) -> Weights:
+    """The `Weights` at a path; raises BadInput, naming --checkpoint, if there are none of ours."""
+    found = describe(checkpoint, flag="--checkpoint")
+    shape = found.architecture
+    flags: dict[str, Any] = {
+        "resnet_depth": shape.depth,
+        "width_multiplier": float(shape.width_multiplier),
+        "sk_ratio": float(shape.sk_ratio),
+        "se_ratio": float(shape.se_ratio),
+    }
+    if found.projection_head:
+        flags["num_proj_layers"] = found.projection_head.num_layers
+        flags["proj_out_dim"] = found.projection_head.out_dim
+    fact = f"{found.name} (sha256 {found.sha256})"
+    return Weights(found.name, fact, flags, shape.small_stem)
+
+
+def is_of_others(fact: Any) -> bool:
+    """Whether what a run's config.json has under "weights" names weights of others."""
+    return isinstance(fact, str) and " (sha256 " in fact
+
+
+def _kept_in(model_dir: str, checkpoint: str) -> Weights | None:
+    """The `Weights` that a run began from, if these are the ones."""
+    if not model_dir or not is_run(model_dir):
+        return None
+    config, facts = read_config(model_dir, "--model_dir")
+    fact = facts.get("weights")
+    same = os.path.normpath(config.checkpoint) == os.path.normpath(checkpoint)
+    if not same or not is_of_others(fact):
+        return None
+    names = tagged(config, Tag.ENCODER | Tag.PROJECTION)
+    return Weights(fact.partition(" ")[0], fact, {name: getattr(config, name) for name in names})
+
+
+def check_weights(
+    weights: Weights, config: Config, explicit: Mapping[str, Any], checkpoint: str
+) -> None:
+    """Raises BadInput for what is typed and cannot be, with weights of others.
+
+    Args:
+      weights: of --checkpoint.
+      config: `Config`, as it is decided.
+      explicit: {field: value} of the command line.
+      checkpoint: as it is typed.
+    """
+    where = f"--checkpoint={checkpoint}"
+    if config.mode == "evaluate":
+        raise BadInput(
+            f"{where}: weights of others have no classifier of ours; train one with "
+            "--mode=linear_eval"
+        )
+    fixed = tagged(Config, Tag.ENCODER)
+    if config.mode == "finetune" and config.ft_proj_selector:
+        if "num_proj_layers" not in weights.flags:
+            raise BadInput(
+                f"--ft_proj_selector={config.ft_proj_selector}: {where} has no projection head "
+                "that was trained, to keep layers of"
+            )
+        fixed += tagged(Config, Tag.PROJECTION)
+    for name in fixed:
+        if name in explicit and explicit[name] != weights.flags[name]:
+            raise BadInput(
+                f"--{name}={explicit[name]}: {where} has {weights.flags[name]:g}; leave the flag out"
+            )
+    small = config.image_size <= _SMALL_STEM
+    if config.mode in MODEL and weights.small_stem not in (None, small):
+        stem = (
+            f"{'large stem, of more than' if small else 'small stem, of at most'} {_SMALL_STEM} px"
+        )
+        raise BadInput(f"--image_size={config.image_size}: {where} has the {stem}; choose another")
+        raise BadInput(
+            f"--image_size={config.image_size}: {where} has the {has} {_SMALL_STEM} px; choose "
+            "another --image_size"
+        )
