@@ -138,7 +138,7 @@ def check_weights(
     for name in fixed:
         if name in explicit and explicit[name] != weights.flags[name]:
             raise BadInput(
-                f"--{name}={explicit[name]}: {where} has {weights.flags[name]:g}; leave the flag out"
+                f"--{name}={explicit[name]}: {where} has {weights.flags[name]:g}; leave it out"
             )
     small = config.image_size <= _SMALL_STEM
     if config.mode in MODEL and weights.small_stem not in (None, small):
@@ -147,6 +147,5 @@ def check_weights(
         )
         raise BadInput(f"--image_size={config.image_size}: {where} has the {stem}; choose another")
         raise BadInput(
-            f"--image_size={config.image_size}: {where} has the {has} {_SMALL_STEM} px; choose "
-            "another --image_size"
+            f"--image_size={config.image_size}: {where} has the {stem}; choose another --image_size"
         )
