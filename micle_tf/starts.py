@@ -146,6 +146,3 @@ def check_weights(
             f"{'large stem, of more than' if small else 'small stem, of at most'} {_SMALL_STEM} px"
         )
         raise BadInput(f"--image_size={config.image_size}: {where} has the {stem}; choose another")
-        raise BadInput(
-            f"--image_size={config.image_size}: {where} has the {stem}; choose another --image_size"
-        )
