@@ -67,7 +67,7 @@ OPERATORS = {
 }
 SHARE = 0.95
 PATIENCE = 10  # seconds of CPU that tests may take beside five times what they take as it is
-STANDSTILL = 20  # and the seconds for each of these after which they are taken to stand still
+STANDSTILL = 100  # and the seconds for each of these after which they are taken to stand still
 PAUSE = 0.02
 # What tests import, as far as it is not ours; whatever is missing here costs time, no more.
 HEAVY = ("tensorflow", "keras", "scipy.stats", "sklearn.metrics", "tensorflow_datasets", "pytest")

@@ -147,6 +147,13 @@ def test_lars_takes_a_plain_step_where_a_norm_is_zero():
     np.testing.assert_array_equal(still.numpy(), 1.0)
 
 
+def test_lars_adapts_small_weights_to_small_gradients():
+    weights, gradient = np.array([[0.3], [0.4]]), np.array([[0.06], [-0.08]])  # of norm 0.5 and 0.1
+    (variable,) = variables(dense__kernel=weights)
+    LARS(1.0, momentum=0.0, eta=0.01).apply([gradient.astype("float32")], [variable])
+    np.testing.assert_allclose(variable.numpy(), weights - 0.01 * 5 * gradient, rtol=1e-6)
+
+
 def test_lars_excludes_by_rank_and_by_path():
     names = ("body__kernel", "supervised_head__kernel", "body__bias", "norm__gamma")
     made = variables(**{n: np.ones((2, 2) if "kernel" in n else 2) for n in names})
