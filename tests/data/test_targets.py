@@ -327,15 +327,18 @@ def test_policies(chests, uncertain, unmentioned):
     np.testing.assert_array_equal(chests.index["train"].findings, STATED)  # as it was
 
 
-def test_policies_of_a_config(chests):
-    config = Config(uncertain="ones", unmentioned="ignore", findings="Hernia, Edema")
-    of = lambda config: Targets.of_flags(
-        chests, config.part(Labels), config.part(LabelPolicy),
+def of_flags(config, data):
+    return Targets.of_flags(
+        data, config.part(Labels), config.part(LabelPolicy),
         train_split=config.train_split, findings=config.findings,
     )  # fmt: skip
-    targets = of(config)
+
+
+def test_policies_of_a_config(chests):
+    config = Config(uncertain="ones", unmentioned="ignore", findings="Hernia, Edema")
+    targets = of_flags(config, chests)
     assert targets == Targets(("Hernia", "Edema"), True, False, "ones", "ignore")
-    assert of(Config()) == Targets(NAMES, True, False, "ignore", "zeros")
+    assert of_flags(Config(), chests) == Targets(NAMES, True, False, "ignore", "zeros")
     assert Targets(**targets.to_json()) == targets
 
 
@@ -350,9 +353,9 @@ def test_policies_do_nothing_without_findings_and_say_so(chests, capsys):
             note.format("uncertain") + note.format("unmentioned"),
         ),
     ):
-        assert Targets.of_config(Config(**given), classes) == Targets(("a", "b"), False)
+        assert of_flags(Config(**given), classes) == Targets(("a", "b"), False)
         assert capsys.readouterr().out == expected
-        Targets.of_config(Config(**given), chests)
+        of_flags(Config(**given), chests)
         assert capsys.readouterr().out == ""
 
 
