@@ -3,6 +3,7 @@
 # make quick   those of up to 20 seconds; make long those of over two minutes
 # make lint    style, imports and types, which .ci/run asks before the tests
 # make coverage  the tests, and the share of the lines that they reach
+# make mutants   small changes to the mathematics, and which of them no test notices
 # make wheels  installs the wheel as a user does, on every Python of ours that is here
 # make clean   removes .venv, runs/demo and caches
 #
@@ -10,7 +11,7 @@
 PYTHON ?= $(shell .ci/pythons | head -n 1)
 SEED ?= 0
 
-.PHONY: demo lint test quick long coverage wheels clean
+.PHONY: demo lint test quick long coverage mutants wheels clean
 
 demo: .venv/installed
 	.venv/bin/python -m micle_tf.demo --seed=$(SEED)
@@ -32,6 +33,9 @@ long: .venv/installed
 coverage: .venv/installed
 	$(PYTEST) --cov --cov-report=term:skip-covered
 
+mutants: .venv/mutants
+	.venv/bin/python -m tests.mutants
+
 wheels:
 	.ci/wheels
 
@@ -41,6 +45,12 @@ wheels:
 	$(PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check \
 	    --constraint constraints.txt --editable '.[lint,test]'
+	touch $@
+
+# What makes the mutants is asked for by nothing else.
+.venv/mutants: .venv/installed
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check \
+	    --constraint constraints.txt --editable '.[mutants]'
 	touch $@
 
 clean:

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.special import log_softmax
 
 from micle_tf.losses import nt_xent, nt_xent_and_accuracy
 
@@ -233,6 +234,17 @@ def test_zero_rows_give_finite_loss_and_gradients(dtype):
     loss, gradients = value_and_gradients(0 * z1, 0 * z2)
     np.testing.assert_allclose(loss, np.log(11), rtol=1e-6)
     assert all(np.isfinite(g).all() for g in gradients)
+
+
+def test_rows_of_up_to_a_millionth_stay_as_they_are():
+    z1, z2 = np.array([[1, 0], [0.3, -0.4]]), np.array([[0.6, 0.2], [-0.2, 0.5]])  # 1 is the limit
+    z = np.concatenate([z1, z2])
+    products = np.where(np.eye(4), -np.inf, z @ z.T)
+    expected = -np.mean(log_softmax(products, axis=1)[np.arange(4), [2, 3, 0, 1]])
+    loss = nt_xent(1e-6 * z1, 1e-6 * z2, temperature=1e-12)
+    np.testing.assert_allclose(loss, expected, rtol=1e-12)
+    beyond, _ = value_and_gradients(1.001e-6 * z1, 1e-6 * z2, temperature=1e-12)
+    assert beyond > 1000 * loss  # the first row was scaled up to 1
 
 
 @pytest.mark.parametrize("groups", [None, np.array([0, 1, 0, 2, 1, 3])])

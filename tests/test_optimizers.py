@@ -147,6 +147,13 @@ def test_lars_takes_a_plain_step_where_a_norm_is_zero():
     np.testing.assert_array_equal(still.numpy(), 1.0)
 
 
+def test_lars_adapts_small_weights_to_small_gradients():
+    weights, gradient = np.array([[0.3], [0.4]]), np.array([[0.06], [-0.08]])  # of norm 0.5 and 0.1
+    (variable,) = variables(dense__kernel=weights)
+    LARS(1.0, momentum=0.0, eta=0.01).apply([gradient.astype("float32")], [variable])
+    np.testing.assert_allclose(variable.numpy(), weights - 0.01 * 5 * gradient, rtol=1e-6)
+
+
 def test_lars_excludes_by_rank_and_by_path():
     names = ("body__kernel", "supervised_head__kernel", "body__bias", "norm__gamma")
     made = variables(**{n: np.ones((2, 2) if "kernel" in n else 2) for n in names})
@@ -335,6 +342,25 @@ def test_scaled_learning_rate(scaling, expected):
     assert scaled_learning_rate(0.075, 4096, "sqrt") == scaled_learning_rate(0.3, 4096, "linear")
 
 
+def test_defaults():
+    lars, sgd = LARS(0.5), SGDL2(0.5)
+    assert (lars.momentum, lars.decay, lars.eta, lars.nesterov) == (0.9, 0.0, 0.001, False)
+    assert (lars.exclude, lars.name) == ((), "LARS")
+    assert (sgd.momentum, sgd.decay, sgd.nesterov) == (0.9, 0.0, False)
+    assert (sgd.exclude, sgd.name) == ((BATCH_NORM_PATH,), "SGDL2")
+
+
+def test_the_ends_of_the_ranges_belong_to_them():
+    for kind in (LARS, SGDL2):
+        optimizer = kind(0, momentum=1, weight_decay=0)
+        assert (float(optimizer.learning_rate), optimizer.momentum, optimizer.decay) == (0, 1, 0)
+        assert kind(0.1, momentum=0).momentum == 0
+    assert float(WarmupCosine(0, 0, 1)(0)) == 0.0
+    assert float(WarmupCosine(0.5, 0, 1)(0)) == 0.5
+    assert scaled_learning_rate(0, 1, "linear") == 0
+    assert scaled_learning_rate(0.5, 1, "linear") == 0.5 / 256
+
+
 @pytest.mark.parametrize(
     "call, message",
     [
@@ -343,7 +369,10 @@ def test_scaled_learning_rate(scaling, expected):
         (lambda: LARS(float("nan")), "learning_rate .* got nan"),
         (lambda: LARS(0.1, momentum=1.5), r"momentum must be a finite number in \[0, 1\], got 1.5"),
         (lambda: LARS(0.1, weight_decay=-1e-6), "weight_decay .* at least 0, got -1e-06"),
+        (lambda: LARS(float("inf")), "learning_rate .* got inf"),
         (lambda: LARS(0.1, eta=0), "eta must be a positive number, got 0"),
+        (lambda: LARS(0.1, eta=float("inf")), "eta must be a positive number, got inf"),
+        (lambda: LARS(0.1, eta="1"), "eta must be a positive number, got '1'"),
         (lambda: LARS(0.1, exclude="bias"), "exclude must be a sequence of regular expressions"),
         (lambda: LARS(0.1, exclude=["("]), r"exclude holds an invalid expression, '\('"),
         (lambda: SGDL2(-1), "learning_rate .* got -1"),

@@ -1,12 +1,12 @@
 """The modes, and which of them do what."""
 
+from micle_tf import presets
 from micle_tf.settings import Needs
 
 MODES = ("prepare", "pretrain", "linear_eval", "finetune", "evaluate", "export")
 PRETRAIN, FINETUNE, EXPORT = ("pretrain",), ("finetune",), ("export",)
 TRAIN = ("pretrain", "finetune")
 JUDGE = ("linear_eval", "finetune", "evaluate")
-LABELS = ("linear_eval", "finetune")
-MODEL = ("pretrain", "linear_eval", "finetune")
+LABELS, MODEL = ("linear_eval", "finetune"), presets.MODES
 # Whether a pretraining is watched by nearest neighbours.
 KNN = Needs("without --knn_every", lambda config: config.mode != "pretrain" or config.knn_every)

@@ -46,6 +46,7 @@ class Prepared:
 
 
 def name_of(builder):
+    """ "derm_cases/ham10000-0123456789ab" of a tfds builder."""
     return f"{builder.name}/{builder.builder_config.name}"
 
 
@@ -85,7 +86,7 @@ def open_folder(folder, keep=True):
     except (OSError, ValueError, json_format.ParseError, tfds.core.DatasetNotFoundError) as error:
         raise BadInput(f"{folder}: is damaged; delete it to prepare it again") from error
     return Prepared(
-        name=f"{builder.name}/{builder.builder_config.name}",
+        name=name_of(builder),
         metadata=metadata,
         index={split: _kept_index(builder, split, keep) for split in splits},
         records=records,
@@ -101,8 +102,7 @@ def _kept_index(builder, split, keep):
         return CaseIndex.load(path)
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile):
         if not keep:
-            num_findings = len(builder.info.metadata["finding_names"])
-            return build_index(_records(builder, split), num_findings)[0]
+            return _made_index(builder, split)[0]
         write_index(builder)
         return CaseIndex.load(path)
 
@@ -111,18 +111,23 @@ def _records(builder, split):
     return ArrayRecords([str(path) for path in builder.info.splits[split].filepaths])
 
 
+def _made_index(builder, split):
+    """(`CaseIndex`, bytes of images) of a split, by reading all of it."""
+    return build_index(_records(builder, split), len(builder.info.metadata["finding_names"]))
+
+
 def write_index(builder):
     """Reads the data once and puts its index beside it; returns {split: CaseIndex}, bytes."""
     index, stored = {}, 0
     for split in builder.info.splits:
-        num_findings = len(builder.info.metadata["finding_names"])
-        index[split], size = build_index(_records(builder, split), num_findings)
+        index[split], size = _made_index(builder, split)
         index[split].save(os.path.join(builder.data_dir, f"case_index-{split}.npz"))
         stored += size
     return index, stored
 
 
 def builder_of(data_dir, name, configuration):
+    """The tfds builder of one of our datasets; opens what lies prepared, checks nothing of it."""
     data_dir = os.path.expanduser(data_dir) or None
     return module_of(name).Builder(
         data_dir=data_dir, config=configuration, file_format="array_record"
@@ -130,5 +135,6 @@ def builder_of(data_dir, name, configuration):
 
 
 def module_of(name):
+    """The module that has the `Builder` and `read_source` of "derm_cases/ham10000"."""
     dataset = name.partition("/")[0]
     return importlib.import_module(f"data_builders.{dataset}.{dataset}_dataset_builder")

@@ -12,6 +12,7 @@ from micle_tf.config import (
     Batches,
     Encoder,
     Inputs,
+    Judging,
     Optimizer,
     Pace,
     Pretraining,
@@ -203,7 +204,7 @@ def training_of(config, data, reader, built, run, *, units, replicas):
         logged=contrastive.logged,
         validation=contrastive.neighbour_validation(
             config.part(Pretraining), data, models["encoder"], config.part(Inputs), units=units,
-            batch_size=config.train_batch_size, at_once=config.eval_batch_size,
+            batch_size=config.train_batch_size, judging=config.part(Judging),
         ),
         hooks=[_watched(config, schedule, run)],
     )  # fmt: skip

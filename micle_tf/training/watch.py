@@ -141,18 +141,15 @@ def likely_causes(batches, optimizer, pretraining, augmentation, head, *, rate, 
     ]  # fmt: skip
     groups = (batches, optimizer, pretraining, augmentation, head)
     stated = {name: value for group in groups for name, value in vars(group).items()}
+    typed = lambda value: f"{value:g}" if isinstance(value, float) else value
     causes = []
     for is_so, cause, changes in suspects:
         changed = {name: value for name, value in changes.items() if stated[name] != value}
         if is_so and changed:
-            causes.append((cause, [f"--{name}={_typed(value)}" for name, value in changed.items()]))
+            causes.append((cause, [f"--{name}={typed(value)}" for name, value in changed.items()]))
     return causes
 
 
 def _forget(values, step):
     while values and values[0][0] <= step - _WINDOW:
         values.popleft()
-
-
-def _typed(value):
-    return f"{value:g}" if isinstance(value, float) else value

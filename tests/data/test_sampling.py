@@ -117,6 +117,31 @@ def test_streams_have_keys_of_their_own():
     assert len(keys) == 3 * 4 * 4
 
 
+def test_keys_and_pairs_are_those_of_their_formulas():
+    """A run that goes on with another version must draw what it would have drawn."""
+    step, images = 5, [1, 2, 3, 6, 1000]
+    key = [7, 4 * step + 1]
+    stated = sampling.stream_key(7, sampling.PAIRS, tf.constant(step, tf.int64))
+    assert stated.numpy().tolist() == key
+    draws = tf.random.stateless_uniform([5, 2], key, dtype=tf.float64).numpy()
+    expected = []
+    for count, (one, other) in zip(images, draws, strict=True):
+        first, away = int(one * count), 1 + int(other * (count - 1))
+        expected.append([first, (first + away) % count])
+    assert pairs(7, step + 1, images)[step].tolist() == expected
+    key = [7, 4 * step]
+    places = tf.random.stateless_uniform([9], key, minval=None, maxval=None, dtype=tf.int64)
+    assert orders(7, step + 1, 9)[step].tolist() == np.argsort(places.numpy()).tolist()
+
+
+@pytest.mark.parametrize("batch_size, count", [(12, 1), (12, 3), (12, 12), (4096, 8)])
+def test_workers_share_a_batch_out(batch_size, count):
+    batch = np.arange(batch_size)
+    rows = [batch[sampling.rows_of_worker(batch_size, (worker, count))] for worker in range(count)]
+    assert [len(own) for own in rows] == [batch_size // count] * count
+    np.testing.assert_array_equal(np.concatenate(rows), batch)
+
+
 def test_another_process_draws_the_same():
     code = "from tests.data import test_sampling; print(test_sampling.digest())"
     elsewhere = subprocess.run(

@@ -1,5 +1,6 @@
 """Which labels a classifier learns: of which classes, and of which cases."""
 
+import dataclasses
 import itertools
 import types
 
@@ -224,6 +225,18 @@ def test_an_unknown_class_is_named():
         literal.labels(make_data(index, ("z", "a")), index, "--x")
 
 
+@pytest.mark.parametrize("count, more", [(20, ""), (21, " and 1 more"), (23, " and 3 more")])
+def test_the_first_unknown_class_is_named_and_twenty_known_ones(count, more):
+    known = tuple(f"k{k:02d}" for k in range(count))
+    index = make_index([1], [0])
+    with pytest.raises(BadInput) as error:
+        Targets(known, False).labels(make_data(index, ("k05", "y", "x", "z")), index)
+    assert str(error.value) == (
+        "--dataset: set has the class y, which the classifier does not know; it knows "
+        f"{', '.join(known[:20])}{more}"
+    )
+
+
 def test_one_class_is_nothing_to_learn():
     with pytest.raises(BadInput) as error:
         Targets.of(make_data(make_index([1], [0]), ("a",)))
@@ -263,6 +276,13 @@ def test_data_without_any_labels():
     labels = Targets(("a", "b"), True).labels(data, index)
     assert labels.dtype == np.int8 and labels.tolist() == [[-2, -2]] * 3
     assert not is_labelled(labels).any()
+
+
+def test_equal_targets_are_one_key_and_stay_as_they_are():
+    counts = {Targets(("a", "b"), True): 3}
+    assert counts[Targets(["a", "b"], True)] == 3
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        next(iter(counts)).names = ("c",)
 
 
 def test_json_round_trip():
@@ -307,16 +327,36 @@ def test_policies(chests, uncertain, unmentioned):
     np.testing.assert_array_equal(chests.index["train"].findings, STATED)  # as it was
 
 
-def test_policies_of_a_config(chests):
-    config = Config(uncertain="ones", unmentioned="ignore", findings="Hernia, Edema")
-    of = lambda config: Targets.of_flags(
-        chests, config.part(Labels), config.part(LabelPolicy),
+def of_flags(config, data):
+    return Targets.of_flags(
+        data, config.part(Labels), config.part(LabelPolicy),
         train_split=config.train_split, findings=config.findings,
     )  # fmt: skip
-    targets = of(config)
+
+
+def test_policies_of_a_config(chests):
+    config = Config(uncertain="ones", unmentioned="ignore", findings="Hernia, Edema")
+    targets = of_flags(config, chests)
     assert targets == Targets(("Hernia", "Edema"), True, False, "ones", "ignore")
-    assert of(Config()) == Targets(NAMES, True, False, "ignore", "zeros")
+    assert of_flags(Config(), chests) == Targets(NAMES, True, False, "ignore", "zeros")
     assert Targets(**targets.to_json()) == targets
+
+
+def test_policies_do_nothing_without_findings_and_say_so(chests, capsys):
+    note = "note: --{} does nothing without findings\n"
+    classes = make_data(make_index([1, 1], [0, 1]), ("a", "b"))
+    for given, expected in (
+        ({}, ""),
+        ({"unmentioned": "ignore"}, note.format("unmentioned")),
+        (
+            {"uncertain": "ones", "unmentioned": "ignore"},
+            note.format("uncertain") + note.format("unmentioned"),
+        ),
+    ):
+        assert of_flags(Config(**given), classes) == Targets(("a", "b"), False)
+        assert capsys.readouterr().out == expected
+        of_flags(Config(**given), chests)
+        assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("uncertain", ["ignore", "zeros", "ones"])
@@ -349,6 +389,14 @@ def test_other_names_of_findings():
     with pytest.raises(BadInput) as error:
         Targets(("Edema", "Hernia"), True).labels(data, data.index["train"], "--dataset=x")
     assert str(error.value) == "--dataset=x: set has none of Edema, Hernia"
+
+
+def test_findings_are_found_in_any_case_where_none_is_there_to_the_letter():
+    data = make_data(
+        make_index([1], findings=[[1, 0, 1, 0]]), finding_names=("Mass", "edema", "EDEMA", "Hernia")
+    )
+    found = {name: column_of(data, name) for name in ("EDEMA", "edema", "Edema", "HERNIA", "Mas")}
+    assert found == {"EDEMA": 2, "edema": 1, "Edema": 1, "HERNIA": 3, "Mas": None}
 
 
 def test_which_findings_are_predicted():

@@ -4,7 +4,25 @@ import hashlib
 
 import pytest
 
-from data_builders.splits import choose_split, complete_splits, patient_key
+from data_builders.splits import (
+    choose_split,
+    complete_splits,
+    key_of_spellings,
+    patient_key,
+    study_key,
+)
+
+
+def share_of(key):
+    """Where in [0, 1) the hash of a key lies."""
+    return int(hashlib.sha256(key.encode()).hexdigest()[:16], 16) / 16**16
+
+
+def of_splits(count):
+    """{split: sorted keys that their hashes put there} of so many patients."""
+    keys = sorted(f"patient {i}" for i in range(count))
+    splits = ("train", "validation", "test")
+    return {split: [key for key in keys if choose_split(key) == split] for split in splits}
 
 
 def test_shares_of_the_splits():
@@ -16,9 +34,12 @@ def test_shares_of_the_splits():
 
 def test_split_is_the_hash_of_the_key():
     for key in ("patient p1", "case c1", "patient é"):
-        share = int(hashlib.sha256(key.encode()).hexdigest()[:16], 16) / 16**16
+        share = share_of(key)
         wanted = "test" if share < 0.2 else "validation" if share < 0.3 else "train"
         assert choose_split(key) == wanted
+        # Whoever lies on a border is beyond it.
+        assert choose_split(key, (0.5, share)) == "validation"
+        assert choose_split(key, (share, 0.0)) == "train"
 
 
 @pytest.mark.parametrize("stated", ["", "train"])
@@ -34,6 +55,15 @@ def test_train_comes_first(stated):
         assert complete_splits({f"patient {i}": stated})[0] == {f"patient {i}": "train"}
         two, _ = complete_splits({f"patient {i}": stated, f"patient {i + 1}": stated})
         assert len(set(two.values())) == 2 and "train" in two.values()
+
+
+def test_the_nearest_by_hash_are_moved():
+    first, second, *rest = sorted(of_splits(60)["train"], key=share_of)
+    chosen, _ = complete_splits(dict.fromkeys([*rest, second, first], ""))
+    assert chosen == {first: "validation", second: "test"} | dict.fromkeys(rest, "train")
+    first, *rest, last = sorted(of_splits(60)["test"], key=share_of)
+    chosen, _ = complete_splits(dict.fromkeys([last, first, *rest], ""))
+    assert chosen == {last: "train", first: "validation"} | dict.fromkeys(rest, "test")
 
 
 def test_a_split_that_is_stated_stays():
@@ -58,6 +88,17 @@ def test_nothing_depends_on_the_order():
 def test_patient_key():
     assert patient_key("p1", "c1") == "patient p1"
     assert patient_key("", "c1") == "case c1"
+    assert study_key("s1") == "study s1"
+
+
+def test_of_several_spellings_one_in_train_decides():
+    splits = of_splits(60)
+    train, test = splits["train"][5:], splits["test"]
+    assert test[0] < train[0]
+    assert key_of_spellings([*test, *reversed(train)]) == train[0]
+    assert key_of_spellings(test[:0:-1]) == test[1]
+    assert key_of_spellings(train, (0.5, 0.5)) == train[0]
+    assert key_of_spellings([*train, test[0]], (0.0, 0.0)) == test[0]
 
 
 # ---------------------------------------------------------------- shares of a dataset's own

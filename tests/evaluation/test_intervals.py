@@ -99,6 +99,25 @@ def test_same_seed_same_interval_and_one_group_is_a_point():
     assert point == (accuracy(y, p), accuracy(y, p))
 
 
+def test_a_thousand_samples_from_seed_0_unless_stated():
+    value = np.random.default_rng(6).normal(size=8)
+    expected = slow_bootstrap(lambda y, s: y.mean(), value, value, np.arange(8), 1000, 0)
+    steps = []
+    got = bootstrap_intervals(
+        lambda y, s: {"mean": y.mean()}, value, value, np.arange(8),
+        progress=lambda *at: steps.append(at),
+    )  # fmt: skip
+    assert got == {"mean": pytest.approx(expected, abs=1e-12)} and steps[-1] == (1000, 1000)
+    assert bootstrap_interval(lambda y, s: y.mean(), value, value, np.arange(8)) == got["mean"]
+
+
+def test_one_sample_is_both_ends():
+    value = np.random.default_rng(7).normal(size=8)
+    low, high = bootstrap_interval(lambda y, s: y.mean(), value, value, np.arange(8), samples=1)
+    drawn = np.random.default_rng(0).choice(8, size=8)
+    assert low == high == pytest.approx(value[drawn].mean(), abs=1e-15)
+
+
 @pytest.mark.parametrize(
     "n, samples, message",
     [

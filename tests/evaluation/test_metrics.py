@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score, top_k_accuracy_score
 
-from micle_tf.evaluation.metrics import auc, case_probabilities, classification_metrics
+from micle_tf.evaluation.metrics import (
+    auc,
+    case_probabilities,
+    classification_metrics,
+    findings_metrics,
+    metrics_of,
+)
 
 
 def names(num_classes):
@@ -166,3 +172,17 @@ def test_auc_takes_zeros_and_ones_and_refuses_nan():
         auc([0, 1], [0.5, np.nan])
     with pytest.raises(ValueError, match=r"\(2,\) labels for \(3,\) scores"):
         auc([0, 1], [0.5, 0.5, 0.5])
+
+
+def test_images_and_cases_have_names_of_their_own():
+    y, p = scores(np.random.default_rng(4), 40, 3)
+    of_classes = classification_metrics(y, p, names(3))
+    truth = (p.argsort(axis=1) > 1).astype(int)
+    of_findings = findings_metrics(truth, p, names(3))
+    assert 0 < of_classes["top1"] < 1 and 0 < of_findings["findings/auc_mean"] < 1
+    for level in ("image", "case"):
+        prefixed = {f"{level}/{name}": value for name, value in of_classes.items()}
+        assert metrics_of(level, names(3), False)(y, p) == prefixed
+    prefixed = {f"case/{name}": value for name, value in of_findings.items()}
+    assert metrics_of("case", names(3), True)(truth, p) == prefixed
+    assert metrics_of("image", names(3), True)(truth, p) == of_findings

@@ -41,6 +41,7 @@ OTHER_FLAGS = {
     "flagfile", "help", "helpfull", "use_tpu", "version",
     "before",  # benchmarks/turned.py
     "rounds",  # benchmarks
+    "jobs", "module", "only",  # tests/mutants.py
     "logdir",  # tensorboard
     "no-deps",  # pip
     "runner",  # Beam

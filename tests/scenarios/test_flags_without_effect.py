@@ -8,7 +8,7 @@ import pytest
 from data_builders.case_builder import CaseConfig
 from data_builders.images import ImageOptions
 from micle_tf.config import Config
-from micle_tf.data import cases, prepare
+from micle_tf.data import cases, sources
 from tests.data_builders import trees_nih
 from tests.generated_cases import write_cases
 
@@ -31,7 +31,7 @@ def as_before(monkeypatch):
         options = {field: getattr(config, field) for field in ImageOptions.__dataclass_fields__}
         return CaseConfig.of(name.partition("/")[2], source, ImageOptions(**options))
 
-    monkeypatch.setattr(prepare, "_as_stored", as_stored)
+    monkeypatch.setattr(sources, "_as_stored", as_stored)
 
 
 def test_a_quality_without_shrinking_makes_no_second_copy(given, capsys):

@@ -87,7 +87,6 @@ def sources(tmp_path_factory):
 # Who looks at settings without doing anything by them: it prints, compares or notes them.
 LOOKERS = (
     "dataclasses",
-    "micle_tf.config.config",
     "micle_tf.run_names",
     "micle_tf.cli",
     "micle_tf.next_steps",
@@ -138,7 +137,8 @@ def read(settings, name):
     reader = sys._getframe(1).f_globals["__name__"]
     if reader == __name__:
         reader = sys._getframe(2).f_globals["__name__"]
-    if name in Config.__dataclass_fields__ and reader not in LOOKERS:
+    checks = issubclass(type(settings), Config) and reader.startswith("micle_tf.config.")
+    if name in Config.__dataclass_fields__ and reader not in LOOKERS and not checks:
         Recording.reads.add(name)
     return object.__getattribute__(settings, name)
 

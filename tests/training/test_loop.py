@@ -1,8 +1,10 @@
 """The loop: what it computes, when it logs, and how a collapse shows in what it logs."""
 
+import contextlib
 import json
 import math
 import shutil
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -11,11 +13,13 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from micle_tf import cli, monitors
+from micle_tf.config import Pace
 from micle_tf.data import cases, pipeline
 from micle_tf.data.targets import is_labelled
 from micle_tf.errors import Stopped
 from micle_tf.models import resnet_encoder
 from micle_tf.modes import pretrain
+from micle_tf.training import loop as the_loop
 from micle_tf.training import state
 from tests.generated_cases import TINY
 from tests.training.small_training import by_hand, train
@@ -46,6 +50,16 @@ def weights(run):
     reader = tf.train.load_checkpoint(str(run / "checkpoints"))
     names = [name for name in reader.get_variable_to_shape_map() if "OBJECT_GRAPH" not in name]
     return {name: reader.get_tensor(name) for name in names}
+
+
+@pytest.mark.parametrize("is_chief", [True, False])
+def test_a_call_of_several_steps_ends_where_a_profile_does_on_every_worker(tmp_path, is_chief):
+    run, training = SimpleNamespace(path=str(tmp_path)), SimpleNamespace(hooks=(), total_steps=40)
+    training.validation = None
+    pace = Pace(profile="3:5", log_every=10, steps_per_loop=8)
+    hooks = the_loop._hooks(training, pace, run, contextlib.ExitStack(), is_chief)
+    calendar = the_loop._calendar(training, pace, None, hooks)
+    assert [calendar.steps_until_due(step, 8) for step in (1, 2, 5)] == [1, 3, 5]
 
 
 def test_training_by_hand(tmp_path):
