@@ -142,7 +142,7 @@ class Stated(typing.NamedTuple):
 
 def _decided(argv: list[str]) -> tuple[Config, str, Stated]:
     """`configure`, and `Stated`."""
-    explicit, flagfiles = parse(argv)
+    explicit, flagfiles = parse(argv, say=_note)
     mode = explicit.pop("mode", Config.mode)
     # A bad value on the line is named before anything is read.
     checked = Config.of_mode(mode, **explicit)
@@ -166,6 +166,8 @@ def _decided(argv: list[str]) -> tuple[Config, str, Stated]:
     config = Config.of_mode(mode, **suited.preset_values | batch | suited.recipe | given)
     without = Config.of_mode(mode, **suited.preset_values)
     batch_is_another = batch and config.train_batch_size != without.train_batch_size
+    if config.ft_proj_selector == -1:
+        config = config.replace(ft_proj_selector=config.num_proj_layers)
     for name in explicit:
         if otherwise := config.otherwise(name):
             console.say(f"note: --{name} does nothing {otherwise}")
@@ -300,7 +302,7 @@ def _recipe(config: Config, flagfiles: Sequence[str]) -> tuple[dict[str, Any], s
         paths = [_recipe_path(name) for name in flagfiles]
     values: dict[str, Any] = {}
     for path in paths:
-        values |= _read_flagfile(path)
+        values |= _read_flagfile(path, say=_note)
     values.pop("mode", None)
     origin = f"recipe {', '.join(map(_shown_path, paths))}"
     return values, origin, any(map(_is_for_accelerators, paths))
@@ -329,19 +331,25 @@ def _shown_path(path: pathlib.Path) -> str:
     return os.path.relpath(path)
 
 
-def _read_flagfile(path: pathlib.Path, depth: int = 0) -> dict[str, Any]:
+def _note(text: str) -> None:
+    console.say(f"note: {text}")
+
+
+def _read_flagfile(
+    path: pathlib.Path, depth: int = 0, say: Callable[[str], None] = lambda note: None
+) -> dict[str, Any]:
     """{field: value} of a flagfile; # and // start comments, and files may name others."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"--flagfile={path}: cannot be read ({error})") from None
     args = [line.strip() for line in lines if line.strip() and line.strip()[0] not in "#/"]
-    stated, others = parse(args, where=f"{path}: ")
+    stated, others = parse(args, where=f"{path}: ", say=say)
     values: dict[str, Any] = {}
     for other in others:
         if depth > 8:
             raise BadInput(f"--flagfile={path}: files that name each other")
-        values |= _read_flagfile(_named_in(path, other), depth + 1)
+        values |= _read_flagfile(_named_in(path, other), depth + 1, say)
     return values | stated
 
 

@@ -22,6 +22,7 @@ def nt_xent(
     z2: Tensor,
     *,
     temperature: float = 0.1,
+    hidden_norm: bool = True,
     groups: Tensor | None = None,
     gather: Gather | None = None,
 ) -> Tensor:
@@ -41,6 +42,8 @@ def nt_xent(
         z1, z2: `[n, d]`, any float dtype. Rows are scaled to unit length here; rows of length up
             to 1e-6 count as zero. Half precisions are raised to float32; float64 stays.
         temperature: positive; 0.1 is SimCLR's for ImageNet, 0.5 for CIFAR-10.
+        hidden_norm: whether rows are scaled to unit length, so that similarities are cosines;
+            else they are plain products (`hidden_norm` of google-research/simclr).
         groups: None, or integers `[n]` that say which pairs belong together (e.g. the patient).
             Embeddings of the anchor's own group leave its denominator, except its positive.
         gather: None for one replica. Otherwise `gather(x) -> (everything, offset)`: for x of
@@ -55,7 +58,7 @@ def nt_xent(
     Raises:
         ValueError: if temperature is not positive, or z1 and z2 are not matrices of one shape.
     """
-    logits, positives = _similarities(z1, z2, temperature, groups, gather)
+    logits, positives = _similarities(z1, z2, temperature, hidden_norm, groups, gather)
     return _mean_cross_entropy(logits, positives)
 
 
@@ -64,6 +67,7 @@ def nt_xent_and_accuracy(
     z2: Tensor,
     *,
     temperature: float = 0.1,
+    hidden_norm: bool = True,
     groups: Tensor | None = None,
     gather: Gather | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -76,7 +80,7 @@ def nt_xent_and_accuracy(
     Returns:
         `(loss, accuracy)`, two scalars.
     """
-    logits, positives = _similarities(z1, z2, temperature, groups, gather)
+    logits, positives = _similarities(z1, z2, temperature, hidden_norm, groups, gather)
     hits = ops.equal(ops.cast(ops.argmax(logits, axis=1), "int32"), positives)
     return _mean_cross_entropy(logits, positives), ops.mean(ops.cast(hits, logits.dtype))
 
@@ -109,6 +113,37 @@ def softmax_cross_entropy(
     _check_shapes("class_weights", logits, class_weights, logits.shape[1:])
     losses = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
     return ops.mean(ops.take(class_weights, labels, axis=0) * losses)
+
+
+def masked_softmax_cross_entropy(
+    logits: Tensor,
+    labels: Tensor,
+    *,
+    mean_over_replicas: Callable[[Tensor], Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Cross-entropy and accuracy of a single-label classifier over the rows that have a label.
+
+    Args:
+        logits: `[n, C]`, any float dtype. Half precisions are raised to float32; float64 stays.
+        labels: integers `[n]` below C; negative without a label.
+        mean_over_replicas: as of `masked_sigmoid_cross_entropy`.
+
+    Returns:
+        (loss in nats, accuracy in [0, 1]), scalars, float32 or float64; 0 if no row has a label.
+
+    Raises:
+        ValueError: if logits and labels do not have these shapes.
+    """
+    logits, labels = _at_least_float32(logits), ops.cast(labels, "int32")
+    _check_shapes("labels", logits, labels, logits.shape[:1])
+    known = ops.cast(labels >= 0, logits.dtype)
+    losses = ops.sparse_categorical_crossentropy(ops.maximum(labels, 0), logits, from_logits=True)
+    hits = ops.cast(ops.equal(ops.cast(ops.argmax(logits, axis=1), "int32"), labels), logits.dtype)
+    count = ops.sum(known)
+    if mean_over_replicas is not None:
+        count = mean_over_replicas(count)
+    count = ops.where(count > 0, count, ops.ones_like(count))
+    return ops.sum(known * losses) / count, ops.sum(hits) / count
 
 
 def masked_sigmoid_cross_entropy(
@@ -185,7 +220,12 @@ def _check_shapes(
 
 
 def _similarities(
-    z1: Tensor, z2: Tensor, temperature: float, groups: Tensor | None, gather: Gather | None
+    z1: Tensor,
+    z2: Tensor,
+    temperature: float,
+    hidden_norm: bool,
+    groups: Tensor | None,
+    gather: Gather | None,
 ) -> tuple[Tensor, Tensor]:
     """Logits `[2n, 2N]` of this replica's anchors, and the column `[2n]` of each positive."""
     if not 0 < temperature < math.inf:
@@ -196,7 +236,9 @@ def _similarities(
             f"z1 and z2 must be [n, d] of one shape, got {tuple(z1.shape)} and {tuple(z2.shape)}"
         )
     dtype = keras.backend.result_type(z1.dtype, z2.dtype, "float32")
-    z1, z2 = _unit_length(ops.cast(z1, dtype)), _unit_length(ops.cast(z2, dtype))
+    z1, z2 = ops.cast(z1, dtype), ops.cast(z2, dtype)
+    if hidden_norm:
+        z1, z2 = _unit_length(z1), _unit_length(z2)
     if gather is None:
         gather = _no_other_replicas
 

@@ -6,6 +6,7 @@ import re
 
 from absl import flags as absl_flags
 
+from micle_tf import simclr_flags
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
 from micle_tf.settings import nearest
@@ -19,8 +20,13 @@ _DEFINE = {
 }
 
 
-def parse(argv, where=""):
-    """Reads flags into {field: value}, and the flagfiles named among them.
+def parse(argv, where="", say=lambda note: None):
+    """Reads flags, SimCLR's own among them, into {field: value}, and the flagfiles named there.
+
+    Args:
+      argv: the words.
+      where: begins messages.
+      say: called with what is to be said of flags that do nothing here.
 
     Raises:
       BadInput: an unknown flag (with the nearest name), a value of the wrong kind, or a
@@ -31,13 +37,14 @@ def parse(argv, where=""):
     for field in fields:
         _DEFINE[field.type](field.name, None, field.metadata["help"], flag_values=values)
     absl_flags.DEFINE_string("train_mode", None, "SimCLR's name of mode.", flag_values=values)
-    absl_flags.DEFINE_bool("use_tpu", None, "SimCLR's --strategy=tpu.", flag_values=values)
+    for flag in simclr_flags.THEIRS:
+        _DEFINE[flag.kind](flag.name, None, flag.here, flag_values=values)
     flagfiles, argv = take_flagfiles(argv, where)
     try:
         stray = values([""] + argv)[1:]
     except absl_flags.UnrecognizedFlagError as error:
         names = [field.name for field in fields]
-        hint = _nearest_flag(error.flagname, [*names, *ASKING, "flagfile", "train_mode", "use_tpu"])
+        hint = _nearest_flag(error.flagname, [*names, *ASKING, "flagfile", *simclr_flags.NAMES])
         raise BadInput(f"{where}--{error.flagname}: no such flag{hint}") from None
     except (absl_flags.Error, ValueError) as error:  # the latter from --nouse_blur=3
         raise BadInput(f"{where}{_wrong_kind(error, fields)}") from None
@@ -47,11 +54,13 @@ def parse(argv, where=""):
     for field in fields:
         if field.metadata["path"] and field.name in typed:
             typed[field.name] = os.path.expanduser(typed[field.name])
-    if values["train_mode"].present:
-        typed.setdefault("mode", values["train_mode"].value)
-    if values["use_tpu"].value:
-        typed.setdefault("strategy", "tpu")
-    return typed, flagfiles
+    if mode := simclr_flags.mode_of(typed.get("mode"), values["train_mode"].value):
+        typed["mode"] = mode
+    theirs = [flag.name for flag in simclr_flags.THEIRS if values[flag.name].present]
+    settings, notes = simclr_flags.translated({n: values[n].value for n in theirs}, typed, where)
+    for note in notes:
+        say(note)
+    return typed | settings, flagfiles
 
 
 def _nearest_flag(name, names):
@@ -69,8 +78,9 @@ def _wrong_kind(error, fields):
     if not stated:
         return text
     kinds = {bool: "not true or false", int: "not a whole number", float: "not a number"}
-    kind = {field.name: kinds.get(field.type) for field in fields} | {"use_tpu": kinds[bool]}
-    kind = kind.get(stated[2])
+    types = {field.name: field.type for field in fields}
+    types |= {flag.name: flag.kind for flag in simclr_flags.THEIRS}
+    kind = kinds.get(types.get(stated[2]))
     return f"{stated[1]}: {kind}" if kind else text
 
 

@@ -7,10 +7,10 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from micle_tf import pretrained
 from micle_tf.config import Config
 from micle_tf.config.modes import MODEL
 from micle_tf.errors import BadInput
-from micle_tf.pretrained import describe, is_weights
 from micle_tf.run_config import check_place, is_run, read_config
 from micle_tf.settings import Tag, tagged
 
@@ -62,7 +62,7 @@ def start_of(checkpoint: str, model_dir: str = "") -> Start:
     """
     if not checkpoint:
         return Start()
-    if not is_weights(checkpoint):
+    if not pretrained.is_weights(checkpoint):
         check_place(checkpoint, "--checkpoint")
         try:
             config, facts = read_config(checkpoint)
@@ -77,7 +77,7 @@ def start_of(checkpoint: str, model_dir: str = "") -> Start:
 
 def weights_of(checkpoint: str) -> Weights:
     """The `Weights` at a path; raises BadInput, naming --checkpoint, if there are none of ours."""
-    found = describe(checkpoint, flag="--checkpoint")
+    found = pretrained.describe(checkpoint, flag="--checkpoint")
     shape = found.architecture
     flags: dict[str, Any] = {
         "resnet_depth": shape.depth,

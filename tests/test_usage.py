@@ -70,7 +70,7 @@ def test_help_of_a_mode(mode, capsys):
     text = shown(capsys, f"--mode={mode}", "--help")
     takes = [f.name for f in FIELDS if not f.metadata["only"] or mode in f.metadata["only"]]
     assert sorted(flags_in(text)) == sorted(
-        [*(set(takes) - {"mode"}), "flagfile", "train_mode", "use_tpu"]
+        [*(set(takes) - {"mode"}), "flagfile", "train_mode"]
     )
     own = Config.of_mode(mode)
     for name in set(takes) - {"mode"}:
@@ -84,7 +84,7 @@ def test_help_of_a_mode(mode, capsys):
 
 def test_help_shows_the_common_flags_and_helpfull_all(capsys):
     common, full = shown(capsys, "--help"), shown(capsys, "--helpfull")
-    others = ["flagfile", "train_mode", "use_tpu"]
+    others = ["flagfile", "train_mode"]
     assert sorted(flags_in(full)) == sorted([*(f.name for f in FIELDS), *others])
     expected = [f.name for f in FIELDS if f.metadata["common"]]
     assert sorted(flags_in(common)) == sorted([*expected, *others]) and 15 < len(expected) < 30
@@ -155,4 +155,4 @@ def test_without_fcntl_help_works_and_a_run_names_what_is_missing(tmp_path):
 
 def test_every_field_has_a_group():
     assert {field.metadata["group"] for field in FIELDS} == set(GROUPS)
-    assert usage.full().count("\n  --") == len(FIELDS) + 4
+    assert usage.full().count("\n  --") == len(FIELDS) + 3

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 
-from micle_tf.config.modes import FINETUNE, MODEL, TRAIN
+from micle_tf.config.modes import FINETUNE, MODEL, PRETRAIN, TRAIN
 from micle_tf.settings import Needs, Tag, setting
 
 RESNET_DEPTHS = (10, 14, 18, 34, 50, 101, 152, 200)
@@ -37,7 +37,10 @@ class ProjectionHead:
     """The shape of the projection head."""
 
     num_proj_layers: int = _projection(
-        2, "Layers of the projection head: 2 as in the paper, 3 as SimCLRv2.", low=1, high=8
+        2,
+        "Layers of the projection head: 2 as in the paper, 3 as SimCLRv2; 0: none.",
+        low=0,
+        high=8,
     )
     proj_out_dim: int = _projection(
         128, "Width of the projection head's output.", low=1, high=65_536
@@ -49,13 +52,21 @@ class FineTuning:
     """What of a pretrained model fine-tuning keeps and changes."""
 
     ft_proj_selector: int = _model(
-        0, "Layers of the projection head to keep; SimCLRv2 keeps 1 where labels are few.", low=0,
-        high=8, only=FINETUNE, tags=Tag.START,
+        0, "Layers of the projection head to keep; SimCLRv2 keeps 1 where labels are few; -1: all.",
+        low=-1, high=8, only=FINETUNE, tags=Tag.START,
     )  # fmt: skip
     fine_tune_after_block: int = _model(
         -1,
         "Freeze the stem (0) and the block groups up to this one; -1: none, 4: the whole encoder.",
         low=-1, high=4, only=FINETUNE, tags=Tag.START,
+    )  # fmt: skip
+    zero_init_logits_layer: bool = _model(
+        False, "Start the classifier with zeros, so that the first step moves the encoder little.",
+        only=FINETUNE,
+    )  # fmt: skip
+    new_projection_head: bool = _model(
+        False, "Start the projection head anew, whatever --checkpoint has.", only=PRETRAIN,
+        needs=Needs("without --checkpoint", lambda config: config.checkpoint), tags=Tag.START,
     )  # fmt: skip
     rescale_kernels: bool = _model(
         False, "Bring the kernels of --checkpoint to a fresh network's scale, features staying "

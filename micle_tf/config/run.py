@@ -73,6 +73,10 @@ class Devices:
         "float32", "Arithmetic of the encoder and head.",
         choices=("float32", "mixed_bfloat16", "float64"), only=MODEL, tags=Tag.INHERITED,
     )  # fmt: skip
+    global_bn: bool = _machine(
+        True, "Take the statistics of batch norm over all devices; false is SimCLR's word for "
+        "one device, or for an encoder that is frozen.", volatile=True, only=TRAIN,
+    )  # fmt: skip
     cpu_kernels: str = _machine(
         "default", "Kernels on a CPU: those that TensorFlow takes by itself, or oneDNN's, twice "
         "as fast where it does not take them (no AVX-512); they round differently.",

@@ -73,6 +73,18 @@ class Pretraining:
         "none", "Leave other entries of the same case or patient out of the negatives.",
         choices=("none", "case", "patient"), only=PRETRAIN,
     )  # fmt: skip
+    hidden_norm: bool = _training(
+        True, "Scale embeddings to length 1 in the loss: similarities are cosines.", only=PRETRAIN
+    )
+    lineareval_while_pretraining: bool = _training(
+        False, "Train a linear classifier on the labels beside the encoder, which it does not "
+        "change, and log how well it does.", only=PRETRAIN,
+    )  # fmt: skip
+    distinct_probability: float = _training(
+        1.0, "How often a pair is of two images of its case, where that has them; 1: always, as in "
+        "the paper, 0: one image twice.", low=0, high=1, only=PRETRAIN,
+        needs=Needs("with --method=simclr", lambda config: config.method == "micle"),
+    )  # fmt: skip
     knn_every: str = _evaluation(
         "", "How often to judge by nearest neighbours on --eval_split, 5epochs or 500steps; "
         "empty: never.", volatile=True, only=PRETRAIN,

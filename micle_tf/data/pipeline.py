@@ -18,7 +18,8 @@ def num_units(index, method):
 @_not_converted
 def pair_dataset(
     reader, method, batch_size, options, seed, steps,
-    *, replica_batch=None, groups=None, decode_once=True, shard=(0, 1),
+    *, replica_batch=None, groups=None, decode_once=True, shard=(0, 1), distinct_probability=1.0,
+    labels=None,
 ):  # fmt: skip
     """Batches of positive pairs.
 
@@ -36,10 +37,12 @@ def pair_dataset(
         number of the case itself.
       decode_once: decode the image of a simclr pair once for both views.
       shard: (worker, number of workers): only this worker's rows of each step are read.
+      distinct_probability: of micle, see `sampling.draw_pairs`.
+      labels: [I] or [I, K], of all images of the reader, to be delivered too; None for none.
 
     Returns:
       A dataset of {"view1", "view2": [b, size, size, 3] float32 in [0, 1],
-      "group": [b] int64}.
+      "group": [b] int64} and, with labels, {"label1", "label2": [b, ...]} of the two images.
     """
     index = reader.index
     units = num_units(index, method)
@@ -56,12 +59,17 @@ def pair_dataset(
             drawn = tf.repeat((unit - tf.gather(first_image, case))[:, None], 2, axis=1)
         else:
             case = unit
-            drawn = sampling.draw_pairs(seed, step, tf.gather(images_per_case, case))
+            images = tf.gather(images_per_case, case)
+            drawn = sampling.draw_pairs(seed, step, images, distinct_probability)
         case, drawn, draws = tf.nest.map_structure(lambda x: x[own_rows], (case, drawn, draws))
         pair = tf.gather(reader.read(case), drawn, batch_dims=1)
-        return pair, _turned(reader, pair, draws, options), tf.gather(groups, case)
+        others = {"group": tf.gather(groups, case)}
+        if labels is not None:
+            both = tf.gather(labels, tf.gather(first_image, case)[:, None] + drawn)
+            others |= {"label1": both[:, 0], "label2": both[:, 1]}
+        return pair, _turned(reader, pair, draws, options), others
 
-    def augmented(pair, draws, group):
+    def augmented(pair, draws, others):
         first, second = [{name: draw[i] for name, draw in draws.items()} for i in (0, 1)]
         if method == "simclr" and decode_once:
             image = decode.decode(pair[0], UPRIGHT)
@@ -70,7 +78,7 @@ def pair_dataset(
         else:
             view1 = augment.augmented_view(pair[0], first, options)
             view2 = augment.augmented_view(pair[1], second, options)
-        return {"view1": view1, "view2": view2, "group": group}
+        return {"view1": view1, "view2": view2, **others}
 
     dataset = sampling.unit_batches(seed, steps, batch_size, units)
     dataset = dataset.map(encoded_pairs, num_parallel_calls=2).prefetch(2)

@@ -91,22 +91,29 @@ def rows_of_worker(batch_size, shard):
     return slice(worker * batch_size // count, (worker + 1) * batch_size // count)
 
 
-def draw_pairs(seed, step, images_per_case):
+def draw_pairs(seed, step, images_per_case, distinct_probability=1.0):
     """Draws MICLe's two images of each case (Algorithm 1 of Azizi et al. 2021).
 
     Args:
       seed: int.
       step: scalar int64 tensor.
       images_per_case: [B] int64, each at least 1.
+      distinct_probability: of two distinct images where a case has them, in [0, 1]; else one
+        image twice. 1 in the paper.
 
     Returns:
       [B, 2] int64 in [0, images of the case): two distinct images, every ordered pair
-      equally likely; the only image twice where there is one.
+      equally likely, or one image twice, every image equally likely.
     """
     draws = tf.random.stateless_uniform(
         [tf.size(images_per_case), 2], stream_key(seed, PAIRS, step), dtype=tf.float64
     )
     count = tf.cast(images_per_case, tf.float64)
     first = tf.cast(draws[:, 0] * count, tf.int64)
-    away = 1 + tf.cast(draws[:, 1] * (count - 1), tf.int64)
+    others = draws[:, 1] * (count - 1)
+    away = 1 + tf.cast(others, tf.int64)
+    if distinct_probability < 1:
+        # What is left behind the point is as evenly drawn, and apart from which image it is.
+        distinct = others - tf.floor(others) < distinct_probability
+        away = tf.where(distinct, away, tf.zeros_like(away))
     return tf.stack([first, (first + away) % images_per_case], axis=1)

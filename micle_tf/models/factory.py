@@ -23,20 +23,27 @@ def build_encoder(shape: Encoder, image_size: int, norm: Norm = None) -> keras.M
 
 
 def contrastive_models(
-    shape: Encoder, head: ProjectionHead, image_size: int, norm: Norm = None
+    shape: Encoder, head: ProjectionHead, image_size: int, norm: Norm = None, outputs: int = 0
 ) -> dict[str, keras.Model]:
-    """The models of a pretraining, built: {"encoder", "projection_head"}."""
+    """The models of a pretraining, built: {"encoder", "projection_head"}.
+
+    With `outputs`, classes or findings, also "linear_classifier", of the features. It is built
+    last, so that the others start as without it.
+    """
     models = {
         "encoder": build_encoder(shape, image_size, norm),
         "projection_head": projection_head(head.num_proj_layers, head.proj_out_dim, norm),
     }
     models["projection_head"].build(models["encoder"].output_shape)
+    if outputs:
+        models["linear_classifier"] = classifier_head(outputs)
+        models["linear_classifier"].build(models["encoder"].output_shape)
     return models
 
 
 def classifier_models(
     shape: Encoder, head: ProjectionHead, image_size: int, outputs: int, *,
-    kept_layers: int = 0, norm: Norm = None,
+    kept_layers: int = 0, zero_classifier: bool = False, norm: Norm = None,
 ) -> dict[str, keras.Model]:  # fmt: skip
     """The models of a fine-tuning, built: {"encoder", perhaps "projection_head", "classifier"}.
 
@@ -46,6 +53,7 @@ def classifier_models(
       image_size: side of the input, in pixels.
       outputs: classes or findings.
       kept_layers: of the projection head; 0: none, and no "projection_head".
+      zero_classifier: whether the classifier starts with zeros.
       norm: makes batch norm.
 
     Raises:
@@ -64,7 +72,7 @@ def classifier_models(
         models["projection_head"] = select_layers(whole, kept_layers)
         models["projection_head"].build(features)
         features = models["projection_head"].output_shape
-    models["classifier"] = classifier_head(outputs)
+    models["classifier"] = classifier_head(outputs, zero_classifier)
     models["classifier"].build(features)
     return models
 
@@ -94,5 +102,8 @@ def describe(
         if kept_layers:
             text += f", on layer {kept_layers} of the projection head"
     elif "projection_head" in models:
-        text += f"; projection head of {head.num_proj_layers} layers to {head.proj_out_dim}"
+        layers = f"{head.num_proj_layers} layers to {head.proj_out_dim}"
+        text += f"; projection head of {layers}" if head.num_proj_layers else "; no projection head"
+    if "linear_classifier" in models:
+        text += f"; {models['linear_classifier'].output_shape[-1]} outputs beside it"
     return text

@@ -17,7 +17,8 @@ def projection_head(
     layer has a bias, since a batch norm follows. Kernels start as N(0, 0.01).
 
     Args:
-        num_layers: dense layers, at least 1: 1 is a linear head, 2 SimCLR's, 3 SimCLRv2's.
+        num_layers: dense layers: 1 is a linear head, 2 SimCLR's, 3 SimCLRv2's; 0 is no head, the
+            embedding being the features.
         out_dim: width of the embedding, at least 1.
         norm: called as `norm(name=..., momentum=..., epsilon=..., center=...)`, returns the
             normalisation layer. None: `keras.layers.BatchNormalization`. The head is saved by its
@@ -29,11 +30,13 @@ def projection_head(
         `dense1`, `norm1`, `relu1`, `dense2`, ...
 
     Raises:
-        ValueError: on `num_layers` or `out_dim` below 1.
+        ValueError: on `num_layers` below 0 or `out_dim` below 1.
     """
-    for name, value in (("num_layers", num_layers), ("out_dim", out_dim)):
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+    for name, value, least in (("num_layers", num_layers, 0), ("out_dim", out_dim, 1)):
+        if not isinstance(value, int) or value < least:
+            raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+    if not num_layers:
+        return keras.Sequential([layers.Identity(name="identity")], name="projection_head")
     norm = norm or layers.BatchNormalization
     parts = []
     for number in range(1, num_layers):
@@ -72,7 +75,7 @@ def select_layers(head: keras.Sequential, selector: int) -> keras.Sequential:
     Raises:
         ValueError: on a selector that is neither -1 nor 0 to the number of layers.
     """
-    num_layers = len(head.layers) // 3 + 1
+    num_layers = (len(head.layers) + 1) // 3
     if selector not in range(-1, num_layers + 1):
         raise ValueError(f"selector must be one of -1 to {num_layers}, got {selector!r}")
     if selector == 0:
@@ -86,14 +89,18 @@ def select_layers(head: keras.Sequential, selector: int) -> keras.Sequential:
 CLASSIFIER_PATH = r"(^|/)logits/"
 
 
-def classifier_head(num_outputs: int) -> keras.Sequential:
+def classifier_head(num_outputs: int, zeros: bool = False) -> keras.Sequential:
     """The linear classifier of fine-tuning: features `[n, d]` to logits `[n, num_outputs]`.
 
-    Starts as N(0, 0.01), as in google-research/simclr; float32 or, for float64 features, float64.
+    Starts as N(0, 0.01), as in google-research/simclr, or with `zeros`, its
+    `zero_init_logits_layer`; float32 or, for float64 features, float64.
     """
     dtype = "float64" if keras.config.floatx() == "float64" else "float32"
     logits = layers.Dense(
-        num_outputs, kernel_initializer=_kernel_initializer(), dtype=dtype, name="logits"
+        num_outputs,
+        kernel_initializer="zeros" if zeros else _kernel_initializer(),
+        dtype=dtype,
+        name="logits",
     )
     return keras.Sequential([logits], name="classifier")
 

@@ -52,6 +52,8 @@ def finetune(config, stated=None):
     # ------------------------------------------------------------ devices and data
     strategy, workers, config = opening.join_devices(config, stated)
     replicas = strategy.num_replicas_in_sync
+    is_frozen = config.fine_tune_after_block == 4 and not config.ft_proj_selector
+    opening.check_global_bn(config, replicas, is_frozen=is_frozen)
     data = opening.open_data(config, workers)
     targets, splits = opening.labelled_data(config, data)
     units = _units(config, splits["train"])
@@ -158,6 +160,7 @@ def build(config, units, targets, strategy):
         models = factory.classifier_models(
             config.part(Encoder), config.part(ProjectionHead), config.image_size,
             len(targets.names), kept_layers=config.ft_proj_selector,
+            zero_classifier=config.zero_init_logits_layer,
             norm=batch_norm(strategy.num_replicas_in_sync, config.precision),
         )  # fmt: skip
         freeze_through(models["encoder"], config.fine_tune_after_block)

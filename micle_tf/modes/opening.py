@@ -73,6 +73,21 @@ def fit_batch(config, stated, units, replicas, *, least):
     return config.replace(train_batch_size=size)
 
 
+def check_global_bn(config, replicas, *, is_frozen=False):
+    """Raises BadInput if --global_bn=false would have to do something, which it does not.
+
+    Args:
+      config: `Config`.
+      replicas: devices.
+      is_frozen: whether no batch norm takes statistics of a batch.
+    """
+    if not config.global_bn and replicas > 1 and not is_frozen:
+        raise BadInput(
+            f"--global_bn=false: batch norm takes its statistics over all {replicas} devices here; "
+            "leave it out, or train on one with --strategy=one_device"
+        )
+
+
 def say_models(config, models):
     """Says what the models are."""
     kept = config.ft_proj_selector if "classifier" in models else 0
@@ -121,20 +136,26 @@ def take_weights(config, models):
       What names the weights, for the run's facts.
     """
     run = config.checkpoint
+    # Of a pretraining, whatever else it has (the classifier beside it) is its own.
+    taken = {name: models[name] for name in ("encoder", "projection_head") if name in models}
+    head = taken.get("projection_head")
+    if head is not None and (config.new_projection_head or not head.variables):
+        del taken["projection_head"]
     if is_weights(run):
         report = pretrained.restore(
-            run, models["encoder"], models.get("projection_head"), flag="--checkpoint"
+            run, *taken.values(), first_layers=config.mode == "finetune", flag="--checkpoint"
         )
-        console.say(f"weights: {report.line()}")
+        line = report.line()
         named = f"{report.description.name} (sha256 {report.description.sha256})"
     else:
-        head = models.get("projection_head")
-        is_new = config.mode == "pretrain" and not state.has_weights_of(run, projection_head=head)
-        taken = {name: model for name, model in models.items() if not (is_new and model is head)}
+        if config.mode == "pretrain" and not state.has_weights_of(run, **taken):
+            taken.pop("projection_head", None)
         path = state.restore_models(run, **taken)
-        new = "; new: projection head" * is_new
-        console.say(f"weights: {state.describe_weights(run, path)}{new}")
+        line = state.describe_weights(run, path)
+        if head is not None and head.variables and "projection_head" not in taken:
+            line += "; new: projection head"
         named = state.identify_weights(path)
+    console.say(f"weights: {line}")
     if config.rescale_kernels:
         factors = pretrained.rescale_kernels(models["encoder"]).values()
         console.say(f"kernels: rescaled by {min(factors):.3g} to {max(factors):.3g}")

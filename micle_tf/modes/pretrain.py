@@ -21,6 +21,7 @@ from micle_tf.config import (
 from micle_tf.data import cases, pipeline
 from micle_tf.data.augment import Augmentation as Views
 from micle_tf.data.seen import UNLABELLED, Seen, keep
+from micle_tf.data.targets import Targets
 from micle_tf.errors import BadInput
 from micle_tf.models import factory
 from micle_tf.modes import opening
@@ -53,6 +54,7 @@ def pretrain(config, stated=None):
     # ------------------------------------------------------------ devices and data
     strategy, workers, config = opening.join_devices(config, stated)
     replicas = strategy.num_replicas_in_sync
+    opening.check_global_bn(config, replicas)
     data = opening.open_data(config, workers)
     reader = data.open(config.train_split)
     units = pipeline.num_units(reader.index, config.method)
@@ -62,15 +64,20 @@ def pretrain(config, stated=None):
         console.say("warning: every case has one image, so that micle here is simclr")
 
     # ------------------------------------------------------------ models and run directory
-    models, optimizer, schedule = build(config, units, strategy)
+    targets = None
+    if config.lineareval_while_pretraining:
+        targets = Targets.of(data, split=config.train_split)
+    built = build(config, units, strategy, targets)
+    models, _, schedule = built
     setup.check_profile(config.part(Pace), schedule.total_steps)
     console.say(f"devices: {strategies.describe(strategy)}, {config.precision}")
     opening.say_models(config, models)
     fits = opening.say_memory(config, models, strategy, workers, pairs=True)
     facts = {"replicas": replicas, **data.facts, **opening.start_facts(config)}
     run = state.RunDirectory(config.model_dir, config, facts, data.superseded)
-    built = models, optimizer, schedule
-    training = training_of(config, data, reader, built, run, units=units, replicas=replicas)
+    training = training_of(
+        config, data, reader, built, run, units=units, replicas=replicas, targets=targets
+    )
     if config.dry_run:
         nouns = ("pair", "image" if config.method == "simclr" else "case")
         plan.show(
@@ -99,7 +106,7 @@ def pretrain(config, stated=None):
         values = loop.train(training, config.part(Pace), strategy, run, workers)
         if workers.is_chief:
             judged = [f"{training.validation.split}/knn_accuracy"] if training.validation else []
-            shown = ("loss", "contrastive_accuracy", *judged)
+            shown = ("loss", "contrastive_accuracy", "linear_loss", "linear_accuracy", *judged)
             run.finish(
                 mode=config.mode, dataset=data.name, method=config.method,
                 steps=schedule.total_steps, seconds=values["seconds"], intervals={},
@@ -133,50 +140,58 @@ def check_batch(config, index, replicas):
     setup.check_microbatch(batch, config.microbatch_size, replicas)
 
 
-def build(config, units, strategy):
+def build(config, units, strategy, targets=None):
     """Builds the models and the optimizer under a strategy.
 
     Args:
       config: `Config`.
       units: images (simclr) or cases (micle) of an epoch.
       strategy: tf.distribute strategy.
+      targets: `Targets` of a linear classifier beside the encoder; None for none.
 
     Returns:
-      ({"encoder", "projection_head"}, optimizer, schedule).
+      ({"encoder", "projection_head", perhaps "linear_classifier"}, optimizer, schedule).
     """
     schedule = setup.make_schedule(config.part(Batches), config.part(Optimizer), units)
     with strategy.scope():
         keras.utils.set_random_seed(config.seed)
         norm = batch_norm(strategy.num_replicas_in_sync, config.precision)
         models = factory.contrastive_models(
-            config.part(Encoder), config.part(ProjectionHead), config.image_size, norm
-        )
+            config.part(Encoder), config.part(ProjectionHead), config.image_size, norm,
+            outputs=len(targets.names) if targets else 0,
+        )  # fmt: skip
         optimizer = setup.make_optimizer(config.part(Optimizer), schedule, finetune=False)
         optimizer.build(trainable_variables(models))
     return models, optimizer, schedule
 
 
-def pairs(config, reader, replicas, steps, shard=(0, 1)):
+def pairs(config, reader, replicas, steps, shard=(0, 1), labels=None):
     """The pipeline of positive pairs of a config, in parts of one replica; see `pair_dataset`."""
     groups = reader.index.patient_number if config.mask_negatives == "patient" else None
     return pipeline.pair_dataset(
         reader, config.method, config.train_batch_size,
         Views.of(config.part(Augmentation), config.image_size), config.seed,
         steps, replica_batch=config.train_batch_size // replicas, groups=groups, shard=shard,
+        distinct_probability=config.distinct_probability, labels=labels,
     )  # fmt: skip
 
 
-def loss_of(config):
-    """From (embeddings, pairs) to the loss of a config and what is logged beside it."""
-    return functools.partial(
+def loss_of(config, targets=None):
+    """From (outputs, pairs) to the loss of a config and what is logged beside it.
+
+    The outputs are embeddings or, with the `Targets` of a linear classifier beside them, both.
+    """
+    loss = functools.partial(
         contrastive.contrastive_loss,
         temperature=config.temperature,
+        hidden_norm=config.hidden_norm,
         mask_negatives=config.mask_negatives,
         pairs=config.train_batch_size,
     )
+    return functools.partial(contrastive.loss_beside, loss, targets) if targets else loss
 
 
-def training_of(config, data, reader, built, run, *, units, replicas):
+def training_of(config, data, reader, built, run, *, units, replicas, targets=None):
     """What the loop is handed.
 
     Args:
@@ -187,16 +202,19 @@ def training_of(config, data, reader, built, run, *, units, replicas):
       run: `RunDirectory`, asked whether it was said that nothing is learned.
       units: images or cases of an epoch.
       replicas: devices.
+      targets: as of `build`.
     """
     models, optimizer, schedule = built
+    labels = targets.labels(data, reader.index) if targets else None
+    forward = contrastive.embed_and_classify if targets else contrastive.embed
     others = 2 * config.train_batch_size - 1
     return Training(
         models=models,
         optimizer=optimizer,
         schedule=schedule,
-        dataset=functools.partial(pairs, config, reader, replicas),
-        forward=functools.partial(contrastive.embed, models),
-        loss=loss_of(config),
+        dataset=functools.partial(pairs, config, reader, replicas, labels=labels),
+        forward=functools.partial(forward, models),
+        loss=loss_of(config, targets),
         total_steps=schedule.total_steps,
         images_per_step=2 * config.train_batch_size,
         constants={"chance": 1 / others, "loss_of_chance": math.log(others)},
@@ -206,18 +224,23 @@ def training_of(config, data, reader, built, run, *, units, replicas):
             config.part(Pretraining), data, models["encoder"], config.part(Inputs), units=units,
             batch_size=config.train_batch_size, judging=config.part(Judging),
         ),
-        hooks=[_watched(config, schedule, run)],
+        hooks=[_watched(config, schedule, run, _width(models))],
     )  # fmt: skip
 
 
-def _watched(config, schedule, run):
+def _width(models):
+    """How many directions the embeddings have."""
+    return models["projection_head"].output_shape[-1]
+
+
+def _watched(config, schedule, run, directions):
     """The `Hook` that says, once in a run, that nothing is learned."""
     causes = functools.partial(
         likely_causes,
         *map(config.part, (Batches, Optimizer, Pretraining, Augmentation, ProjectionHead)),
         rate=schedule.base_learning_rate,
     )
-    watch = LearningWatch(schedule, config.train_batch_size, config.proj_out_dim, causes)
+    watch = LearningWatch(schedule, config.train_batch_size, directions, causes)
 
     def judge(step, values):
         verdict = watch.verdict(step, values.get("effective_rank"))

@@ -137,6 +137,7 @@ def restore(
     projection_head: keras.Sequential | None = None,
     classifier: keras.Sequential | None = None,
     *,
+    first_layers: bool = False,
     flag: str = "",
 ) -> Report:
     """Fills models that are there already, such as those of a training.
@@ -147,6 +148,7 @@ def restore(
         projection_head: filled if the file has a trained one of the same shapes, else
             all of it is `missing` in the report, and unchanged.
         classifier: alike.
+        first_layers: whether the head is but the first layers of one, see `select_layers`.
         flag: as of `load`.
 
     Raises:
@@ -154,7 +156,8 @@ def restore(
     """
     where = where_of(path, flag)
     opened = open_weights(path, where)
-    return _fill(opened, description_of(opened), encoder, projection_head, classifier, where)
+    of = description_of(opened)
+    return _fill(opened, of, encoder, projection_head, classifier, where, first_layers)
 
 
 def build_encoder(
@@ -196,6 +199,7 @@ def _fill(
     head: keras.Sequential | None,
     classifier: keras.Sequential | None,
     where: str,
+    first_layers: bool = False,
 ) -> Report:
     """Reads tensor by tensor, so that no more than one is in memory twice."""
     contents = opened.contents
@@ -203,6 +207,9 @@ def _fill(
     given: list[tuple[str, Any, dict[str, Source]]] = [("encoder", encoder, contents.encoder)]
     if head is not None:
         tensors = contents.projection_head if description.projection_head else {}
+        if first_layers:
+            wanted = {weight.path for weight in head.weights}
+            tensors = {name: source for name, source in tensors.items() if name in wanted}
         given.append(("projection head", head, tensors))
     if classifier is not None:
         tensors = contents.classifier if description.classifier else {}

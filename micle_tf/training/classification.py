@@ -3,7 +3,11 @@
 import tensorflow as tf
 
 from micle_tf.class_weights import balanced_class_weights, balanced_finding_weights
-from micle_tf.losses import masked_sigmoid_cross_entropy, softmax_cross_entropy
+from micle_tf.losses import (
+    masked_sigmoid_cross_entropy,
+    masked_softmax_cross_entropy,
+    softmax_cross_entropy,
+)
 from micle_tf.training.strategy import mean_over_replicas
 
 
@@ -32,3 +36,23 @@ def classification_loss(targets, weights, logits, batch):
     hits = tf.cast(tf.argmax(logits, axis=-1) == labels, logits.dtype)
     loss = softmax_cross_entropy(logits, labels, class_weights=weights)
     return loss, {"accuracy": tf.reduce_mean(hits)}
+
+
+def partly_labelled_loss(targets, logits, labels):
+    """The loss of one replica's images, some of which have no label.
+
+    Args:
+      targets: `Targets`.
+      logits: [n, K].
+      labels: of the images, as of `Targets.labels`: [n], or [n, K] findings.
+
+    Returns:
+      (loss, {"linear_loss", and "linear_accuracy" for classes}).
+    """
+    if targets.multilabel:
+        loss = masked_sigmoid_cross_entropy(logits, labels, mean_over_replicas=mean_over_replicas)
+        return loss, {"linear_loss": loss}
+    loss, accuracy = masked_softmax_cross_entropy(
+        logits, labels, mean_over_replicas=mean_over_replicas
+    )
+    return loss, {"linear_loss": loss, "linear_accuracy": accuracy}

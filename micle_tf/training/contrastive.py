@@ -10,6 +10,7 @@ from micle_tf.files import renamed_when_whole
 from micle_tf.losses import nt_xent_and_accuracy
 from micle_tf.training import strategy as strategies
 from micle_tf.training.best import Validation
+from micle_tf.training.classification import partly_labelled_loss
 from micle_tf.training.clock import speed
 from micle_tf.training.inference import predict_images, traced
 
@@ -32,13 +33,16 @@ def embed(models, batch):
     return tuple(tf.split(z, 2))
 
 
-def contrastive_loss(embeddings, batch, *, temperature, mask_negatives="none", pairs=0):
+def contrastive_loss(
+    embeddings, batch, *, temperature, hidden_norm=True, mask_negatives="none", pairs=0
+):
     """NT-Xent of one replica's pairs, against the embeddings of all replicas.
 
     Args:
       embeddings: (z1, z2) of `embed`.
       batch: the pairs; only "group" is read, if negatives are masked.
       temperature: of the similarities, above 0; 0.1 in the paper.
+      hidden_norm: whether similarities are cosines.
       mask_negatives: "none", "case" or "patient".
       pairs: of the whole batch, over all replicas, for the spectrum; 0: none.
 
@@ -50,6 +54,7 @@ def contrastive_loss(embeddings, batch, *, temperature, mask_negatives="none", p
     loss, accuracy = nt_xent_and_accuracy(
         *embeddings,
         temperature=temperature,
+        hidden_norm=hidden_norm,
         groups=None if mask_negatives == "none" else batch["group"],
         gather=gather,
     )
@@ -57,6 +62,40 @@ def contrastive_loss(embeddings, batch, *, temperature, mask_negatives="none", p
     if pairs and min(embeddings[0].shape[-1], 2 * pairs) <= _RANK_UP_TO:
         values["spectrum"] = monitors.spectrum(*embeddings, gather=gather)
     return loss, values
+
+
+def embed_and_classify(models, batch):
+    """`embed`, and the logits of a classifier that reads the features and does not change them.
+
+    Returns:
+      {"embeddings": (z1, z2), "logits": (of the first views, of the second ones), each [n, K]}.
+    """
+    images = tf.concat([batch["view1"], batch["view2"]], axis=0)
+    features = models["encoder"](images, training=True)
+    z = models["projection_head"](features, training=True)
+    logits = models["linear_classifier"](tf.stop_gradient(features), training=True)
+    return {"embeddings": tuple(tf.split(z, 2)), "logits": tuple(tf.split(logits, 2))}
+
+
+def loss_beside(contrastive, targets, outputs, batch):
+    """The contrastive loss and, beside it, that of the linear classifier.
+
+    What is logged as the loss stays the contrastive one.
+
+    Args:
+      contrastive: `contrastive_loss`, with its settings.
+      targets: `Targets` of the classifier.
+      outputs: of `embed_and_classify`.
+      batch: the pairs, with "label1" and "label2".
+
+    Returns:
+      (sum of both losses, {values of both}).
+    """
+    loss, values = contrastive(outputs["embeddings"], batch)
+    logits = tf.concat(outputs["logits"], axis=0)
+    labels = tf.concat([batch["label1"], batch["label2"]], axis=0)
+    other, others = partly_labelled_loss(targets, logits, labels)
+    return loss + tf.cast(other, loss.dtype), values | others | {"loss": loss}
 
 
 def logged(values):
@@ -74,6 +113,8 @@ def note(values):
         f"acc {values['contrastive_accuracy']:.0%}/{values['chance']:.1%}"
     )
     text += speed(values)
+    if "linear_accuracy" in values:
+        text += f" linear {values['linear_accuracy']:.0%}"
     for name in values:
         if name.endswith("/knn_accuracy"):
             text += f" kNN {values[name]:.1%}"

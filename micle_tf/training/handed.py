@@ -47,7 +47,8 @@ class Training:
         one's, ..., then the next step.
       forward: from a replica's part to its outputs, a nested structure of tensors whose
         first dimension is the rows of the part.
-      loss: from (outputs, part) to (loss, {name: value}), each a mean over the part.
+      loss: from (outputs, part) to (loss, {name: value}), each a mean over the part; a value
+        named "loss" is logged in the place of what is minimised.
       total_steps: length of the run.
       images_per_step: images that go through the model per step, over all replicas.
       constants: values to log beside the loss, such as what chance would give.

@@ -68,8 +68,8 @@ def make_schedule(batches, optimizer, units):
 def make_optimizer(optimizer, schedule, *, finetune):
     """LARS, SGD with momentum and L2, or Adam with decoupled weight decay, as `Optimizer` says.
 
-    Batch norm's scale and offset are never decayed. When fine-tuning, LARS leaves the
-    classifier alone and SGD's momentum is Nesterov's, as in google-research/simclr.
+    Batch norm's scale and offset are never decayed. LARS leaves the classifier alone, and when
+    fine-tuning SGD's momentum is Nesterov's, as in google-research/simclr.
     """
     if optimizer.optimizer == "adam":
         adam = keras.optimizers.AdamW(schedule, weight_decay=optimizer.weight_decay)
@@ -77,5 +77,5 @@ def make_optimizer(optimizer, schedule, *, finetune):
         return adam
     common = {"momentum": optimizer.momentum, "weight_decay": optimizer.weight_decay}
     if optimizer.optimizer == "lars":
-        return LARS(schedule, exclude=(CLASSIFIER_PATH,) if finetune else (), **common)
+        return LARS(schedule, exclude=(CLASSIFIER_PATH,), **common)
     return SGDL2(schedule, nesterov=finetune, **common)
