@@ -23,11 +23,11 @@ from micle_tf.config import Config, Devices
 from micle_tf.config.modes import TRAIN
 from micle_tf.config.run import ONEDNN
 from micle_tf.data import places
-from micle_tf.dataset_names import dataset_names, is_own, takes_manual_dir
+from micle_tf.dataset_names import dataset_names, is_own, takes_manual_dir, usual_method
 from micle_tf.errors import BadInput
 from micle_tf.exits import DONE, guarded, leave
 from micle_tf.parsing import ASKING, parse, take_flagfiles
-from micle_tf.run_config import check_place
+from micle_tf.run_config import check_place, is_finished
 from micle_tf.run_names import default_model_dir
 from micle_tf.settings import Tag, tagged
 
@@ -160,10 +160,11 @@ def _decided(argv: list[str]) -> tuple[Config, str, Stated]:
     taken = inheritance.inherited(checked, explicit, source) if source else {}
     taken |= dict(weights.flags) if weights else {}
     given = taken | explicit
-    suited = _suited(Config.of_mode(mode, **given), explicit, flagfiles, source)
+    usual = _usual_method(Config.of_mode(mode, **given))
+    suited = _suited(Config.of_mode(mode, **usual | given), explicit, flagfiles, source)
     batch = {} if "preset" in explicit else inheritance.batch_of(source, mode)
     given.pop("preset", None)  # auto is none
-    config = Config.of_mode(mode, **suited.preset_values | batch | suited.recipe | given)
+    config = Config.of_mode(mode, **usual | suited.preset_values | batch | suited.recipe | given)
     without = Config.of_mode(mode, **suited.preset_values)
     batch_is_another = batch and config.train_batch_size != without.train_batch_size
     if config.ft_proj_selector == -1:
@@ -178,6 +179,8 @@ def _decided(argv: list[str]) -> tuple[Config, str, Stated]:
     if not config.model_dir:
         place = default_model_dir(config, source, weights.name if weights else "")
         config = config.replace(model_dir=place)
+        if usual and "method" not in {**suited.recipe, **given}:
+            config = _as_before(config, source, weights.name if weights else "")
     typed = {*explicit, *(suited.recipe if flagfiles else ())}
     anywhere = {*explicit, *suited.recipe}
     origin = suited.described(config)
@@ -190,6 +193,29 @@ def _decided(argv: list[str]) -> tuple[Config, str, Stated]:
     elif "train_batch_size" not in anywhere and batch_is_another:
         console.say(f"batch: {config.train_batch_size}, as in {config.checkpoint}")
     return config, origin, Stated(frozenset(typed), frozenset(anywhere))
+
+
+def _usual_method(config: Config) -> dict[str, Any]:
+    """{"method": value} where a dataset has one of its own; else {}."""
+    method = usual_method(config)
+    return {"method": method} if config.mode == "pretrain" and method != Config.method else {}
+
+
+def _as_before(config: Config, source: Config | None, weights: str) -> Config:
+    """A config, or that of the run which the same command began in earlier versions.
+
+    They took MICLe for chest X-rays too; what was begun so and is not finished goes on.
+    """
+    earlier = config.replace(method=Config.method, model_dir="")
+    earlier = earlier.replace(model_dir=default_model_dir(earlier, source, weights))
+    begun = inheritance.run_there(earlier)
+    if not begun or inheritance.run_there(config) or is_finished(earlier.model_dir):
+        return config
+    console.say(
+        f"note: goes on with the unfinished run in {earlier.model_dir}; --method={config.method} "
+        f"starts one in {config.model_dir}"
+    )
+    return earlier
 
 
 def _say_what_gives_way(config: Config, suited: "_Suited") -> None:
@@ -310,9 +336,10 @@ def _recipe(config: Config, flagfiles: Sequence[str]) -> tuple[dict[str, Any], s
 
 def usual(mode: str, **given: Any) -> Config:
     """The Config of a mode's command that says only what is `given`: with what suits its data."""
-    suited = _suited(Config.of_mode(mode, **given), given, (), None)
+    method = _usual_method(Config.of_mode(mode, **given))
+    suited = _suited(Config.of_mode(mode, **method | given), given, (), None)
     given = {name: value for name, value in given.items() if name != "preset"}
-    return Config.of_mode(mode, **suited.preset_values | suited.recipe | given)
+    return Config.of_mode(mode, **method | suited.preset_values | suited.recipe | given)
 
 
 def _recipe_path(name: str) -> pathlib.Path:

@@ -90,6 +90,15 @@ def prepared_here(config):
     return any(is_own(name) for name in dataset_names(config))
 
 
+def usual_method(config):
+    """How the datasets of a `Config` are pretrained on where nobody says: "simclr" or "micle".
+
+    Of chest X-rays SimCLR, as in the paper: few studies have several views [not verified].
+    """
+    is_chest = lambda name: is_own(name) and not name.startswith("derm_cases/")
+    return "simclr" if all(map(is_chest, dataset_names(config))) else type(config).method
+
+
 def labels_are_per_image(config):
     """Whether the images of a case have labels of their own, whatever the flags say."""
     return all(name in _LABELS_PER_IMAGE for name in dataset_names(config))

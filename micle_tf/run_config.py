@@ -36,12 +36,12 @@ def check_place(path, flag):
 
 def is_run(path):
     """Whether a directory holds a run: a config.json."""
-    place = os.path.join(path, "config.json")
-    if "://" not in path:
-        return os.path.isfile(place)
-    import tensorflow as tf
+    return _has(path, "config.json")
 
-    return tf.io.gfile.exists(place)
+
+def is_finished(run):
+    """Whether a run has its result.json."""
+    return _has(run, "result.json")
 
 
 def read_config(run, flag="--checkpoint"):
@@ -74,3 +74,12 @@ def _read(path):
             return file.read().decode()
     except tf.errors.OpError as error:
         raise OSError(error.message) from None
+
+
+def _has(folder, name):
+    path = os.path.join(folder, name)
+    if "://" not in path:
+        return os.path.isfile(path)
+    import tensorflow as tf
+
+    return tf.io.gfile.exists(path)

@@ -69,9 +69,7 @@ def test_the_three_commands_of_the_screen_are_a_chain(capsys, tmp_path, monkeypa
 def test_help_of_a_mode(mode, capsys):
     text = shown(capsys, f"--mode={mode}", "--help")
     takes = [f.name for f in FIELDS if not f.metadata["only"] or mode in f.metadata["only"]]
-    assert sorted(flags_in(text)) == sorted(
-        [*(set(takes) - {"mode"}), "flagfile", "train_mode"]
-    )
+    assert sorted(flags_in(text)) == sorted([*(set(takes) - {"mode"}), "flagfile", "train_mode"])
     own = Config.of_mode(mode)
     for name in set(takes) - {"mode"}:
         value = getattr(own, name)

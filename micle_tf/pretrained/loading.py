@@ -157,7 +157,8 @@ def restore(
     where = where_of(path, flag)
     opened = open_weights(path, where)
     of = description_of(opened)
-    return _fill(opened, of, encoder, projection_head, classifier, where, first_layers)
+    models = (encoder, projection_head, classifier)
+    return _fill(opened, of, *models, where, first_layers=first_layers)
 
 
 def build_encoder(
@@ -199,6 +200,7 @@ def _fill(
     head: keras.Sequential | None,
     classifier: keras.Sequential | None,
     where: str,
+    *,
     first_layers: bool = False,
 ) -> Report:
     """Reads tensor by tensor, so that no more than one is in memory twice."""

@@ -13,7 +13,7 @@ from micle_tf.data.earlier import flags_of_before, what_changed
 from micle_tf.data.report import SEEN_OTHERWISE
 from micle_tf.errors import BadInput
 from micle_tf.files import finite, reason_of, write_json, write_text
-from micle_tf.run_config import read_config
+from micle_tf.run_config import is_finished, read_config
 from micle_tf.settings import Tag, tagged
 from micle_tf.training.checkpoints import damage_named, latest_checkpoint, step_of, steps_in
 from micle_tf.training.events import forget_events_after
@@ -229,11 +229,6 @@ def splits_were_made_before(run):
     if not tf.io.gfile.exists(os.path.join(run, "config.json")):
         return False
     return "splits" not in read_config(run, "--model_dir")[1]
-
-
-def is_finished(run):
-    """Whether a run has its result.json."""
-    return tf.io.gfile.exists(os.path.join(run, "result.json"))
 
 
 def identify_weights(path):
