@@ -2,7 +2,7 @@
 
 A setting comes, in this order, from the command line; from the run that --checkpoint names
 (architecture, data, preset, batch); from the recipe, a flagfile; from a preset, which suits the
-machine; from the default in `config.py`.
+machine; from the default at its field.
 A run that lies in --model_dir keeps its own for whatever is not typed.
 """
 
@@ -146,11 +146,7 @@ def _decided(argv: list[str]) -> tuple[Config, str, Stated]:
     mode = explicit.pop("mode", Config.mode)
     # A bad value on the line is named before anything is read.
     checked = Config.of_mode(mode, **explicit)
-    if checked.dry_run and checked.otherwise("dry_run"):
-        raise BadInput(
-            f"--dry_run: --mode={mode} has none; prepare, pretrain and finetune have. Nothing was "
-            "done"
-        )
+    _refuse_dry_run(checked)
     source, predicts_findings = inheritance.source_of(checked.checkpoint)
     if mode == "evaluate" and not predicts_findings:
         for name in [name for name in tagged(Config, Tag.POLICY) if name in explicit]:
@@ -163,6 +159,7 @@ def _decided(argv: list[str]) -> tuple[Config, str, Stated]:
     config = Config.of_mode(mode, **suited.preset_values | batch | suited.recipe | given)
     without = Config.of_mode(mode, **suited.preset_values)
     batch_is_another = batch and config.train_batch_size != without.train_batch_size
+    _refuse_dry_run(config)  # which a file may ask for too
     for name in explicit:
         if otherwise := config.otherwise(name):
             console.say(f"note: --{name} does nothing {otherwise}")
@@ -181,6 +178,14 @@ def _decided(argv: list[str]) -> tuple[Config, str, Stated]:
     elif "train_batch_size" not in anywhere and batch_is_another:
         console.say(f"batch: {config.train_batch_size}, as in {config.checkpoint}")
     return config, origin, Stated(frozenset(typed), frozenset(anywhere))
+
+
+def _refuse_dry_run(config: Config) -> None:
+    if config.dry_run and config.otherwise("dry_run"):
+        raise BadInput(
+            f"--dry_run: --mode={config.mode} has none; prepare, pretrain and finetune have. "
+            "Nothing was done"
+        )
 
 
 class _Suited(typing.NamedTuple):

@@ -40,7 +40,7 @@ def open_prepared(config, name, trained_on=""):
 
     Args:
       config: `Config`; its fields from `dataset` to `max_pixels` say what and where.
-      name: as from `names.dataset_names`.
+      name: as from `dataset_names.dataset_names`.
       trained_on: name of the data that a model learned from, which is to be judged as it was
         trained: data of this name is opened even if it is superseded.
 

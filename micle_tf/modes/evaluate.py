@@ -38,8 +38,7 @@ def evaluate(config):
     classifier = _classifier(config)
     data = cases.open_cases(config, classifier.data, _splits_as_before(config, classifier))
     _refuse_other_reading(config, classifier, data)
-    for line in cases.describe(data):
-        console.say(line)
+    opening.say_data(data)
     targets, split = _judged(config, classifier, data)
     console.say(f"weights: {classifier.weights}")
     facts = data.facts | {

@@ -39,6 +39,7 @@ def linear_eval(config):
     # ------------------------------------------------------------ data, encoder, run directory
     opening.set_arithmetic(config)
     data = opening.open_data(config)
+    opening.say_data(data)
     targets, splits = opening.labelled_data(config, data)
     keras.utils.set_random_seed(config.seed)
     norm = batch_norm(1, config.precision)

@@ -12,7 +12,6 @@ from micle_tf.config import (
     Batches,
     Encoder,
     Inputs,
-    Judging,
     Optimizer,
     Pace,
     Pretraining,
@@ -24,8 +23,7 @@ from micle_tf.data.seen import UNLABELLED, Seen, keep
 from micle_tf.errors import BadInput
 from micle_tf.models import factory
 from micle_tf.modes import opening
-from micle_tf.training import contrastive, loop, plan, setup, state
-from micle_tf.training import strategy as strategies
+from micle_tf.training import contrastive, loop, setup, state
 from micle_tf.training.handed import Hook, Training
 from micle_tf.training.normalization import batch_norm
 from micle_tf.training.step import trainable_variables
@@ -55,6 +53,7 @@ def pretrain(config, stated=None):
     replicas = strategy.num_replicas_in_sync
     data = opening.open_data(config, workers)
     reader = data.open(config.train_split)
+    opening.say_data(data)
     units = pipeline.num_units(reader.index, config.method)
     config = opening.fit_batch(config, stated, units, replicas, least=2)
     check_batch(config, reader.index, replicas)
@@ -62,27 +61,21 @@ def pretrain(config, stated=None):
         console.say("warning: every case has one image, so that micle here is simclr")
 
     # ------------------------------------------------------------ models and run directory
-    models, optimizer, schedule = build(config, units, strategy)
-    setup.check_profile(config.part(Pace), schedule.total_steps)
-    console.say(f"devices: {strategies.describe(strategy)}, {config.precision}")
-    opening.say_models(config, models)
-    fits = opening.say_memory(config, models, strategy, workers, pairs=True)
+    built = build(config, units, strategy)
+    models, _, schedule = built
+    fits = opening.say_training(config, built, strategy, workers, pairs=True)
     facts = {"replicas": replicas, **data.facts}
     run = state.RunDirectory(config.model_dir, config, facts, data.superseded)
-    built = models, optimizer, schedule
     training = training_of(config, data, reader, built, run, units=units, replicas=replicas)
     if config.dry_run:
         nouns = ("pair", "image" if config.method == "simclr" else "case")
-        plan.show(
-            training, strategy, units, nouns, fits, batch_size=config.train_batch_size,
-            microbatch_size=config.microbatch_size, image_size=config.image_size,
-        )  # fmt: skip
+        opening.show_plan(config, training, strategy, units, nouns, fits)
         return None
     if config.checkpoint and run.status() != state.FINISHED and not run.has_checkpoint():
         opening.take_weights(config.checkpoint, models)
 
     # ------------------------------------------------------------ train
-    with opening.claimed(run, workers) as was_finished:
+    with opening.claimed_by_all(run, workers, config) as was_finished:
         if was_finished:
             console.say(f"finished before: {run.path}")
             return _result(run, config, data)
@@ -95,7 +88,6 @@ def pretrain(config, stated=None):
         console.say("shown: loss/chance's, accuracy/chance's, images per second, wait for input")
         if workers.is_chief and not tf.io.gfile.exists(run.file("positive_pairs.png")):
             contrastive.show_pairs(run, training.dataset)
-        workers.check_same(config)
         values = loop.train(training, config.part(Pace), strategy, run, workers)
         if workers.is_chief:
             judged = [f"{training.validation.split}/knn_accuracy"] if training.validation else []
@@ -204,7 +196,7 @@ def training_of(config, data, reader, built, run, *, units, replicas):
         logged=contrastive.logged,
         validation=contrastive.neighbour_validation(
             config.part(Pretraining), data, models["encoder"], config.part(Inputs), units=units,
-            batch_size=config.train_batch_size, judging=config.part(Judging),
+            batch_size=config.train_batch_size, eval_batch_size=config.eval_batch_size,
         ),
         hooks=[_watched(config, schedule, run)],
     )  # fmt: skip
@@ -214,7 +206,11 @@ def _watched(config, schedule, run):
     """The `Hook` that says, once in a run, that nothing is learned."""
     causes = functools.partial(
         likely_causes,
-        *map(config.part, (Batches, Optimizer, Pretraining, Augmentation, ProjectionHead)),
+        config.part(Batches),
+        config.part(Optimizer),
+        config.part(Pretraining),
+        augmentation=config.part(Augmentation),
+        head=config.part(ProjectionHead),
         rate=schedule.base_learning_rate,
     )
     watch = LearningWatch(schedule, config.train_batch_size, config.proj_out_dim, causes)
