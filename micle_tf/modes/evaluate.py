@@ -50,8 +50,8 @@ def evaluate(config):
     if run.status() != state.FINISHED:
         overlap = overlap_of(Seen.read(config.checkpoint), data, split.name, split.images)
         check(overlap, config.checkpoint, config.allow_seen)
-    with opening.claimed(run) as was_finished:
-        if was_finished:
+    with run.claimed() as status:
+        if status == state.FINISHED:
             return predictions.finished_before(run)
         console.say(f"run: {run.path}")
         scores = predict_images(

@@ -57,8 +57,8 @@ def linear_eval(config):
     seen, overlap = None, None
     if run.status() != state.FINISHED:
         seen, overlap = opening.seen_before(config, data, splits)
-    with opening.claimed(run) as was_finished:
-        if was_finished:
+    with run.claimed() as status:
+        if status == state.FINISHED:
             return predictions.finished_before(run)
         console.say(f"run: {run.path}")
         keep(run, seen)

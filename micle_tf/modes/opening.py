@@ -113,15 +113,12 @@ def show_plan(config, training, strategy, units, nouns, fits):
 
 
 @contextlib.contextmanager
-def claimed(run):
-    """Claims a run's directory; yields whether the run was finished before."""
-    with run.claimed() as status:
-        yield status == state.FINISHED
-
-
-@contextlib.contextmanager
 def claimed_by_all(run, workers, config):
-    """`claimed` for all workers of a training, which have to be of the same `Config`."""
+    """Claims a run's directory for all workers of a training, which have the same `Config`.
+
+    Yields:
+      Whether the run was finished before.
+    """
     with workers.claimed(run) as status:
         if status != state.FINISHED:
             workers.check_same(config)

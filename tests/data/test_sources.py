@@ -57,8 +57,7 @@ def test_a_source_of_files_and_one_that_is_rendered(settings):
     configuration, source = sources.source_of(Config(**settings), "derm_cases/manifest")
     assert type(configuration) is CaseConfig and configuration.source is source
     assert source.num_cases == 12
-    found = sources.metadata_of(source)
-    assert found["class_names"] == ("oval", "ring") and found["labels_shared_by_case"]
+    assert source.class_names == ("oval", "ring") and source.labels_shared_by_case
     assert sources.configuration_of(Config(), "derm_cases/synthetic") == "synthetic"
     _, rendered = sources.source_of(Config(), "derm_cases/synthetic")
     assert rendered.num_cases > 100
