@@ -59,8 +59,7 @@ def open_data(config, workers=None):
 
 def say_data(data):
     """Says what the data is."""
-    for line in cases.describe(data):
-        console.say(line)
+    console.say("\n".join(cases.describe(data)))
 
 
 def fit_batch(config, stated, units, replicas, *, least):
