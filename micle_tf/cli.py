@@ -2,7 +2,7 @@
 
 A setting comes, in this order, from the command line; from the run that --checkpoint names
 (architecture, data, preset, batch); from the recipe, a flagfile; from a preset, which suits the
-machine; from the default in `config.py`.
+machine; from the default at its field.
 A run that lies in --model_dir keeps its own for whatever is not typed.
 """
 
@@ -146,20 +146,10 @@ def _decided(argv: list[str]) -> tuple[Config, str, Stated]:
     mode = explicit.pop("mode", Config.mode)
     # A bad value on the line is named before anything is read.
     checked = Config.of_mode(mode, **explicit)
-    if checked.dry_run and checked.otherwise("dry_run"):
-        raise BadInput(
-            f"--dry_run: --mode={mode} has none; prepare, pretrain and finetune have. Nothing was "
-            "done"
-        )
+    _refuse_dry_run(checked)
     start = starts.start_of(checked.checkpoint, checked.model_dir)
     source, weights = start.config, start.weights
-    if mode == "evaluate" and not start.predicts_findings:
-        for name in [name for name in tagged(Config, Tag.POLICY) if name in explicit]:
-            console.say(f"note: --{name} does nothing without findings")
-            del explicit[name]
-    taken = inheritance.inherited(checked, explicit, source) if source else {}
-    taken |= dict(weights.flags) if weights else {}
-    given = taken | explicit
+    given = _taken_over(checked, explicit, start) | explicit
     usual = _usual_method(Config.of_mode(mode, **given))
     suited = _suited(Config.of_mode(mode, **usual | given), explicit, flagfiles, source)
     batch = {} if "preset" in explicit else inheritance.batch_of(source, mode)
@@ -169,6 +159,7 @@ def _decided(argv: list[str]) -> tuple[Config, str, Stated]:
     batch_is_another = batch and config.train_batch_size != without.train_batch_size
     if config.ft_proj_selector == -1:
         config = config.replace(ft_proj_selector=config.num_proj_layers)
+    _refuse_dry_run(config)  # which a file may ask for too
     for name in explicit:
         if otherwise := config.otherwise(name):
             console.say(f"note: --{name} does nothing {otherwise}")
@@ -177,10 +168,8 @@ def _decided(argv: list[str]) -> tuple[Config, str, Stated]:
         _say_what_gives_way(config, suited)
     config = _as_prepared(config, {**suited.recipe, **given})
     if not config.model_dir:
-        place = default_model_dir(config, source, weights.name if weights else "")
-        config = config.replace(model_dir=place)
-        if usual and "method" not in {**suited.recipe, **given}:
-            config = _as_before(config, source, weights.name if weights else "")
+        begun_before = usual and "method" not in {**suited.recipe, **given}
+        config = _placed(config, start, begun_before)
     typed = {*explicit, *(suited.recipe if flagfiles else ())}
     anywhere = {*explicit, *suited.recipe}
     origin = suited.described(config)
@@ -201,15 +190,33 @@ def _usual_method(config: Config) -> dict[str, Any]:
     return {"method": method} if config.mode == "pretrain" and method != Config.method else {}
 
 
-def _as_before(config: Config, source: Config | None, weights: str) -> Config:
-    """A config, or that of the run which the same command began in earlier versions.
+def _taken_over(config: Config, explicit: dict[str, Any], start: starts.Start) -> dict[str, Any]:
+    """{field: value} of what a command starts from; what does nothing there leaves `explicit`."""
+    if config.mode == "evaluate" and not start.predicts_findings:
+        for name in [name for name in tagged(Config, Tag.POLICY) if name in explicit]:
+            console.say(f"note: --{name} does nothing without findings")
+            del explicit[name]
+    if start.weights:
+        return dict(start.weights.flags)
+    return inheritance.inherited(config, explicit, start.config) if start.config else {}
 
-    They took MICLe for chest X-rays too; what was begun so and is not finished goes on.
+
+def _placed(config: Config, start: starts.Start, may_be_older: bool) -> Config:
+    """A config with the run directory that a command without one has.
+
+    Args:
+      config: `Config`.
+      start: `Start`.
+      may_be_older: whether an unfinished run of the usual method, where earlier versions began it
+        by the same command, goes on instead: they took MICLe for chest X-rays too.
     """
-    earlier = config.replace(method=Config.method, model_dir="")
-    earlier = earlier.replace(model_dir=default_model_dir(earlier, source, weights))
-    begun = inheritance.run_there(earlier)
-    if not begun or inheritance.run_there(config) or is_finished(earlier.model_dir):
+    weights = start.weights.name if start.weights else ""
+    place = lambda config: config.replace(
+        model_dir=default_model_dir(config, start.config, weights)
+    )
+    config, earlier = place(config), place(config.replace(method=Config.method))
+    is_begun = may_be_older and inheritance.run_there(earlier)
+    if not is_begun or inheritance.run_there(config) or is_finished(earlier.model_dir):
         return config
     console.say(
         f"note: goes on with the unfinished run in {earlier.model_dir}; --method={config.method} "
@@ -226,6 +233,14 @@ def _say_what_gives_way(config: Config, suited: "_Suited") -> None:
     if other:
         shown = " ".join(f"--{name}={getattr(config, name):g}" for name in other)
         console.say(f"note: as the weights are: {shown}")
+
+
+def _refuse_dry_run(config: Config) -> None:
+    if config.dry_run and config.otherwise("dry_run"):
+        raise BadInput(
+            f"--dry_run: --mode={config.mode} has none; prepare, pretrain and finetune have. "
+            "Nothing was done"
+        )
 
 
 class _Suited(typing.NamedTuple):

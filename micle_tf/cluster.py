@@ -109,7 +109,7 @@ def from_environment():
     raise BadInput("--strategy=multi_worker: needs TF_CONFIG, or workers started by Slurm's srun")
 
 
-def from_tf_config():
+def from_tf_config():  # noqa: C901 - one check after the other
     """The `Cluster` that TF_CONFIG describes.
 
     Raises:

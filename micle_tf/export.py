@@ -126,7 +126,7 @@ def _servable(classifier, max_pixels, as_stored):  # noqa: C901 - a signature is
     training=False)` from float32 [n, s, s, 3] in [0, 1] to float32 [n, d], and the lists
     `variables` and `trainable_variables` of the encoder; and `max_pixels`.
     """
-    encoder, head, size = classifier.encoder, classifier.head, classifier.config.image_size
+    encoder, head, size = classifier.encoder, classifier.head, classifier.image_size
     root = tf.train.Checkpoint()  # keeps what is set on it; tf.Module has properties of these names
     root.variables = [weight.value for weight in encoder.weights]
     root.trainable_variables = [weight.value for weight in encoder.trainable_weights]
@@ -216,7 +216,7 @@ def view_of_floats(images, size):
 
 def _check_saved(path, classifier):
     """Loads a SavedModel and compares it with the Keras models on two images of noise."""
-    size, tolerance = classifier.config.image_size, _TOLERANCE[classifier.config.precision]
+    size, tolerance = classifier.image_size, _TOLERANCE[classifier.precision]
     images = np.random.default_rng(0).random((2, size + 5, size + 9, 3), np.float32)
 
     @tf.function(autograph=False)

@@ -83,7 +83,7 @@ def after_exporting(_, saved_model, __):
     save = "np.save('photos.npy', np.array([open('a.jpg', 'rb').read()]))"
     words = ["saved_model_cli", "run", "--dir", saved_model, "--tag_set", "serve"]
     words += ["--signature_def", "serving_default", "--inputs", "image_bytes=photos.npy"]
-    console.say("to ask it about a.jpg (README has TensorFlow Serving and Python):")
+    console.say("to ask it about a.jpg (docs/model_in_use.md has TensorFlow Serving and Python):")
     console.say(f'  python -c "import numpy as np; {save}"')
     console.say(f"  {shlex.join(words)}")
     console.say(f"next: {shown}")

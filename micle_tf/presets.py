@@ -12,7 +12,7 @@ PRESETS = ("laptop", "gpu", "paper")
 _DEVICES = ("/dev/nvidia0", "/dev/kfd", "/dev/dxg")
 MODES = ("pretrain", "linear_eval", "finetune")
 
-# Two quiet cores, 500 to 20,000 photos, a quarter of an hour; tried on real photos, see README.
+# Two quiet cores, 500 to 20,000 photos, a quarter of an hour; tried on real photos, see results.md.
 _SMALL = {"image_size": 64, "resnet_depth": 10, "width_multiplier": 0.5, "cpu_kernels": "onednn"}
 _LAPTOP = {
     "pretrain": {

@@ -2,6 +2,7 @@
 
 import os
 
+from micle_tf.config.modes import LABELS
 from micle_tf.dataset_names import dataset_names, file_name
 from micle_tf.settings import Tag, tagged
 
@@ -29,7 +30,7 @@ def default_model_dir(config, source, weights=""):
         mode += "-random"
     elif source and not is_same and config.mode != "export":
         mode += f"-{name}"
-    if config.mode in ("linear_eval", "finetune") and config.label_fraction < 1:
+    if config.mode in LABELS and config.label_fraction < 1:
         mode += f"-{config.label_fraction:g}"
     if config.mode == "evaluate" and config.eval_split != "test":
         mode += f"-{config.eval_split}"

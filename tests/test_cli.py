@@ -291,13 +291,15 @@ def test_what_does_nothing_does_not_count_on_resume():
 
 
 def test_a_flag_that_promises_to_write_nothing_is_kept_or_refused(capsys, tmp_path):
-    assert cli.main(["--mode=linear_eval", "--dry_run"]) == 2
+    (tmp_path / "dry.flags").write_text("--dry_run\n")
     expected = (
         "error: --dry_run: --mode=linear_eval has none; prepare, pretrain and finetune have. "
         "Nothing was done\n"
     )
-    assert capsys.readouterr().err == expected
-    assert list(tmp_path.iterdir()) == []
+    for word in ("--dry_run", "--flagfile=dry.flags"):
+        assert cli.main(["--mode=linear_eval", word]) == 2
+        assert capsys.readouterr().err == expected
+    assert [path.name for path in tmp_path.iterdir()] == ["dry.flags"]
 
 
 def test_what_a_label_means_does_nothing_for_classes(tmp_path, capsys):

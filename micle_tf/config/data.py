@@ -3,10 +3,10 @@
 import dataclasses
 import functools
 
+from micle_tf.config.modes import JUDGE
 from micle_tf.dataset_names import labels_are_per_image, made_from_files, prepared_here
 from micle_tf.settings import Needs, Tag, setting
 
-_FINDINGS = ("linear_eval", "finetune", "evaluate")
 _data = functools.partial(setting, group="data")
 _stored = functools.partial(_data, volatile=True, tags=Tag.STORED)
 _FILES = Needs("without data that is made from files", made_from_files)
@@ -17,7 +17,7 @@ _SHRUNK = Needs(
     "without --max_image_side", lambda config: config.max_image_side and made_from_files(config)
 )
 _FINDINGS_OR_MANIFEST = Needs(
-    "without --manifest in this mode", lambda config: config.manifest or config.mode in _FINDINGS
+    "without --manifest in this mode", lambda config: config.manifest or config.mode in JUDGE
 )
 _LABELS_OF_CASES = Needs(
     "where images have labels of their own, or are cases of their own",
@@ -140,9 +140,9 @@ class LabelPolicy:
     uncertain: str = _data(
         "ignore",
         "A finding that is uncertain (-1): left out of loss and metrics, or absent, or present.",
-        choices=("ignore", "zeros", "ones"), only=_FINDINGS, tags=Tag.POLICY,
+        choices=("ignore", "zeros", "ones"), only=JUDGE, tags=Tag.POLICY,
     )  # fmt: skip
     unmentioned: str = _data(
         "zeros", "A finding that is not mentioned, where others are: absent, or left out.",
-        choices=("zeros", "ignore"), only=_FINDINGS, tags=Tag.POLICY,
+        choices=("zeros", "ignore"), only=JUDGE, tags=Tag.POLICY,
     )  # fmt: skip

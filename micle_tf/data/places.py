@@ -31,7 +31,7 @@ def as_prepared(config, name, stated=()):
 
     Args:
       config: `Config`; with a `manual_dir`, nothing is changed.
-      name: as from `names.dataset_names`.
+      name: as from `dataset_names.dataset_names`.
       stated: names of fields to leave as they are.
     """
     note = _read_note(config, name) if takes_manual_dir(name) and not config.manual_dir else None
@@ -56,7 +56,7 @@ def locate(config, name):
 
     Args:
       config: `Config`; with a `manual_dir` of its own that is there, nothing is changed.
-      name: as from `names.dataset_names`.
+      name: as from `dataset_names.dataset_names`.
 
     Returns:
       (`as_prepared` of the config, ""); or, if the files are no longer there, with the folder of

@@ -8,6 +8,7 @@ import os
 import numpy as np
 import tensorflow_datasets as tfds
 
+from data_builders.case_builder import case_metadata
 from data_builders.examples import check_cases, check_some_left
 from data_builders.grouping import ReadOptions
 from data_builders.images import orientation
@@ -27,7 +28,7 @@ from micle_tf.data.prepared import (
     write_index,
 )
 from micle_tf.data.reader import CaseIndex, stored_images
-from micle_tf.data.sources import bad_data_is_bad_input, configuration_of, metadata_of
+from micle_tf.data.sources import bad_data_is_bad_input, configuration_of
 from micle_tf.data.unfinished import unfinished_folder
 from micle_tf.dataset_names import takes_manual_dir
 from micle_tf.errors import BadInput, Preempted, Stopped
@@ -40,7 +41,7 @@ def open_prepared(config, name, trained_on=""):
 
     Args:
       config: `Config`; its fields from `dataset` to `max_pixels` say what and where.
-      name: as from `names.dataset_names`.
+      name: as from `dataset_names.dataset_names`.
       trained_on: name of the data that a model learned from, which is to be judged as it was
         trained: data of this name is opened even if it is superseded.
 
@@ -178,7 +179,7 @@ def check(config, name):
                 index[split] = _index_of(examples, len(source.finding_names))
     return Prepared(
         name=f"{name.partition('/')[0]}/{configuration.name}",
-        metadata=metadata_of(source),
+        metadata=case_metadata(source),
         index=index,
         records={},
         report=report.make(

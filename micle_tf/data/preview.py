@@ -8,6 +8,7 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
+from data_builders.case_builder import case_metadata
 from data_builders.examples import check_cases
 from data_builders.on_threads import case_examples
 from micle_tf import console
@@ -64,7 +65,7 @@ def _of_source(config, name):
     }
     return Prepared(
         name=name,
-        metadata=sources.metadata_of(source),
+        metadata=case_metadata(source),
         index=index,
         records={split: _Photos(photos, part.images_per_case) for split, part in index.items()},
         report={},

@@ -72,13 +72,6 @@ def source_of(config, name):
     return CaseConfig.of(configuration, source), source
 
 
-def metadata_of(source):
-    """What of a `CaseSource` is kept beside the prepared data, see `case_metadata`."""
-    fields = ("class_names", "finding_names", "default_findings", "synonyms")
-    fields += ("labels_shared_by_case", "notes")
-    return {name: getattr(source, name) for name in fields}
-
-
 @contextlib.contextmanager
 def bad_data_is_bad_input():
     """Raises a fault of the source as BadInput, in one line."""

@@ -7,6 +7,7 @@ import keras
 
 from micle_tf import pretrained
 from micle_tf.config import Config, Encoder, ProjectionHead
+from micle_tf.config.modes import MODEL
 from micle_tf.data.targets import Targets
 from micle_tf.errors import BadInput
 from micle_tf.evaluation.linear_probe import linear_head
@@ -21,7 +22,7 @@ class Classifier:
 
     Attributes:
       run: its run directory.
-      config: `Config` of the run.
+      config: `Config` of the run, for modes and the model card.
       weights: one line on which weights these are.
       checkpoint: the path prefix of the checkpoint that they are from.
       encoder: images [n, s, s, 3] in [0, 1] -> features [n, d]; Keras's own batch norm.
@@ -47,6 +48,16 @@ class Classifier:
         return self.targets.names if self.targets else ()
 
     @property
+    def image_size(self):
+        """Side of the images that it takes, in pixels."""
+        return self.config.image_size
+
+    @property
+    def precision(self):
+        """The arithmetic that it was trained in."""
+        return self.config.precision
+
+    @property
     def multilabel(self):
         """Whether the K outputs are findings."""
         return bool(self.targets and self.targets.multilabel)
@@ -65,7 +76,7 @@ def open_classifier(run):
       BadInput: no such run, one without a model, or one whose weights do not fit.
     """
     config, facts = state.read_config(run)
-    if config.mode not in ("pretrain", "linear_eval", "finetune"):
+    if config.mode not in MODEL:
         raise BadInput(f"--checkpoint={run}: a run of --mode={config.mode} holds no model")
     strategies.set_precision(config.precision)
     targets = None

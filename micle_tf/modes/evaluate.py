@@ -38,8 +38,7 @@ def evaluate(config):
     classifier = _classifier(config)
     data = cases.open_cases(config, classifier.data, _splits_as_before(config, classifier))
     _refuse_other_reading(config, classifier, data)
-    for line in cases.describe(data):
-        console.say(line)
+    opening.say_data(data)
     targets, split = _judged(config, classifier, data)
     console.say(f"weights: {classifier.weights}")
     facts = data.facts | {
@@ -51,8 +50,8 @@ def evaluate(config):
     if run.status() != state.FINISHED:
         overlap = overlap_of(Seen.read(config.checkpoint), data, split.name, split.images)
         check(overlap, config.checkpoint, config.allow_seen)
-    with opening.claimed(run) as was_finished:
-        if was_finished:
+    with run.claimed() as status:
+        if status == state.FINISHED:
             return predictions.finished_before(run)
         console.say(f"run: {run.path}")
         scores = predict_images(

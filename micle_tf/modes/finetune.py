@@ -17,8 +17,7 @@ from micle_tf.evaluation.selection import judge_selection, metric_to_choose_by
 from micle_tf.models import factory
 from micle_tf.models.resnet import freeze_through
 from micle_tf.modes import opening
-from micle_tf.training import classification, loop, plan, setup, state
-from micle_tf.training import strategy as strategies
+from micle_tf.training import classification, loop, setup, state
 from micle_tf.training.best import Validation
 from micle_tf.training.clock import speed
 from micle_tf.training.handed import Training
@@ -55,6 +54,7 @@ def finetune(config, stated=None):
     is_frozen = config.fine_tune_after_block == 4 and not config.ft_proj_selector
     opening.check_global_bn(config, replicas, is_frozen=is_frozen)
     data = opening.open_data(config, workers)
+    opening.say_data(data)
     targets, splits = opening.labelled_data(config, data)
     units = _units(config, splits["train"])
     config = opening.fit_batch(config, stated, units, replicas, least=1)
@@ -63,17 +63,10 @@ def finetune(config, stated=None):
     # ------------------------------------------------------------ models and run directory
     built = build(config, units, targets, strategy)
     models, _, schedule = built
-    setup.check_profile(config.part(Pace), schedule.total_steps)
-    console.say(f"devices: {strategies.describe(strategy)}, {config.precision}")
-    opening.say_models(config, models)
-    fits = opening.say_memory(config, models, strategy, workers, pairs=False)
+    fits = opening.say_training(config, built, strategy, workers, pairs=False)
     if config.dry_run:
         training = training_of(config, data, targets, splits, built, units=units, replicas=replicas)
-        plan.show(
-            training, strategy, units, ("image", _noun(config)), fits,
-            batch_size=config.train_batch_size, microbatch_size=config.microbatch_size,
-            image_size=config.image_size,
-        )  # fmt: skip
+        opening.show_plan(config, training, strategy, units, ("image", _noun(config)), fits)
         return None
     facts = {"replicas": replicas, **data.facts, "targets": targets.to_json()}
     facts |= opening.start_facts(config)
@@ -85,7 +78,7 @@ def finetune(config, stated=None):
     training = training_of(config, data, targets, splits, built, units=units, replicas=replicas)
 
     # ------------------------------------------------------------ train and judge
-    with opening.claimed(run, workers) as was_finished:
+    with opening.claimed_by_all(run, workers, config) as was_finished:
         if was_finished:
             return predictions.finished_before(run)
         console.say(
@@ -95,7 +88,6 @@ def finetune(config, stated=None):
         )
         if workers.is_chief:
             keep(run, seen)
-        workers.check_same(config)
         values = loop.train(training, config.part(Pace), strategy, run, workers)
         if workers.is_chief:
             console.say(f"best: step {values['best_step']:,} of {values['steps']:,}")

@@ -39,6 +39,7 @@ def linear_eval(config):
     # ------------------------------------------------------------ data, encoder, run directory
     opening.set_arithmetic(config)
     data = opening.open_data(config)
+    opening.say_data(data)
     targets, splits = opening.labelled_data(config, data)
     keras.utils.set_random_seed(config.seed)
     norm = batch_norm(1, config.precision)
@@ -53,8 +54,8 @@ def linear_eval(config):
     seen, overlap = None, None
     if run.status() != state.FINISHED:
         seen, overlap = opening.seen_before(config, data, splits)
-    with opening.claimed(run) as was_finished:
-        if was_finished:
+    with run.claimed() as status:
+        if status == state.FINISHED:
             return predictions.finished_before(run)
         console.say(f"run: {run.path}")
         keep(run, seen)

@@ -4,7 +4,7 @@ import contextlib
 
 from micle_tf import cluster, console, pretrained, starts
 from micle_tf.cluster import Cluster
-from micle_tf.config import Devices, Encoder, Inputs, LabelPolicy, Labels, ProjectionHead
+from micle_tf.config import Devices, Encoder, Inputs, LabelPolicy, Labels, Pace, ProjectionHead
 from micle_tf.data import cases
 from micle_tf.data.preview import open_preview
 from micle_tf.data.supervised import labelled_splits
@@ -13,7 +13,7 @@ from micle_tf.errors import BadInput
 from micle_tf.evaluation import overlap, predictions
 from micle_tf.models import factory
 from micle_tf.pretrained import is_weights
-from micle_tf.training import memory, setup, state
+from micle_tf.training import memory, plan, setup, state
 from micle_tf.training import strategy as strategies
 from micle_tf.training.workers import Workers
 
@@ -50,16 +50,17 @@ def join_devices(config, stated):
 
 
 def open_data(config, workers=None):
-    """The `CaseData` of a run, described: prepared by the chief; of a dry run, only looked at."""
-    if config.dry_run:
-        data = open_preview(config)
-    else:
-        as_before = state.splits_were_made_before(config.model_dir)
-        opened = lambda: cases.open_cases(config, splits_as_before=as_before)
-        data = workers.chief_first(opened) if workers else opened()
-    for line in cases.describe(data):
-        console.say(line)
-    return data
+    """The `CaseData` of a run: prepared by the chief; of a training's dry run, only looked at."""
+    if workers and config.dry_run:
+        return open_preview(config)
+    as_before = state.splits_were_made_before(config.model_dir)
+    opened = lambda: cases.open_cases(config, splits_as_before=as_before)
+    return workers.chief_first(opened) if workers else opened()
+
+
+def say_data(data):
+    """Says what the data is."""
+    console.say("\n".join(cases.describe(data)))
 
 
 def fit_batch(config, stated, units, replicas, *, least):
@@ -98,8 +99,19 @@ def say_models(config, models):
     console.say(f"model: {text}{preset}")
 
 
-def say_memory(config, models, strategy, workers, *, pairs):
-    """Says what a training will take; returns whether it fits, as far as that is known."""
+def say_training(config, built, strategy, workers, *, pairs):
+    """Says what trains on what, and what memory that takes.
+
+    Returns:
+      Whether it fits, as far as that is known.
+
+    Raises:
+      BadInput: steps are to be profiled that the run does not have.
+    """
+    models, _, schedule = built
+    setup.check_profile(config.part(Pace), schedule.total_steps)
+    console.say(f"devices: {strategies.describe(strategy)}, {config.precision}")
+    say_models(config, models)
     return memory.say(
         models, config.train_batch_size, microbatch_size=config.microbatch_size,
         devices=config.part(Devices), replicas=strategy.num_replicas_in_sync // workers.count,
@@ -107,14 +119,24 @@ def say_memory(config, models, strategy, workers, *, pairs):
     )  # fmt: skip
 
 
+def show_plan(config, training, strategy, units, nouns, fits):
+    """Says what `dry_run` asks for, see `plan.show`."""
+    plan.show(
+        training, strategy, units, nouns, fits, batch_size=config.train_batch_size,
+        microbatch_size=config.microbatch_size, image_size=config.image_size,
+    )  # fmt: skip
+
+
 @contextlib.contextmanager
-def claimed(run, workers=None):
-    """Claims a run's directory, for all workers.
+def claimed_by_all(run, workers, config):
+    """Claims a run's directory for all workers of a training, which have the same `Config`.
 
     Yields:
       Whether the run was finished before.
     """
-    with workers.claimed(run) if workers else run.claimed() as status:
+    with workers.claimed(run) as status:
+        if status != state.FINISHED:
+            workers.check_same(config)
         yield status == state.FINISHED
 
 

@@ -12,7 +12,6 @@ from micle_tf.config import (
     Batches,
     Encoder,
     Inputs,
-    Judging,
     Optimizer,
     Pace,
     Pretraining,
@@ -25,8 +24,7 @@ from micle_tf.data.targets import Targets
 from micle_tf.errors import BadInput
 from micle_tf.models import factory
 from micle_tf.modes import opening
-from micle_tf.training import contrastive, loop, plan, setup, state
-from micle_tf.training import strategy as strategies
+from micle_tf.training import contrastive, loop, setup, state
 from micle_tf.training.handed import Hook, Training
 from micle_tf.training.normalization import batch_norm
 from micle_tf.training.step import trainable_variables
@@ -57,6 +55,7 @@ def pretrain(config, stated=None):
     opening.check_global_bn(config, replicas)
     data = opening.open_data(config, workers)
     reader = data.open(config.train_split)
+    opening.say_data(data)
     units = pipeline.num_units(reader.index, config.method)
     config = opening.fit_batch(config, stated, units, replicas, least=2)
     check_batch(config, reader.index, replicas)
@@ -69,10 +68,7 @@ def pretrain(config, stated=None):
         targets = Targets.of(data, split=config.train_split)
     built = build(config, units, strategy, targets)
     models, _, schedule = built
-    setup.check_profile(config.part(Pace), schedule.total_steps)
-    console.say(f"devices: {strategies.describe(strategy)}, {config.precision}")
-    opening.say_models(config, models)
-    fits = opening.say_memory(config, models, strategy, workers, pairs=True)
+    fits = opening.say_training(config, built, strategy, workers, pairs=True)
     facts = {"replicas": replicas, **data.facts, **opening.start_facts(config)}
     run = state.RunDirectory(config.model_dir, config, facts, data.superseded)
     training = training_of(
@@ -80,16 +76,13 @@ def pretrain(config, stated=None):
     )
     if config.dry_run:
         nouns = ("pair", "image" if config.method == "simclr" else "case")
-        plan.show(
-            training, strategy, units, nouns, fits, batch_size=config.train_batch_size,
-            microbatch_size=config.microbatch_size, image_size=config.image_size,
-        )  # fmt: skip
+        opening.show_plan(config, training, strategy, units, nouns, fits)
         return None
     if config.checkpoint and run.status() != state.FINISHED and not run.has_checkpoint():
         opening.take_weights(config, models)
 
     # ------------------------------------------------------------ train
-    with opening.claimed(run, workers) as was_finished:
+    with opening.claimed_by_all(run, workers, config) as was_finished:
         if was_finished:
             console.say(f"finished before: {run.path}")
             return _result(run, config, data)
@@ -102,7 +95,6 @@ def pretrain(config, stated=None):
         console.say("shown: loss/chance's, accuracy/chance's, images per second, wait for input")
         if workers.is_chief and not tf.io.gfile.exists(run.file("positive_pairs.png")):
             contrastive.show_pairs(run, training.dataset)
-        workers.check_same(config)
         values = loop.train(training, config.part(Pace), strategy, run, workers)
         if workers.is_chief:
             judged = [f"{training.validation.split}/knn_accuracy"] if training.validation else []
@@ -222,7 +214,7 @@ def training_of(config, data, reader, built, run, *, units, replicas, targets=No
         logged=contrastive.logged,
         validation=contrastive.neighbour_validation(
             config.part(Pretraining), data, models["encoder"], config.part(Inputs), units=units,
-            batch_size=config.train_batch_size, judging=config.part(Judging),
+            batch_size=config.train_batch_size, eval_batch_size=config.eval_batch_size,
         ),
         hooks=[_watched(config, schedule, run, _width(models))],
     )  # fmt: skip
@@ -237,7 +229,11 @@ def _watched(config, schedule, run, directions):
     """The `Hook` that says, once in a run, that nothing is learned."""
     causes = functools.partial(
         likely_causes,
-        *map(config.part, (Batches, Optimizer, Pretraining, Augmentation, ProjectionHead)),
+        config.part(Batches),
+        config.part(Optimizer),
+        config.part(Pretraining),
+        augmentation=config.part(Augmentation),
+        head=config.part(ProjectionHead),
         rate=schedule.base_learning_rate,
     )
     watch = LearningWatch(schedule, config.train_batch_size, directions, causes)

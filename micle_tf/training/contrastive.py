@@ -141,7 +141,7 @@ def show_pairs(run, dataset):
     run.summaries.flush()
 
 
-def neighbour_validation(pretraining, data, encoder, inputs, *, judging, units, batch_size):
+def neighbour_validation(pretraining, data, encoder, inputs, *, eval_batch_size, units, batch_size):
     """The nearest-neighbour accuracy of --knn_every, as a `Validation`; None without.
 
     The labelled images of `train_split` vote on those of `eval_split`, by their features of
@@ -152,7 +152,7 @@ def neighbour_validation(pretraining, data, encoder, inputs, *, judging, units, 
       data: `CaseData`.
       encoder: that is trained.
       inputs: `Inputs`.
-      judging: `Judging`; reads `eval_batch_size`.
+      eval_batch_size: images per step of the judgement.
       units: how many an epoch has.
       batch_size: how many a step has.
 
@@ -175,7 +175,7 @@ def neighbour_validation(pretraining, data, encoder, inputs, *, judging, units, 
         features_and_classes = []
         for reader in readers.values():
             labelled = is_labelled(reader.index.class_label)
-            features = predict_images(forward, reader, inputs.image_size, judging.eval_batch_size)
+            features = predict_images(forward, reader, inputs.image_size, eval_batch_size)
             features_and_classes += [features[labelled], reader.index.class_label[labelled]]
         return {"knn_accuracy": monitors.knn_accuracy(*features_and_classes)}
 

@@ -25,7 +25,8 @@ class Calendar:
       save_seconds: seconds since the last checkpoint after which one is due; None for never.
       validate_every: steps; None for never.
       chooses: whether a validation may choose the best checkpoint.
-      moments: other numbers of steps at which a call of several steps has to end.
+      periods: numbers of steps, at whose multiples a call of several steps has to end too.
+      moments: other such numbers of steps.
     """
 
     total_steps: int
@@ -34,6 +35,7 @@ class Calendar:
     save_seconds: float | None = None
     validate_every: int | None = None
     chooses: bool = False
+    periods: tuple[int, ...] = ()
     moments: tuple[int, ...] = ()
 
     def after(self, step, seconds_since_save, stopping):
@@ -58,7 +60,7 @@ class Calendar:
 
     def steps_until_due(self, step, most=math.inf):
         """How many steps may be taken in a row after `step`, up to `most`; at least 1."""
-        periods = [self.log_every, self.save_every, self.validate_every]
+        periods = [self.log_every, self.save_every, self.validate_every, *self.periods]
         to_event = _steps_to(step, periods, [1, self.total_steps, *self.moments])
         return min(most, to_event, max(self._steps_to_validation(step) - 1, 1))
 

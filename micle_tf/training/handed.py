@@ -22,7 +22,9 @@ class Hook:
       logged: of the number of steps taken, when they are logged.
       ended: of nothing, when the run has come to its end.
       close: of nothing, whatever ended it.
-      moments: numbers of steps at which `before` or `after` has to be called; on all workers.
+      every: a number of steps, at whose multiples `before` and `after` have to be called; None
+        for none. On all workers, as the next one.
+      moments: other such numbers of steps.
     """
 
     before: Callable[[int], None] = _nothing
@@ -31,6 +33,7 @@ class Hook:
     logged: Callable[[int], None] = _nothing
     ended: Callable[[], None] = _nothing
     close: Callable[[], None] = _nothing
+    every: int | None = None
     moments: tuple[int, ...] = ()
 
 

@@ -13,7 +13,7 @@ from micle_tf.training.handed import Hook
 from micle_tf.training.picture import Picture
 from micle_tf.training.preemption import StopRequest
 from micle_tf.training.profile import Profile
-from micle_tf.training.step import make_step_taker
+from micle_tf.training.step import batches_of, make_step_taker
 
 
 def train(training, pace, strategy, run, workers):
@@ -48,7 +48,7 @@ def train(training, pace, strategy, run, workers):
         over = is_over()
 
         # -------------------------------------------------------- input, steps, what goes along
-        batches = _batches(training, strategy, step)
+        batches = batches_of(training, strategy, step, training.total_steps)
         clock = Clock(training.images_per_step, strategy.num_replicas_in_sync)
         take_steps = make_step_taker(training, strategy, clock, pace)
         hooks = _hooks(training, pace, run, closing, workers.is_chief)
@@ -139,17 +139,6 @@ def _restored(run, workers, checkpoints, best):
     return step
 
 
-def _batches(training, strategy, step):
-    """An iterator over the batches from a step on."""
-
-    def parts_of_worker(context):
-        shard = (context.input_pipeline_id, context.num_input_pipelines)
-        # Of what has an end, several workers would get batches of unknown size.
-        return training.dataset((step, training.total_steps), shard).repeat()
-
-    return iter(strategy.distribute_datasets_from_function(parts_of_worker))
-
-
 def _hooks(training, pace, run, closing, is_chief):
     """The hooks of a training and, after them, the loop's own."""
     profile = Profile(run.path, pace.profiled_steps())
@@ -188,6 +177,7 @@ def _calendar(training, pace, best, hooks):
         training.total_steps, pace.log_every, save_steps, save_seconds,
         validate_every=training.validation and training.validation.every_steps,
         chooses=best is not None,
+        periods=tuple(hook.every for hook in hooks if hook.every),
         moments=tuple(moment for hook in hooks for moment in hook.moments),
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from micle_tf import console
 from micle_tf.training import memory
-from micle_tf.training.step import make_train_step
+from micle_tf.training.step import batches_of, make_train_step
 
 _WARM_UP, _STEPS, _SECONDS = 2, 10, 10.0
 _MUCH_WAITING = 0.5
@@ -18,7 +18,7 @@ def show(
     """Says how long a training takes and how much memory; writes nothing.
 
     Args:
-      training: `loop.Training`.
+      training: `Training`.
       strategy: that the models were built under.
       units: how many an epoch has.
       nouns: what a batch and an epoch consist of: ("pair", "case").
@@ -58,10 +58,8 @@ def seconds_a_step(training, strategy, microbatch_size):
     Returns:
       (mean seconds of up to ten steps after two, share of them that was waiting for input).
     """
-    shard = lambda context: (context.input_pipeline_id, context.num_input_pipelines)
-    steps = (0, min(training.total_steps, _WARM_UP + _STEPS))
-    dataset = lambda context: training.dataset(steps, shard(context)).repeat()
-    batches = iter(strategy.distribute_datasets_from_function(dataset))
+    end = min(training.total_steps, _WARM_UP + _STEPS)
+    batches = batches_of(training, strategy, 0, end)
     step = make_train_step(training, strategy, microbatch_size)
     step = tf.function(step, autograph=False)
     taken = waited = 0

@@ -106,6 +106,17 @@ def make_device_loop(train_step):
     return device_loop
 
 
+def batches_of(training, strategy, first, end):
+    """An iterator over the batches of steps first to end, for `make_train_step`'s function."""
+
+    def parts_of_worker(context):
+        shard = (context.input_pipeline_id, context.num_input_pipelines)
+        # Of what has an end, several workers would get batches of unknown size.
+        return training.dataset((first, end), shard).repeat()
+
+    return iter(strategy.distribute_datasets_from_function(parts_of_worker))
+
+
 def make_step_taker(training, strategy, clock, pace):
     """The function that takes steps, one by one or as many in a call as --steps_per_loop says.
 
@@ -142,7 +153,7 @@ def _on_replicas(strategy, step):
     return lambda batch: strategy.run(step, args=(batch,))
 
 
-def _microbatched(training, strategy, size, update, run):
+def _microbatched(training, strategy, size, update, run):  # noqa: C901 - short closures
     """The step in microbatches; `run(function, *args)` runs a function on every replica."""
     variables = trainable_variables(training.models)
     state = [v.value for model in training.models.values() for v in model.non_trainable_variables]

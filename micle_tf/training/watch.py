@@ -93,7 +93,7 @@ class LearningWatch:
         return symptoms
 
 
-def likely_causes(batches, optimizer, pretraining, augmentation, head, *, rate, collapsed=False):
+def likely_causes(batches, optimizer, pretraining, *, augmentation, head, rate, collapsed=False):
     """What may keep these settings from learning, the likeliest first.
 
     Args:

@@ -8,6 +8,7 @@ from data_builders.case_builder import CaseConfig
 from micle_tf.config import Config
 from micle_tf.data import sources
 from micle_tf.errors import BadInput
+from tests.data_builders import trees_derm, trees_nih
 from tests.generated_cases import write_cases
 
 
@@ -35,12 +36,28 @@ def test_the_name_is_that_of_rows_and_of_how_images_are_stored(settings):
     assert name != name_of(**settings)
 
 
+def test_names_of_prepared_data_are_those_of_versions_before(tmp_path):
+    """Else everything that lies prepared would be prepared again."""
+    rows = ["image,case_id,patient_id,label,split", "a.jpg,1,p,x,train", "b.jpg,1,p,x,train"]
+    (tmp_path / "cases.csv").write_text("\n".join([*rows, "c.jpg,2,q,y,test\n"]))
+    for name in "abc":
+        (tmp_path / f"{name}.jpg").write_bytes(name.encode())
+    assert name_of(manifest=str(tmp_path / "cases.csv")) == "manifest-ceb9bcc23b68"
+    trees_derm.write_tree(tmp_path / "ham", "ham10000", num_cases=6)
+    trees_nih.write_tree(tmp_path / "nih", patients=8)
+    for folder, name, expected in (
+        ("ham", "derm_cases/ham10000", "ham10000-1971236aeea6"),
+        ("nih", "nih_chest_xray14/default", "default-5783ae41295e"),
+    ):
+        config = Config(dataset=name, manual_dir=str(tmp_path / folder), data_dir=str(tmp_path))
+        assert sources.configuration_of(config, name).name == expected
+
+
 def test_a_source_of_files_and_one_that_is_rendered(settings):
     configuration, source = sources.source_of(Config(**settings), "derm_cases/manifest")
     assert type(configuration) is CaseConfig and configuration.source is source
     assert source.num_cases == 12
-    found = sources.metadata_of(source)
-    assert found["class_names"] == ("oval", "ring") and found["labels_shared_by_case"]
+    assert source.class_names == ("oval", "ring") and source.labels_shared_by_case
     assert sources.configuration_of(Config(), "derm_cases/synthetic") == "synthetic"
     _, rendered = sources.source_of(Config(), "derm_cases/synthetic")
     assert rendered.num_cases > 100

@@ -166,14 +166,6 @@ def test_case_probabilities():
         case_probabilities(p, cases[1:])
 
 
-def test_auc_takes_zeros_and_ones_and_refuses_nan():
-    assert auc(np.array([0, 1, 0, 1]), [0.1, 0.2, 0.3, 0.4]) == 0.75
-    with pytest.raises(ValueError, match=r"a score is nan"):
-        auc([0, 1], [0.5, np.nan])
-    with pytest.raises(ValueError, match=r"\(2,\) labels for \(3,\) scores"):
-        auc([0, 1], [0.5, 0.5, 0.5])
-
-
 def test_images_and_cases_have_names_of_their_own():
     y, p = scores(np.random.default_rng(4), 40, 3)
     of_classes = classification_metrics(y, p, names(3))

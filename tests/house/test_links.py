@@ -60,7 +60,7 @@ def test_the_citation_is_of_this_version():
     assert stated["cff-version"] == "1.2.0" and stated["license"] == "Apache-2.0"
     assert stated["version"] == micle_tf.__version__
     method = "Big Self-Supervised Models Advance Medical Image Classification"
-    assert f"    title: {method}" in lines and f'"{method}"' in text_of("README.md")
+    assert f"  title: {method}" in lines and f'"{method}"' in text_of("README.md")
     authors = re.findall(r"family-names: (\w+)", text_of("CITATION.cff"))
     cited = (ROOT / "data_builders/derm_cases/CITATIONS.bib").read_text(encoding="utf-8")
     (listed,) = re.findall(r"azizi2021big.*?author = \{(.*?)\}", cited, re.DOTALL)

@@ -3,12 +3,15 @@
 import types
 
 import pytest
+import tensorflow as tf
 
 from micle_tf.cli import Stated
+from micle_tf.cluster import Cluster
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
 from micle_tf.modes import opening
 from micle_tf.training import state
+from micle_tf.training.workers import Workers
 
 
 def test_a_plan_is_made_on_one_machine():
@@ -51,11 +54,13 @@ def test_what_is_said_of_models(capsys, preset):
 def test_a_claimed_run_is_new_or_was_finished(tmp_path):
     path = str(tmp_path / "run")
     run = state.RunDirectory(path, Config(), {"data": "d"})
-    with opening.claimed(run) as was_finished:
+    workers = Workers(tf.distribute.get_strategy(), Cluster())
+    claimed = lambda: opening.claimed_by_all(run, workers, Config())
+    with claimed() as was_finished:
         assert not was_finished and (tmp_path / "run/config.json").exists()
         run.finish(
             mode="pretrain", dataset="d", method="simclr", steps=1, seconds=1.0, metrics={},
             intervals={},
         )  # fmt: skip
-    with opening.claimed(run) as was_finished:
+    with claimed() as was_finished:
         assert was_finished

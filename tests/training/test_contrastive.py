@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from micle_tf.config import Encoder, Inputs, Judging, Pretraining, ProjectionHead
+from micle_tf.config import Encoder, Inputs, Pretraining, ProjectionHead
 from micle_tf.losses import nt_xent
 from micle_tf.models import factory
 from micle_tf.training import contrastive
@@ -63,5 +63,5 @@ def test_the_text_beside_the_bar():
 
 def test_without_the_flag_no_neighbours_are_asked():
     assert contrastive.neighbour_validation(
-        Pretraining(), None, None, Inputs(), units=9, batch_size=3, judging=Judging()
+        Pretraining(), None, None, Inputs(), units=9, batch_size=3, eval_batch_size=8
     ) is None  # fmt: skip

@@ -61,6 +61,8 @@ def test_what_is_due(calendar, step, seconds, stopping, expected):
         (Calendar(total_steps=7, log_every=1000), 1, 6),
         (Calendar(total_steps=100, log_every=10, moments=(19, 25)), 11, 8),
         (Calendar(total_steps=100, log_every=10, moments=(19, 25)), 20, 5),
+        (Calendar(total_steps=100, log_every=50, periods=(8, 30)), 11, 5),
+        (Calendar(total_steps=100, log_every=50, periods=(8, 30)), 24, 6),
     ],
 )
 def test_steps_until_something_is_due(calendar, step, expected):

@@ -14,8 +14,9 @@ CHANCE = 1 / 127
 
 
 def causes_of(config, rate):
-    groups = (Batches, Optimizer, Pretraining, Augmentation, ProjectionHead)
-    return functools.partial(likely_causes, *map(config.part, groups), rate=rate)
+    groups = map(config.part, (Batches, Optimizer, Pretraining))
+    views, head = config.part(Augmentation), config.part(ProjectionHead)
+    return functools.partial(likely_causes, *groups, augmentation=views, head=head, rate=rate)
 
 
 def watch_of(config, schedule):
