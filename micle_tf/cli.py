@@ -26,7 +26,7 @@ from micle_tf.data import places
 from micle_tf.dataset_names import dataset_names, is_own, takes_manual_dir, usual_method
 from micle_tf.errors import BadInput
 from micle_tf.exits import DONE, guarded, leave
-from micle_tf.parsing import ASKING, parse, take_flagfiles
+from micle_tf.parsing import ASKING, named, parse, take_flagfiles
 from micle_tf.run_config import check_place, is_finished
 from micle_tf.run_names import default_model_dir
 from micle_tf.settings import Tag, tagged
@@ -151,7 +151,10 @@ def _decided(argv: list[str]) -> tuple[Config, str, Stated]:
     source, weights = start.config, start.weights
     given = _taken_over(checked, explicit, start) | explicit
     usual = _usual_method(Config.of_mode(mode, **given))
-    suited = _suited(Config.of_mode(mode, **usual | given), explicit, flagfiles, source)
+    in_simclrs_words = "train_mode" in named(argv)
+    suited = _suited(
+        Config.of_mode(mode, **usual | given), explicit, flagfiles, source, in_simclrs_words
+    )
     batch = {} if "preset" in explicit else inheritance.batch_of(source, mode)
     given.pop("preset", None)  # auto is none
     config = Config.of_mode(mode, **usual | suited.preset_values | batch | suited.recipe | given)
@@ -168,7 +171,7 @@ def _decided(argv: list[str]) -> tuple[Config, str, Stated]:
         _say_what_gives_way(config, suited)
     config = _as_prepared(config, {**suited.recipe, **given})
     if not config.model_dir:
-        begun_before = usual and "method" not in {**suited.recipe, **given}
+        begun_before = bool(usual) and "method" not in {**suited.recipe, **given}
         config = _placed(config, start, begun_before)
     typed = {*explicit, *(suited.recipe if flagfiles else ())}
     anywhere = {*explicit, *suited.recipe}
@@ -273,22 +276,27 @@ class _Suited(typing.NamedTuple):
 
 
 def _suited(
-    config: Config, explicit: Mapping[str, Any], flagfiles: Sequence[str], source: Config | None
+    config: Config,
+    explicit: Mapping[str, Any],
+    flagfiles: Sequence[str],
+    source: Config | None,
+    in_simclrs_words: bool = False,
 ) -> _Suited:
     """The recipe, the preset, or both, that a command goes by.
 
     A recipe that is named on the line counts, with the defaults for what it does not name, or
     with the preset that is typed beside it. Else a preset that is typed, or that the run in
     --checkpoint had, counts in place of the dataset's own recipe; then that recipe; then what
-    suits the machine.
+    suits the machine or, of a command in SimCLR's words, SimCLR's own defaults.
 
     Args:
       config: `Config` of what is given so far.
       explicit: {field: value} of the command line.
       flagfiles: recipes that it names.
       source: `Config` of the run in --checkpoint; None without.
+      in_simclrs_words: whether the command has --train_mode.
     """
-    recipe, origin, needs_accelerator = _recipe(config, flagfiles)
+    recipe, origin, needs_accelerator = _recipe(config, flagfiles, in_simclrs_words)
     typed = explicit.get("preset", "auto")
     preset = typed if typed != "auto" else recipe.pop("preset", "auto")
     if config.mode not in presets.MODES:
@@ -330,13 +338,17 @@ def _as_prepared(config: Config, stated: Collection[str]) -> Config:
     return places.as_prepared(config, names[0], stated)
 
 
-def _recipe(config: Config, flagfiles: Sequence[str]) -> tuple[dict[str, Any], str, bool]:
+def _recipe(
+    config: Config, flagfiles: Sequence[str], in_simclrs_words: bool
+) -> tuple[dict[str, Any], str, bool]:
     """({field: value}, origin, whether for accelerators) of flagfiles, or the dataset's recipe."""
     if not flagfiles:
         dataset, *others = dataset_names(config)
         names = [f"{config.mode}_{config.method}.flags", f"{config.mode}.flags"]
         paths = [RECIPES / dataset / name for name in names if not others]
         paths = [path for path in paths if path.exists()][:1]
+        if in_simclrs_words and config.mode in TRAIN and not (paths and is_own(dataset)):
+            paths = [RECIPES / "simclr" / f"{config.mode}.flags"]
         if not paths:
             return {}, "", False
     else:

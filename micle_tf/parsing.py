@@ -100,6 +100,11 @@ def take_flagfiles(argv, where=""):
     return files, rest
 
 
+def named(argv):
+    """The names of the flags on a command line, whatever their values."""
+    return {_name_of(argument) for argument in argv} - {""}
+
+
 def _name_of(argument):
     """The name of the flag in "--name=value", or of "-name"; "" of anything else."""
     return argument.partition("=")[0].lstrip("-") if argument.startswith("-") else ""

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from scipy.special import log_softmax
 
-from micle_tf.losses import nt_xent, nt_xent_and_accuracy
+from micle_tf.losses import masked_softmax_cross_entropy, nt_xent, nt_xent_and_accuracy
 
 # Temperature: loss, sum of the absolute gradient, row 0 of the gradient for z1, by
 # lightly 1.6.0 (NTXentLoss, float32) for r = RandomState(0); z1 = r.randn(6, 16), z2 likewise.
@@ -306,3 +306,41 @@ def test_refuses_temperatures_that_are_not_positive(temperature):
 def test_refuses_shapes_that_do_not_pair(shapes):
     with pytest.raises(ValueError, match=r"z1 and z2 must be \[n, d\] of one shape"):
         nt_xent(*(np.ones(shape, "float32") for shape in shapes))
+
+
+@pytest.mark.parametrize("temperature", [0.5, 5.0])
+def test_without_hidden_norm_similarities_are_plain_products(temperature):
+    rng = np.random.default_rng(3)
+    z1, z2 = rng.normal(size=(2, 5, 4))
+    z = np.concatenate([z1, z2])
+    logits = z @ z.T / temperature
+    np.fill_diagonal(logits, -np.inf)
+    positives = (np.arange(10) + 5) % 10
+    expected = -log_softmax(logits, axis=1)[np.arange(10), positives].mean()
+    found, accuracy = nt_xent_and_accuracy(z1, z2, temperature=temperature, hidden_norm=False)
+    assert float(found) == pytest.approx(expected, abs=1e-12)
+    assert float(accuracy) == (logits.argmax(axis=1) == positives).mean()
+    scaled = nt_xent(3 * z1, 3 * z2, temperature=temperature, hidden_norm=False)
+    assert float(scaled) != pytest.approx(expected, abs=1e-3)
+
+
+def test_rows_without_a_label_take_no_part_in_the_softmax():
+    rng = np.random.default_rng(4)
+    logits = rng.normal(size=(6, 3))
+    labels = np.array([0, -1, 2, 1, -1, 0])
+    known = labels >= 0
+    expected = -log_softmax(logits, axis=1)[known, labels[known]].mean()
+    hits = (logits.argmax(axis=1) == labels)[known].mean()
+    loss, accuracy = masked_softmax_cross_entropy(logits, labels)
+    assert (float(loss), float(accuracy)) == pytest.approx((expected, hits), abs=1e-12)
+    halves = [
+        masked_softmax_cross_entropy(
+            logits[part],
+            labels[part],
+            mean_over_replicas=lambda count: tf.constant(2.0, count.dtype),
+        )
+        for part in (slice(0, 3), slice(3, 6))
+    ]
+    assert np.mean([float(loss) for loss, _ in halves]) == pytest.approx(expected, abs=1e-12)
+    nothing = masked_softmax_cross_entropy(logits, np.full(6, -1))
+    assert [float(value) for value in nothing] == [0, 0]

@@ -94,7 +94,7 @@ def test_what_a_resumed_run_may_change(mode, changes, expected):
         ({"label_fraction": 0.0}, "--label_fraction=0.0: must be at least 0.0001"),
         ({"label_fraction": 1.5}, "--label_fraction=1.5: must be at most 1"),
         ({"fine_tune_after_block": 5}, "--fine_tune_after_block=5: must be at most 4"),
-        ({"ft_proj_selector": -1}, "--ft_proj_selector=-1: must be at least 0"),
+        ({"ft_proj_selector": -2}, "--ft_proj_selector=-2: must be at least -1"),
         ({"top_classes": -1}, "--top_classes=-1: must be at least 0"),
         (
             {"class_weights": "balance"},

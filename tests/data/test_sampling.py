@@ -148,3 +148,27 @@ def test_another_process_draws_the_same():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert elsewhere.stdout.split()[-1] == digest()
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
+def test_two_images_of_a_case_as_often_as_is_asked(probability):
+    """Chi-square over all pairs (first, second) of a case of four, at a fixed seed."""
+    counts = tf.fill([500], tf.constant(4, tf.int64))
+    draw = lambda step: sampling.draw_pairs(5, step, counts, probability)
+    drawn = np.concatenate([pair for pair in tf.data.Dataset.range(40).map(draw)])
+    found = np.bincount(4 * drawn[:, 0] + drawn[:, 1], minlength=16).reshape(4, 4)
+    expected = np.full((4, 4), probability / 12)
+    np.fill_diagonal(expected, (1 - probability) / 4)
+    drawable = expected > 0
+    assert found[~drawable].sum() == 0
+    assert stats.chisquare(found[drawable], len(drawn) * expected[drawable]).pvalue > 0.01
+
+
+def test_always_is_as_if_it_were_not_asked():
+    counts = tf.constant([1, 2, 3, 6] * 25, tf.int64)
+    for step in tf.range(4, dtype=tf.int64):
+        plain = sampling.draw_pairs(9, step, counts)
+        np.testing.assert_array_equal(sampling.draw_pairs(9, step, counts, 1.0), plain)
+        never = sampling.draw_pairs(9, step, counts, 0.0).numpy()
+        np.testing.assert_array_equal(never[:, 0], plain[:, 0])
+        np.testing.assert_array_equal(never[:, 0], never[:, 1])

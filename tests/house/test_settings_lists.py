@@ -144,7 +144,7 @@ CASES = (
 )  # fmt: skip
 OF_THE_START = {
     "checkpoint", "ft_proj_selector", "fine_tune_after_block", "num_proj_layers", "proj_out_dim",
-    "mode", "model_dir", "dry_run", "profile",
+    "mode", "model_dir", "dry_run", "profile", "new_projection_head", "rescale_kernels",
 }  # fmt: skip
 
 

@@ -133,10 +133,10 @@ def test_float64():
     assert {v.dtype for v in head.weights} == {"float64"}
 
 
-@pytest.mark.parametrize("arguments", [{"num_layers": 0}, {"num_layers": 1.5}, {"out_dim": 0}])
+@pytest.mark.parametrize("arguments", [{"num_layers": -1}, {"num_layers": 1.5}, {"out_dim": 0}])
 def test_refuses_nonsense(arguments):
     (name,) = arguments
-    with pytest.raises(ValueError, match=f"{name} must be an integer of at least 1"):
+    with pytest.raises(ValueError, match=f"{name} must be an integer of at least [01]"):
         projection_head(**arguments)
 
 
@@ -167,3 +167,17 @@ def test_logits_are_never_of_half_precision(precision):
     logits = classifier_head(3)(np.ones((2, 8), "float32"))
     wanted = "float64" if precision == "float64" else "float32"
     assert keras.backend.standardize_dtype(logits.dtype) == wanted
+
+
+def test_no_head_is_the_identity():
+    head = projection_head(0, out_dim=4)
+    head.build((None, 6))
+    features = np.random.default_rng(0).normal(size=(3, 6)).astype("float32")
+    np.testing.assert_array_equal(head(features), features)
+    assert head.variables == [] and head.output_shape == (None, 6)
+    np.testing.assert_array_equal(select_layers(head, 0)(features), features)
+
+
+def test_a_classifier_may_start_with_zeros():
+    head = classifier_head(3, zeros=True)
+    assert not np.any(head(np.ones((2, 8), "float32")))
