@@ -14,7 +14,7 @@ _TEXT_AT = 6  # column at which a flag's help begins
 # What is no field of the configuration.
 _OTHERS = {
     "flagfile=FILE": "A recipe: a file with one flag a line, in place of the dataset's own.",
-    "train_mode=MODE": "SimCLR's name of --mode; its other flags are in docs/simclr_commands.md.",
+    "train_mode=MODE": "SimCLR's name of --mode; its other flags are in docs/published_weights.md.",
     "help, --helpfull, --version": "This, every flag, and a block for bug reports.",
 }
 _WHAT = {

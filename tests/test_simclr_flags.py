@@ -1,5 +1,6 @@
 """SimCLR's flags: the same, another name, no effect, or refused with what stands for it."""
 
+import pathlib
 import re
 
 import pytest
@@ -125,8 +126,15 @@ def test_a_recipe_may_hold_their_flags(tmp_path, capsys):
 def test_the_last_layer_of_the_head_by_its_number():
     words = ["--mode=finetune", "--checkpoint=run", "--ft_proj_selector=-1"]
     run = Config(num_proj_layers=3, dataset="derm_cases/synthetic")
-    import pathlib
-
     pathlib.Path("run").mkdir()
     pathlib.Path("run/config.json").write_text(run.to_json())
     assert cli.configure(words)[0].ft_proj_selector == 3
+
+
+def test_the_documents_have_each_of_them_with_what_stands_for_it():
+    page = (pathlib.Path(__file__).parents[1] / "docs/published_weights.md").read_text()
+    rows = re.findall(r"^\| `--(\w+)` \| (.*) \|$", page, re.MULTILINE)
+    assert dict(rows) == {flag.name: flag.here for flag in simclr_flags.THEIRS}
+    paragraph = page[page.index("The same name and meaning here") :].partition("\n\n")[0]
+    same = set(re.findall(r"`--(\w+)`", paragraph))
+    assert same == set(OF_SIMCLR) - set(simclr_flags.NAMES) - {"mode"}

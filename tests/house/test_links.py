@@ -14,6 +14,7 @@ READ = [
     "README.md",
     "docs/own_images.md",
     "docs/public_datasets.md",
+    "docs/published_weights.md",
     "docs/choosing_settings.md",
     "docs/is_it_learning.md",
     "docs/few_labels.md",
