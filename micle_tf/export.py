@@ -162,6 +162,10 @@ def _servable(classifier, max_pixels, as_stored):  # noqa: C901 - a signature is
         rows = tf.shape(outputs["probabilities"])[0]
         return outputs | {"class_names": tf.tile([list(classifier.names)], [rows, 1])}
 
+    content = tf.TensorSpec([None], tf.string, name="image_bytes")
+
+    # One function for all signatures: reading headers is the largest part of the graph.
+    @tf.function(autograph=False, input_signature=[content])
     def decoded(image_bytes):
         image_bytes, orientations = served_images.checked(image_bytes, root.max_pixels)
         if as_stored:
@@ -189,7 +193,6 @@ def _servable(classifier, max_pixels, as_stored):  # noqa: C901 - a signature is
         photos = predicted(decoded(image_bytes))
         return finished({k: tf.reduce_mean(v, axis=0, keepdims=True) for k, v in photos.items()})
 
-    content = tf.TensorSpec([None], tf.string, name="image_bytes")
     floats = tf.TensorSpec([None, None, None, 3], tf.float32, name="images")
     pixels = tf.TensorSpec([None, None, None, 3], tf.uint8, name="images")
     inputs = {serving_default: content, images: floats, images_uint8: pixels}

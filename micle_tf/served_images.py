@@ -118,10 +118,13 @@ class _Bytes:
 
     def number(self, place, size, little=False, end=None):
         """Unsigned, `size` bytes; `little` may be a tensor."""
-        first = [self.byte(place + k, end) for k in range(size)]
-        up = sum(value * 256**k for k, value in enumerate(first))
-        down = sum(value * 256**k for k, value in enumerate(reversed(first)))
-        return tf.where(little, up, down)
+        places = tf.expand_dims(tf.cast(place, tf.int64), -1) + tf.range(size, dtype=tf.int64)
+        powers = tf.constant([256**k for k in range(size)], tf.int64)
+        values = self.byte(places, end)
+        down = tf.reduce_sum(values * powers[::-1], axis=-1)
+        if little is False:
+            return down
+        return tf.where(little, tf.reduce_sum(values * powers, axis=-1), down)
 
     def markers(self):
         """[m] int64: where a JPEG marker may begin, 0xFF before a byte that is neither 0 nor 0xFF;

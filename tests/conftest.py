@@ -12,9 +12,12 @@ import tensorflow as tf
 
 from micle_tf.config import Config
 from micle_tf.data import cases
+from micle_tf.training import contrastive, picture
 from tests import child_processes
 from tests.data_builders.trees_derm import write_tree
 from tests.generated_cases import write_cases
+
+DRAW, SHOW_PAIRS = picture.draw, contrastive.show_pairs
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
@@ -27,6 +30,25 @@ def keras_defaults():
     yield
     keras.config.set_floatx("float32")
     keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def pictures_that_nobody_looks_at():
+    """The pictures of a run, half of the time of a short one, where no test looks at them.
+
+    Those that do have the mark `pictures`; processes of their own draw as ever.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(picture, "draw", lambda path: None)
+        patch.setattr(contrastive, "show_pairs", lambda run, dataset: None)
+        yield patch
+
+
+@pytest.fixture(autouse=True)
+def pictures_that_are_looked_at(request, monkeypatch):
+    if request.node.get_closest_marker("pictures"):
+        monkeypatch.setattr(picture, "draw", DRAW)
+        monkeypatch.setattr(contrastive, "show_pairs", SHOW_PAIRS)
 
 
 @pytest.fixture

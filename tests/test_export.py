@@ -45,6 +45,8 @@ def classifier_of(size=40, activation="softmax", precision="float32", **architec
     set_precision("float32")
     return types.SimpleNamespace(
         run="/home/anna/runs/a",
+        image_size=size,
+        precision=precision,
         config=Config.of_mode(
             "finetune" if head else "pretrain", image_size=size, precision=precision
         ),

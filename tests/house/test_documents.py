@@ -232,7 +232,7 @@ def runner_of(words):
     return None
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_commands_run_as_they_stand(desk, monkeypatch, capsys):
     typed = set()
     for document in READ:

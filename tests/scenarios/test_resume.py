@@ -20,6 +20,8 @@ from micle_tf import cli
 from micle_tf.config import Config, is_compared
 from tests.generated_cases import TINY
 
+pytestmark = pytest.mark.pictures
+
 ROOT = pathlib.Path(__file__).parents[2]
 STEPS = 60
 

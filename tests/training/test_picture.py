@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from micle_tf.training import picture
 
+pytestmark = pytest.mark.pictures
+
 LINES = [
     {"step": step, "loss": 5 - step / 100, "loss_of_chance": 5.25, "chance": 0.005,
      "contrastive_accuracy": step / 200, "effective_rank": 40.0, "learning_rate": 0.002,

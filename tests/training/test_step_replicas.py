@@ -82,7 +82,7 @@ def batches(config, reader, strategy, steps=STEPS):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("replicas", [2, 4])
+@pytest.mark.parametrize("replicas", [2, pytest.param(4, marks=pytest.mark.long)])
 @pytest.mark.parametrize("method", ["simclr", "micle"])
 def test_float64_replicas_agree_to_1e9(reader, method, replicas):
     losses, gradients, weights = trained(reader, 1)[method]
@@ -142,7 +142,7 @@ def split_over(strategy, values):
     )
 
 
-@pytest.mark.parametrize("replicas", [2, 4])
+@pytest.mark.parametrize("replicas", [2, pytest.param(4, marks=pytest.mark.long)])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-5), ("float64", 1e-12)])
 def test_loss_on_equal_embeddings_agrees_in_every_entry(replicas, masked, dtype, tolerance):
