@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from data_builders.derm_cases import synthetic
-from micle_tf import cli, export
+from micle_tf import cli, export, simclr_flags
 from micle_tf.config import Config
 from micle_tf.evaluation import compare
 from micle_tf.parsing import parse
@@ -30,6 +30,7 @@ from tests.documents import (
 )
 from tests.generated_cases import write_cases
 from tests.house.test_links import CHAINS, READ, text_of
+from tests.pretrained.originals import Original, images, write_saved_model
 from tests.small_commands import SMALL, folder_alone
 
 # Half of the time of so short a run goes into the graph of the augmentation.
@@ -46,6 +47,7 @@ OTHER_FLAGS = {
     "no-deps",  # pip
     "runner",  # Beam
     "undefok",  # absl; refused
+    *simclr_flags.NAMES,
 }  # fmt: skip
 
 
@@ -124,7 +126,7 @@ def test_the_python_blocks_can_be_compiled():
         for block in blocks:
             compile("\n".join(block.lines), name, "exec")
     # Which are those that the test below runs.
-    run = {"docs/few_labels.md", "docs/model_in_use.md"}
+    run = {"docs/few_labels.md", "docs/model_in_use.md", "docs/published_weights.md"}
     assert {name for name, blocks in pages.items() if blocks} == run
 
 
@@ -262,6 +264,18 @@ def test_the_commands_run_as_they_stand(desk, monkeypatch, capsys):
     gradients = names["tape"].gradient(names["features"], names["model"].trainable_variables)
     norms = [float(tf.norm(gradient)) for gradient in gradients if gradient is not None]
     assert len(norms) > 10 and max(norms) > 0
+
+
+def test_published_weights_are_loaded_as_the_page_says(tmp_path, capsys):
+    """Made-up ones, where the page has those of SimCLR."""
+    net = Original(10, head=3, classes=4)
+    write_saved_model(tmp_path / "r50_1x_sk0/saved_model", net)
+    names = run_the_python_of("docs/published_weights.md", tmp_path)
+    assert "came in" in capsys.readouterr().out and names["report"].missing == ()
+    assert names["encoder"].input_shape == (None, 224, 224, 3)
+    assert names["models"].projection_head.output_shape[-1] == net.outputs(images())[
+        "proj_head_output"
+    ].shape[-1]  # fmt: skip
 
 
 def run_the_python_of(document, folder, **names):

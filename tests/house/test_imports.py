@@ -32,11 +32,16 @@ def modules():
 
 @functools.cache
 def imports_of(name):
-    """[(name of what is imported, the function it is imported in or "")] of a module."""
+    """[(name of what is imported, the function it is imported in or "")] of a module.
+
+    What is imported for types alone, under TYPE_CHECKING, is not loaded.
+    """
     found = []
 
     def look(node, function):
         for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+                continue
             inside = child.name if isinstance(child, ast.FunctionDef) else function
             if isinstance(child, ast.Import):
                 found.extend((alias.name, function) for alias in child.names)
