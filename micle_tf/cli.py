@@ -160,7 +160,7 @@ def _decided(argv: list[str]) -> tuple[Config, str, Stated]:
     config = Config.of_mode(mode, **usual | suited.preset_values | batch | suited.recipe | given)
     without = Config.of_mode(mode, **suited.preset_values)
     batch_is_another = batch and config.train_batch_size != without.train_batch_size
-    if config.ft_proj_selector == -1:
+    if config.ft_proj_selector == -1 and config.checkpoint:
         config = config.replace(ft_proj_selector=config.num_proj_layers)
     _refuse_dry_run(config)  # which a file may ask for too
     for name in explicit:

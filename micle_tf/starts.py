@@ -62,8 +62,8 @@ def start_of(checkpoint: str, model_dir: str = "") -> Start:
     """
     if not checkpoint:
         return Start()
+    check_place(checkpoint, "--checkpoint")
     if not pretrained.is_weights(checkpoint):
-        check_place(checkpoint, "--checkpoint")
         try:
             config, facts = read_config(checkpoint)
         except BadInput:
