@@ -28,7 +28,7 @@ def test_names_of_run_directories(tmp_path):
 def test_names_of_run_directories_of_datasets(tmp_path):
     name = lambda *argv: cli.configure(argv)[0].model_dir
     assert name("--dataset=cifar10") == "runs/cifar10/pretrain-micle"
-    assert name("--dataset=chexpert") == "runs/chexpert_cases-official/pretrain-micle"
+    assert name("--dataset=chexpert") == "runs/chexpert_cases-official/pretrain-simclr"
     assert name("--dataset=nih_chest_xray14", "--mode=finetune") == (
         "runs/nih_chest_xray14-default/finetune-random"
     )
@@ -77,3 +77,39 @@ def test_evaluations_on_several_manifests_have_directories_of_their_own(tmp_path
         name("--precision=float64")
     with pytest.raises(BadInput, match=r"--precision=mixed_bfloat16: --checkpoint=.* was trained "):
         name("--precision=mixed_bfloat16")
+
+
+@pytest.mark.parametrize("flag", ["", "--method=simclr", "--method=micle"])
+def test_chest_x_rays_take_simclr_and_go_on_with_micle_that_was_begun(flag, tmp_path, capsys):
+    """Earlier versions took MICLe for them too, in the default place."""
+    words = ["--mode=pretrain", "--dataset=nih_chest_xray14", *([flag] if flag else [])]
+    method = flag.partition("=")[2] or "simclr"
+    config, _ = cli.configure(words)
+    place = "runs/nih_chest_xray14-default/pretrain-"
+    assert (config.method, config.model_dir) == (method, f"{place}{method}")
+
+    begun = tmp_path / f"{place}micle"
+    begun.mkdir(parents=True)
+    (begun / "config.json").write_text(config.replace(method="micle", seed=5).to_json())
+    capsys.readouterr()
+    config, _ = cli.configure(words)
+    goes_on = not flag or method == "micle"
+    assert config.method == ("micle" if goes_on else "simclr")
+    assert config.seed == (5 if goes_on else 0)
+    said = capsys.readouterr().out
+    assert (f"goes on with the unfinished run in {place}micle; --method=simclr starts one in "
+            f"{place}simclr" in said) == (not flag)  # fmt: skip
+    elsewhere, _ = cli.configure([*words, "--model_dir=mine"])
+    assert elsewhere.method == method
+
+    (begun / "result.json").write_text("{}")
+    config, _ = cli.configure(words)
+    assert config.method == method
+
+
+def test_other_data_stays_with_micle():
+    joined = "--dataset=nih_chest_xray14+derm_cases/ham10000"
+    for dataset in ("--dataset=derm_cases", "--dataset=cifar10", joined):
+        assert cli.configure(["--mode=pretrain", dataset])[0].method == "micle"
+    typed = ["--mode=finetune", "--dataset=nih_chest_xray14"]
+    assert "pretrain" not in cli.configure(typed)[0].model_dir
