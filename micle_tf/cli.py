@@ -147,11 +147,14 @@ def _decided(argv: list[str]) -> tuple[Config, str, Stated]:
     # A bad value on the line is named before anything is read.
     checked = Config.of_mode(mode, **explicit)
     _refuse_dry_run(checked)
+    in_simclrs_words = "train_mode" in named(argv)
+    for name in flagfiles:
+        _read_flagfile(_recipe_path(name), say=_note)
+    _choose_kernels_early(checked, explicit, flagfiles, in_simclrs_words)
     start = starts.start_of(checked.checkpoint, checked.model_dir)
     source, weights = start.config, start.weights
     given = _taken_over(checked, explicit, start) | explicit
     usual = _usual_method(Config.of_mode(mode, **given))
-    in_simclrs_words = "train_mode" in named(argv)
     suited = _suited(
         Config.of_mode(mode, **usual | given), explicit, flagfiles, source, in_simclrs_words
     )
@@ -355,7 +358,7 @@ def _recipe(
         paths = [_recipe_path(name) for name in flagfiles]
     values: dict[str, Any] = {}
     for path in paths:
-        values |= _read_flagfile(path, say=_note)
+        values |= _read_flagfile(path)
     values.pop("mode", None)
     origin = f"recipe {', '.join(map(_shown_path, paths))}"
     return values, origin, any(map(_is_for_accelerators, paths))
@@ -440,6 +443,25 @@ def _choose_kernels(config: Config) -> None:
             os.environ[ONEDNN] = os.environ[_CHOSEN] = "1"
     elif os.environ.pop(_CHOSEN, ""):  # by an earlier command of this process, or its parent
         os.environ.pop(ONEDNN, None)
+
+
+def _choose_kernels_early(
+    config: Config, explicit: Mapping[str, Any], flagfiles: Sequence[str], in_simclrs_words: bool
+) -> None:
+    """`_choose_kernels`, before what decides the rest is read by TensorFlow: weights of others.
+
+    Args:
+      config: `Config` of the command line alone.
+      explicit, flagfiles, in_simclrs_words: as of `_suited`.
+    """
+    if not starts.needs_tensorflow(config.checkpoint):
+        return
+    suited = _suited(config, explicit, flagfiles, None, in_simclrs_words)
+    given = {name: value for name, value in explicit.items() if name != "preset"}
+    there = inheritance.run_there(config) if config.model_dir else None
+    kept = {"cpu_kernels": there.cpu_kernels} if there else {}
+    values = suited.preset_values | suited.recipe | kept | given
+    _choose_kernels(Config.of_mode(config.mode, **values))
 
 
 def _check_system(config: Config) -> None:

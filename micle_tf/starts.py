@@ -49,6 +49,11 @@ class Start:
     weights: Weights | None = None
 
 
+def needs_tensorflow(checkpoint: str) -> bool:
+    """Whether to tell what lies at a path takes TensorFlow: of weights, and of remote paths."""
+    return bool(checkpoint) and ("://" in checkpoint or pretrained.is_weights(checkpoint))
+
+
 def start_of(checkpoint: str, model_dir: str = "") -> Start:
     """What a run starts from.
 

@@ -1,6 +1,7 @@
 """The command line: where settings come from, and what a person reads when one is wrong."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from micle_tf import cli
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
 from tests.generated_cases import write_cases
+from tests.pretrained.originals import Original, write_checkpoint
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -394,3 +396,21 @@ def test_a_flag_that_the_mode_does_not_read_is_named(tmp_path, capsys):
     (tmp_path / "config.json").write_text(Config(mode="finetune").to_json())
     cli.configure(["--mode=evaluate", f"--checkpoint={tmp_path}", "--patience=3", "--seed=1"])
     assert capsys.readouterr().out == "note: --patience does nothing in --mode=evaluate\n"
+
+
+def test_kernels_are_chosen_before_weights_of_others_load_tensorflow(tmp_path):
+    """In a process of its own: which kernels there are is settled when TensorFlow is loaded."""
+    write_checkpoint(tmp_path / "published", Original(10))
+    code = (
+        "import os, sys; from micle_tf import cli\n"
+        "config, _ = cli.configure(sys.argv[1:])\n"
+        "print(config.cpu_kernels, 'tensorflow' in sys.modules, os.environ.get(cli.ONEDNN))"
+    )
+    words = ["--mode=pretrain", "--dataset=cifar10", f"--checkpoint={tmp_path}/published"]
+    clean = {name: value for name, value in os.environ.items() if "ONEDNN" not in name}
+    for preset, expected in (("laptop", "onednn True 1"), ("paper", "default True None")):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words, f"--preset={preset}"],
+            capture_output=True, text=True, cwd=ROOT, env=clean,
+        )  # fmt: skip
+        assert done.stdout.splitlines()[-1] == expected, done.stderr
