@@ -19,7 +19,8 @@ demo: .venv/installed
 lint: .venv/installed
 	.ci/lint
 
-PYTEST = .venv/bin/python -m pytest -n 2 --dist loadfile
+# Three on two cores: some wait for processes of their own.
+PYTEST = .venv/bin/python -m pytest -n 3 --dist loadfile
 
 test: .venv/installed
 	$(PYTEST) -m "not long"

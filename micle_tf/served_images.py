@@ -121,10 +121,8 @@ class _Bytes:
         places = tf.expand_dims(tf.cast(place, tf.int64), -1) + tf.range(size, dtype=tf.int64)
         powers = tf.constant([256**k for k in range(size)], tf.int64)
         values = self.byte(places, end)
-        down = tf.reduce_sum(values * powers[::-1], axis=-1)
-        if little is False:
-            return down
-        return tf.where(little, tf.reduce_sum(values * powers, axis=-1), down)
+        up, down = (tf.reduce_sum(values * each, axis=-1) for each in (powers, powers[::-1]))
+        return down if little is False else tf.where(little, up, down)
 
     def markers(self):
         """[m] int64: where a JPEG marker may begin, 0xFF before a byte that is neither 0 nor 0xFF;

@@ -36,7 +36,8 @@ def keras_defaults():
 def pictures_that_nobody_looks_at():
     """The pictures of a run, half of the time of a short one, where no test looks at them.
 
-    Those that do have the mark `pictures`; processes of their own draw as ever.
+    Those that do have the mark `pictures`, or the fixture `drawn` for runs that a module shares;
+    processes of their own draw as ever.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(picture, "draw", lambda path: None)
@@ -49,6 +50,14 @@ def pictures_that_are_looked_at(request, monkeypatch):
     if request.node.get_closest_marker("pictures"):
         monkeypatch.setattr(picture, "draw", DRAW)
         monkeypatch.setattr(contrastive, "show_pairs", SHOW_PAIRS)
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(picture, "draw", DRAW)
+        patch.setattr(contrastive, "show_pairs", SHOW_PAIRS)
+        yield
 
 
 @pytest.fixture

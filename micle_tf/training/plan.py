@@ -12,9 +12,7 @@ _WARM_UP, _STEPS, _SECONDS = 2, 10, 10.0
 _MUCH_WAITING = 0.5
 
 
-def show(
-    training, strategy, units, nouns, fits, *, batch_size, microbatch_size, image_size
-):  # fmt: skip
+def show(training, strategy, units, nouns, fits, *, batch_size, microbatch_size, image_size):
     """Says how long a training takes and how much memory; writes nothing.
 
     Args:

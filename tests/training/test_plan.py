@@ -12,7 +12,7 @@ from tests.generated_cases import TINY
 
 
 @pytest.fixture(scope="module")
-def folder(small_set, tmp_path_factory):
+def folder(small_set, drawn, tmp_path_factory):
     """Cases, prepared in data/, and a run on them."""
     folder = shutil.copytree(small_set, tmp_path_factory.mktemp("plan") / "set")
     data = [f"--manifest={folder / 'photos/cases.csv'}", f"--data_dir={folder / 'data'}"]
