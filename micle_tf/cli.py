@@ -26,7 +26,7 @@ from micle_tf.data import places
 from micle_tf.dataset_names import dataset_names, is_own, takes_manual_dir, usual_method
 from micle_tf.errors import BadInput
 from micle_tf.exits import DONE, guarded, leave
-from micle_tf.parsing import ASKING, named, parse, take_flagfiles
+from micle_tf.parsing import ASKING, parse, speaks_as_simclr, take_flagfiles
 from micle_tf.run_config import check_place, is_finished
 from micle_tf.run_names import default_model_dir
 from micle_tf.settings import Tag, tagged
@@ -147,7 +147,7 @@ def _decided(argv: list[str]) -> tuple[Config, str, Stated]:
     # A bad value on the line is named before anything is read.
     checked = Config.of_mode(mode, **explicit)
     _refuse_dry_run(checked)
-    in_simclrs_words = "train_mode" in named(argv)
+    in_simclrs_words = speaks_as_simclr(argv)
     for name in flagfiles:
         _read_flagfile(_recipe_path(name), say=_note)
     _choose_kernels_early(checked, explicit, flagfiles, in_simclrs_words)
@@ -171,7 +171,7 @@ def _decided(argv: list[str]) -> tuple[Config, str, Stated]:
             console.say(f"note: --{name} does nothing {otherwise}")
     if weights:
         starts.check_weights(weights, config, explicit, config.checkpoint)
-        _say_what_gives_way(config, suited)
+        _say_what_gives_way(config, explicit, suited)
     config = _as_prepared(config, {**suited.recipe, **given})
     if not config.model_dir:
         begun_before = bool(usual) and "method" not in {**suited.recipe, **given}
@@ -203,7 +203,8 @@ def _taken_over(config: Config, explicit: dict[str, Any], start: starts.Start) -
             console.say(f"note: --{name} does nothing without findings")
             del explicit[name]
     if start.weights:
-        return dict(start.weights.flags)
+        small = start.weights.small_stem and config.mode == "export"
+        return {**start.weights.flags, **({"image_size": starts.SMALL_STEM} if small else {})}
     return inheritance.inherited(config, explicit, start.config) if start.config else {}
 
 
@@ -231,9 +232,12 @@ def _placed(config: Config, start: starts.Start, may_be_older: bool) -> Config:
     return earlier
 
 
-def _say_what_gives_way(config: Config, suited: "_Suited") -> None:
+def _say_what_gives_way(config: Config, explicit: Mapping[str, Any], suited: "_Suited") -> None:
     """Notes the shapes of a recipe, or of a preset, that are not those of the weights."""
-    names = tagged(config, Tag.ENCODER)
+    names = tagged(
+        config, Tag.ENCODER | (Tag.PROJECTION if config.mode == "pretrain" else Tag.NONE)
+    )
+    names = [name for name in names if name not in explicit]
     stated = {**suited.preset_values, **suited.recipe}
     other = [n for n in names if n in stated and stated[n] != getattr(config, n)]
     if other:

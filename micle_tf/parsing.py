@@ -32,13 +32,8 @@ def parse(argv, where="", say=lambda note: None):
       BadInput: an unknown flag (with the nearest name), a value of the wrong kind, or a
         stray argument; the message starts with `where`.
     """
-    values = absl_flags.FlagValues()
     fields = dataclasses.fields(Config)
-    for field in fields:
-        _DEFINE[field.type](field.name, None, field.metadata["help"], flag_values=values)
-    absl_flags.DEFINE_string("train_mode", None, "SimCLR's name of mode.", flag_values=values)
-    for flag in simclr_flags.THEIRS:
-        _DEFINE[flag.kind](flag.name, None, flag.here, flag_values=values)
+    values = _flags(fields)
     flagfiles, argv = take_flagfiles(argv, where)
     try:
         stray = values([""] + argv)[1:]
@@ -54,13 +49,24 @@ def parse(argv, where="", say=lambda note: None):
     for field in fields:
         if field.metadata["path"] and field.name in typed:
             typed[field.name] = os.path.expanduser(typed[field.name])
-    if mode := simclr_flags.mode_of(typed.get("mode"), values["train_mode"].value):
-        typed["mode"] = mode
+    mode, note = simclr_flags.mode_of(typed.get("mode"), values["train_mode"].value)
+    typed |= {"mode": mode} if mode else {}
     theirs = [flag.name for flag in simclr_flags.THEIRS if values[flag.name].present]
     settings, notes = simclr_flags.translated({n: values[n].value for n in theirs}, typed, where)
-    for note in notes:
-        say(note)
+    for line in filter(None, (note, *notes)):
+        say(line)
     return typed | settings, flagfiles
+
+
+def _flags(fields):
+    """absl's flags: ours, and SimCLR's that are none of ours."""
+    values = absl_flags.FlagValues()
+    for field in fields:
+        _DEFINE[field.type](field.name, None, field.metadata["help"], flag_values=values)
+    absl_flags.DEFINE_string("train_mode", None, "SimCLR's name of mode.", flag_values=values)
+    for flag in simclr_flags.THEIRS:
+        _DEFINE[flag.kind](flag.name, None, flag.here, flag_values=values)
+    return values
 
 
 def _nearest_flag(name, names):
@@ -100,9 +106,11 @@ def take_flagfiles(argv, where=""):
     return files, rest
 
 
-def named(argv):
-    """The names of the flags on a command line, whatever their values."""
-    return {_name_of(argument) for argument in argv} - {""}
+def speaks_as_simclr(argv):
+    """Whether a command is one in SimCLR's words: with --train_mode, or its names of --mode."""
+    named = {_name_of(argument) for argument in argv}
+    mode = re.search(r"(?:^| )--?mode[= ](\S*)", " ".join(argv))
+    return "train_mode" in named or bool(mode and mode[1] in simclr_flags.TRAINS)
 
 
 def _name_of(argument):

@@ -17,6 +17,7 @@ from micle_tf.errors import BadInput
 # or of encoder and projection head. `Momentum` is LARSOptimizer in its first version.
 _SCHEMA = re.compile(r"\(\?!global_step\|\(\?:\.\*/\|\^\)\w+\|head(_supervised)?\)")
 _EVERYTHING = "?!global_step"
+TRAINS = ("train", "train_then_eval")  # their modes that train
 
 
 class _Refused(Exception):
@@ -155,23 +156,35 @@ THEIRS = (
 NAMES = ("train_mode", *(flag.name for flag in THEIRS))
 
 
-def mode_of(mode: str | None, train_mode: str | None) -> str | None:
-    """The mode here of SimCLR's --mode and --train_mode; None where neither says any.
+def mode_of(mode: str | None, train_mode: str | None) -> tuple[str | None, str]:
+    """The mode here of SimCLR's --mode and --train_mode, and a note.
 
     Theirs are train, eval and train_then_eval, and what is trained is --train_mode. Ours name
     what is done, and fine-tuning always ends in a judgement.
 
+    Returns:
+      (mode, None where neither says any; a note, "" for none).
+
     Raises:
-      BadInput: for eval, which goes by checkpoints as they come; here runs are judged.
+      BadInput: for eval, which goes by checkpoints as they come, while here runs are judged; for
+        another --train_mode than theirs, or one that contradicts a mode of ours.
     """
+    if train_mode not in (None, "pretrain", "finetune"):
+        raise BadInput(f"--train_mode={train_mode}: not one of pretrain, finetune")
     if mode == "eval":
         raise BadInput(
             "--mode=eval: here a run is judged when it ends, and anew by --mode=evaluate "
             "--checkpoint=RUN"
         )
-    if mode in ("train", "train_then_eval"):
-        return train_mode or "pretrain"
-    return mode or train_mode
+    if mode in TRAINS:
+        found = train_mode or "pretrain"
+        unjudged = mode == "train_then_eval" and found == "pretrain"
+        return found, unjudged * (
+            "--mode=train_then_eval trains alone: --mode=linear_eval judges a pretraining"
+        )
+    if mode and train_mode and mode != train_mode:
+        raise BadInput(f"--train_mode={train_mode}: contradicts --mode={mode}; leave one out")
+    return mode or train_mode, ""
 
 
 def translated(

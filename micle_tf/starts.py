@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import glob
 import os
 from collections.abc import Mapping
 from typing import Any
 
 from micle_tf import pretrained
 from micle_tf.config import Config
-from micle_tf.config.modes import MODEL
+from micle_tf.config.modes import EXPORT, MODEL
 from micle_tf.errors import BadInput
 from micle_tf.run_config import check_place, is_run, read_config
 from micle_tf.settings import Tag, tagged
 
-_SMALL_STEM = 32  # pixels, up to which an encoder has the small stem
+SMALL_STEM = 32  # pixels, up to which an encoder has the small stem
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,8 +61,8 @@ def start_of(checkpoint: str, model_dir: str = "") -> Start:
 
     Args:
       checkpoint: as it is typed; "" for nothing.
-      model_dir: the run directory, if it is typed: a run there that began from the same weights
-        knows all that is asked of them, wherever they are by now.
+      model_dir: the run directory, if it is typed; else all below runs/ are looked at: a run that
+        began from the same weights knows all that is asked of them, wherever they are by now.
 
     Raises:
       BadInput: there is neither a run nor weights.
@@ -77,7 +79,8 @@ def start_of(checkpoint: str, model_dir: str = "") -> Start:
             raise
         targets = facts.get("targets")
         return Start(config, not isinstance(targets, dict) or bool(targets.get("multilabel", True)))
-    return Start(weights=_kept_in(model_dir, checkpoint) or weights_of(checkpoint))
+    kept = _kept_in(model_dir, checkpoint) if model_dir else None
+    return Start(weights=kept or weights_of(checkpoint))
 
 
 def weights_of(checkpoint: str) -> Weights:
@@ -104,13 +107,17 @@ def is_of_others(fact: Any) -> bool:
 
 def _kept_in(model_dir: str, checkpoint: str) -> Weights | None:
     """The `Weights` that a run began from, if these are the ones."""
-    if not model_dir or not is_run(model_dir):
+    found = {}
+    runs = [model_dir] if model_dir else glob.glob(os.path.join("runs", "*", "*"))
+    for run in filter(is_run, runs):
+        with contextlib.nullcontext() if model_dir else contextlib.suppress(BadInput):
+            config, facts = read_config(run, "--model_dir")
+            same = os.path.normpath(config.checkpoint) == os.path.normpath(checkpoint)
+            if same and is_of_others(facts.get("weights")):
+                found[facts["weights"]] = config
+    if len(found) != 1:  # none, or other weights at different times
         return None
-    config, facts = read_config(model_dir, "--model_dir")
-    fact = facts.get("weights")
-    same = os.path.normpath(config.checkpoint) == os.path.normpath(checkpoint)
-    if not same or not is_of_others(fact):
-        return None
+    ((fact, config),) = found.items()
     names = tagged(config, Tag.ENCODER | Tag.PROJECTION)
     return Weights(fact.partition(" ")[0], fact, {name: getattr(config, name) for name in names})
 
@@ -145,9 +152,9 @@ def check_weights(
             raise BadInput(
                 f"--{name}={explicit[name]}: {where} has {weights.flags[name]:g}; leave it out"
             )
-    small = config.image_size <= _SMALL_STEM
-    if config.mode in MODEL and weights.small_stem not in (None, small):
+    small = config.image_size <= SMALL_STEM
+    if config.mode in (*MODEL, *EXPORT) and weights.small_stem not in (None, small):
         stem = (
-            f"{'large stem, of more than' if small else 'small stem, of at most'} {_SMALL_STEM} px"
+            f"{'large stem, of more than' if small else 'small stem, of at most'} {SMALL_STEM} px"
         )
         raise BadInput(f"--image_size={config.image_size}: {where} has the {stem}; choose another")

@@ -46,7 +46,7 @@ def test_every_flag_of_theirs_is_known_and_none_stands_twice():
         (["--train_mode=finetune"], "finetune"),
         (["--mode=train_then_eval", "--train_mode=finetune"], "finetune"),
         (["--mode=train_then_eval"], "pretrain"),
-        (["--mode=linear_eval", "--train_mode=finetune"], "linear_eval"),
+        (["--mode=finetune", "--train_mode=finetune"], "finetune"),
     ],
 )
 def test_mode_and_train_mode(words, expected):
@@ -99,6 +99,9 @@ def test_no_effect_is_said_once(word, note, capsys):
     [
         (["--mode=eval"], "--mode=eval: here a run is judged when it ends, and anew by "
          "--mode=evaluate --checkpoint=RUN"),
+        (["--train_mode=export"], "--train_mode=export: not one of pretrain, finetune"),
+        (["--mode=pretrain", "--train_mode=finetune"],
+         "--train_mode=finetune: contradicts --mode=pretrain; leave one out"),
         (["--batch_norm_decay=0.99"], "--batch_norm_decay=0.99: batch norm keeps 0.9 of its "),
         (["--master=local"], "--master=local: name a TPU with --tpu_name"),
         (["--proj_head_mode=deep"], "--proj_head_mode=deep: not one of none, linear, nonlinear"),
@@ -138,3 +141,22 @@ def test_the_documents_have_each_of_them_with_what_stands_for_it():
     paragraph = page[page.index("The same name and meaning here") :].partition("\n\n")[0]
     same = set(re.findall(r"`--(\w+)`", paragraph))
     assert same == set(OF_SIMCLR) - set(simclr_flags.NAMES) - {"mode"}
+
+
+@pytest.mark.parametrize(
+    "words", [["--train_mode=pretrain"], ["--mode=train"], ["--mode", "train"]]
+)
+def test_a_command_in_their_words_takes_their_defaults(words):
+    config, origin = cli.configure([*words, "--dataset=cifar10"])
+    assert origin == "recipe flags/simclr/pretrain.flags"
+    assert (config.method, config.train_batch_size, config.num_proj_layers) == ("simclr", 512, 3)
+    preset, origin = cli.configure([*words, "--dataset=cifar10", "--preset=laptop"])
+    assert preset.optimizer == "adam" and "preset laptop" in origin
+
+
+def test_a_pretraining_is_not_judged_by_their_train_then_eval():
+    notes = []
+    parse(["--mode=train_then_eval"], say=notes.append)
+    assert notes == ["--mode=train_then_eval trains alone: --mode=linear_eval judges a pretraining"]
+    parse(["--mode=train_then_eval", "--train_mode=finetune"], say=notes.append)
+    assert len(notes) == 1

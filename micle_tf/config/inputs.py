@@ -24,8 +24,8 @@ class Inputs:
         common=True,
     )
     image_size: int = setting(
-        224, "Side of the model's input, in pixels.", low=8, high=2048, only=(*MODEL, "evaluate"),
-        common=True, tags=Tag.INPUT, group="model",
+        224, "Side of the model's input, in pixels.", low=8, high=2048,
+        only=(*MODEL, "evaluate", "export"), common=True, tags=Tag.INPUT, group="model",
     )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ import tensorflow as tf
 from data_builders.ids import LITERAL, alike
 from data_builders.splits import STAND_INS, patient_key
 from micle_tf.files import renamed_when_whole
+from micle_tf.pretrained import is_weights
 from micle_tf.run_config import is_run
 
 FILE = "seen.npz"
@@ -86,10 +87,9 @@ class Seen:
         nothing = secrets.token_bytes(_SALT_BYTES)
         path = os.path.join(run, FILE)
         if not tf.io.gfile.exists(path):
-            others = tf.io.gfile.exists(run) and not is_run(run)
-            why = (
-                "are weights of others" if others else f"has no {FILE}, as runs of earlier versions"
-            )
+            why = f"has no {FILE}, as runs of earlier versions"
+            if not is_run(run):
+                why = "are weights of others" if is_weights(run) else "is not there any more"
             return cls(nothing, unknown=f"{run} {why}")
         try:
             with tf.io.gfile.GFile(path, "rb") as file, np.load(io.BytesIO(file.read())) as arrays:

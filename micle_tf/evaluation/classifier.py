@@ -116,20 +116,23 @@ def open_classifier(run):
     )
 
 
-def open_weights(path):
+def open_weights(path, image_size):
     """The encoder of weights of others, as a run's without a head would be.
 
-    Images have the side that `pretrained.load` takes by itself.
+    Args:
+      path: of the weights.
+      image_size: side of its input, in pixels.
 
     Raises:
       BadInput: there are no weights of ours at the path.
     """
     strategies.set_precision("float32")
-    encoder, report = pretrained.load_encoder(path, flag="--checkpoint")
+    size = (image_size, image_size, 3)
+    encoder, report = pretrained.load_encoder(path, input_shape=size, flag="--checkpoint")
     of = report.description
     shape = of.architecture
     config = Config.of_mode(
-        "pretrain", image_size=encoder.input_shape[1], resnet_depth=shape.depth,
+        "pretrain", image_size=image_size, resnet_depth=shape.depth,
         width_multiplier=float(shape.width_multiplier), sk_ratio=float(shape.sk_ratio),
         se_ratio=float(shape.se_ratio), checkpoint=os.fspath(path),
     )  # fmt: skip

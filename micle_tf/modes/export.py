@@ -36,7 +36,7 @@ def export(config):
     if not config.checkpoint:
         raise BadInput("--mode=export: name a run with --checkpoint=RUN")
     if is_weights(config.checkpoint):
-        classifier = open_weights(config.checkpoint)
+        classifier = open_weights(config.checkpoint, config.image_size)
         console.say(f"weights: {classifier.weights}")
         return _exported(
             config, classifier, {"lineage": [f"weights of others: {classifier.weights}"]}

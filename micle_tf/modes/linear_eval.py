@@ -1,5 +1,6 @@
 """--mode=linear_eval: how good are the frozen features? A linear head trained on them tells."""
 
+import functools
 import time
 
 import keras
@@ -46,7 +47,11 @@ def linear_eval(config):
     encoder = factory.build_encoder(config.part(Encoder), config.image_size, norm)
     facts = data.facts | {"targets": targets.to_json()}
     opening.say_models(config, {"encoder": encoder})
-    if config.checkpoint:
+    kept = opening.kept_weights(config)
+    if kept:  # wherever they came from
+        state.restore_models(config.model_dir, encoder=encoder)
+        facts["weights"] = kept
+    elif config.checkpoint:
         facts["weights"] = opening.take_weights(config, {"encoder": encoder})
     else:
         console.say(f"weights: random, seed {config.seed}")
@@ -59,6 +64,12 @@ def linear_eval(config):
             return predictions.finished_before(run)
         console.say(f"run: {run.path}")
         keep(run, seen)
+        # The encoder, so that the run is whole whatever becomes of where it came from.
+        checkpoints_of = functools.partial(
+            Checkpoints, run.file("checkpoints"), keep=1, where=f"--model_dir={run.path}"
+        )
+        if not kept:
+            checkpoints_of(tracked={"encoder": encoder}).save(0)
 
         # ------------------------------------------------------------ features
         started = time.monotonic()
@@ -79,10 +90,7 @@ def linear_eval(config):
             )
         with renamed_when_whole(run.file("head.keras")) as unfinished:
             head.save(unfinished)
-        # The encoder too, so that the run is whole whatever becomes of where it came from.
-        tracked = {"encoder": encoder, "classifier": head}
-        checkpoints = Checkpoints(run.file("checkpoints"), tracked, 1, f"--model_dir={run.path}")
-        checkpoints.save(chosen["steps"])
+        checkpoints_of(tracked={"encoder": encoder, "classifier": head}).save(chosen["steps"])
         console.say(f"head: L2 {chosen['l2']:g}, chosen on {SELECTION_SPLIT}")
 
         # ------------------------------------------------------------ judge

@@ -1,6 +1,7 @@
 """Steps that several modes take: devices, data, models, weights, the claimed run."""
 
 import contextlib
+import os
 
 from micle_tf import cluster, console, pretrained, starts
 from micle_tf.cluster import Cluster
@@ -13,8 +14,10 @@ from micle_tf.errors import BadInput
 from micle_tf.evaluation import overlap, predictions
 from micle_tf.models import factory
 from micle_tf.pretrained import is_weights
+from micle_tf.run_config import is_run
 from micle_tf.training import memory, plan, setup, state
 from micle_tf.training import strategy as strategies
+from micle_tf.training.checkpoints import steps_in
 from micle_tf.training.workers import Workers
 
 
@@ -146,6 +149,18 @@ def start_facts(config):
     return {"weights": weights.fact} if weights else {}
 
 
+def kept_weights(config):
+    """What names the weights that a run in `model_dir` began with, and keeps; "" where it has none,
+    or where they are still there that it began with."""
+    source = config.checkpoint
+    if not source or is_run(source) or is_weights(source) or not is_run(config.model_dir):
+        return ""
+    there, facts = state.read_config(config.model_dir, "--model_dir")
+    same = there.mode == config.mode and "checkpoint" not in config.differences(there)
+    kept = steps_in(os.path.join(config.model_dir, "checkpoints"))
+    return facts.get("weights", "") if same and kept else ""
+
+
 def take_weights(config, models):
     """Puts the weights of --checkpoint into models, and says what came in and what is new.
 
@@ -173,15 +188,26 @@ def take_weights(config, models):
         if config.mode == "pretrain" and not state.has_weights_of(run, **taken):
             taken.pop("projection_head", None)
         path = state.restore_models(run, **taken)
-        line = state.describe_weights(run, path)
-        if head is not None and head.variables and "projection_head" not in taken:
-            line += "; new: projection head"
+        line = f"{state.describe_weights(run, path)}: {_what_came(run, taken)}"
         named = state.identify_weights(path)
+    if config.mode == "pretrain" and head.variables and "projection_head" not in taken:
+        line = line.replace("; new: projection head", "") + "; new: projection head"
     console.say(f"weights: {line}")
     if config.rescale_kernels:
         factors = pretrained.rescale_kernels(models["encoder"]).values()
         console.say(f"kernels: rescaled by {min(factors):.3g} to {max(factors):.3g}")
     return named
+
+
+def _what_came(run, taken):
+    """ "encoder came in; left out: classifier", of a run of ours and the models that it filled."""
+    source, _ = state.read_config(run)
+    parts = {"encoder": "encoder", "projection_head": "projection head"}
+    text = f"{' and '.join(parts[name] for name in taken)} came in"
+    has_head = source.mode == "pretrain" and source.num_proj_layers
+    left = ["projection head"] * bool(has_head and "projection_head" not in taken)
+    left += ["classifier"] * (source.mode != "pretrain")
+    return text + f"; left out: {', '.join(left)}" * bool(left)
 
 
 def labelled_data(config, data):

@@ -41,7 +41,8 @@ class Checkpoint:
     def __init__(self, prefix: str, where: str) -> None:
         self.prefix, self._where = prefix, where
         try:
-            self._reader = tf.train.load_checkpoint(prefix)
+            # tf.train.load_checkpoint would take a prefix on ram:// for a folder.
+            self._reader = tf.compat.v1.train.NewCheckpointReader(prefix)
             shapes = self._reader.get_variable_to_shape_map()
             self._dtypes = self._reader.get_variable_to_dtype_map()
         except Exception as error:
@@ -53,10 +54,6 @@ class Checkpoint:
     def sha256(self) -> str:
         """Of the index, which has a checksum of every tensor."""
         return hashlib.sha256(read(f"{self.prefix}.index")).hexdigest()
-
-    def is_float(self, key: str) -> bool:
-        """Whether a tensor has numbers that weights can be made of."""
-        return self._dtypes[key].is_floating
 
     def read(self, key: str) -> np.ndarray:
         """A tensor; raises BadInput if the data is damaged."""
@@ -143,7 +140,8 @@ class ObjectGraph:
         while waiting:
             node = waiting.popleft()
             for attribute in self._nodes[node].attributes:
-                found[attribute.checkpoint_key] = attribute.full_name
+                if attribute.name == "VARIABLE_VALUE":
+                    found[attribute.checkpoint_key] = attribute.full_name
             fresh = [part for part in self.parts(node).values() if part not in seen]
             seen.update(fresh)
             waiting.extend(fresh)

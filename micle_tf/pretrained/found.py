@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from micle_tf.errors import BadInput
 from micle_tf.pretrained import seeming
-from micle_tf.pretrained.storage import is_file, is_folder, names_in, read
+from micle_tf.pretrained.storage import check_reachable, is_file, is_folder, names_in, read
 
 _INDEX, _KERAS = ".index", ".keras"
 
@@ -42,6 +42,7 @@ def find(path: str, where: str) -> Found:
         BadInput: there is nothing, several, or something else; it says what it seems to be.
     """
     path = _trimmed(path)
+    check_reachable(path, where)
     if is_file(path + _INDEX):  # before folders: ram:// takes every start of a name for one
         return Found(path, False)
     if is_folder(path):
@@ -92,7 +93,8 @@ def _of_file(path: str, where: str) -> Found:
 
 def _in_folder(folder: str, where: str) -> Found | None:
     names = names_in(folder)
-    if "checkpoint" in names and (prefix := _listed(folder, names)):
+    state_file = "checkpoint" in names and is_file(os.path.join(folder, "checkpoint"))
+    if state_file and (prefix := _listed(folder, names)):
         return Found(prefix, False)
     for inner in ("variables", "saved_model"):
         place = os.path.join(folder, inner)

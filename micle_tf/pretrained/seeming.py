@@ -64,6 +64,8 @@ def folder(path: str) -> str:
     names = names_in(path)
     if not names:
         return "it is an empty folder"
+    if "config.json" in names:
+        return "it is a run of ours, which --checkpoint takes as it is"
     no_run = "it is no run (no config.json)"
     if any(name.endswith((".pt", ".pth", ".safetensors")) for name in names) or (
         "pytorch_model.bin" in names

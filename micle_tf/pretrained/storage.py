@@ -5,10 +5,25 @@ import os
 import tempfile
 from collections.abc import Iterator
 
+from micle_tf.errors import BadInput
+
 
 def is_remote(path: str) -> bool:
     """Whether a path is one of `tf.io.gfile` alone, as gs:// and ram://."""
     return "://" in path
+
+
+def check_reachable(path: str, where: str) -> None:
+    """Raises BadInput, beginning with `where`, if TensorFlow has no file system for a path."""
+    if not is_remote(path):
+        return
+    import tensorflow as tf
+
+    try:
+        tf.io.gfile.exists(path)
+    except tf.errors.OpError as error:
+        reason = (error.message or type(error).__name__).splitlines()[0]
+        raise BadInput(f"{where}: {reason}") from None
 
 
 def is_file(path: str) -> bool:

@@ -289,7 +289,7 @@ def has_weights_of(run, **models):
 
 def _misfits(path, models, shown=3):
     """Names the tensors of the models that a checkpoint lacks, or has in another shape."""
-    reader = tf.train.load_checkpoint(path)
+    reader = tf.compat.v1.train.NewCheckpointReader(path)  # of a prefix, on ram:// too
     graph = trackable_object_graph_pb2.TrackableObjectGraph()
     graph.ParseFromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
     shapes = reader.get_variable_to_shape_map()

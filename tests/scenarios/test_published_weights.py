@@ -89,6 +89,7 @@ def test_a_new_head_is_said(small_set, weights, tmp_path, *, net, capsys, more, 
     said = capsys.readouterr().out
     line = next(line for line in said.splitlines() if line.startswith(LINE))
     assert "projection head (3 layers" in line.partition("left out: ")[2]
+    assert line.count("new: projection head") == 1
     features, _ = of_step_0(run, net, head=False)
     close(features, net.outputs(images(SIDE))["final_avg_pool"])
     assert json.loads((run / "config.json").read_text())["num_proj_layers"] == layers
@@ -115,11 +116,10 @@ def test_finetune_linear_eval_and_export(small_set, weights, tmp_path, *, net, c
     assert cli.main(after) == 0
 
     exported = ["--mode=export", f"--checkpoint={weights}", f"--model_dir={tmp_path}/out"]
-    assert cli.main(exported) == 0
+    assert cli.main([*exported, f"--image_size={SIDE}"]) == 0
     capsys.readouterr()
     encoder = keras.saving.load_model(tmp_path / "out/model.keras")
-    side = encoder.input_shape[1]
-    close(encoder(images(side), training=False), net.outputs(images(side))["final_avg_pool"])
+    close(encoder(images(SIDE), training=False), expected)
     card = (tmp_path / "out/MODEL_CARD.md").read_text()
     assert "published-" in card
     # What was exported comes in again.
@@ -205,8 +205,58 @@ def test_runs_of_ours_go_on_whatever_their_head(small_set, tmp_path, capsys):
     assert run("pretrain", "two", *data, *tiny, "--method=simclr") == 0
     capsys.readouterr()
     assert run("pretrain", "three", f"--checkpoint={tmp_path}/two", "--num_proj_layers=3") == 0
-    assert "two, step 1; new: projection head" in capsys.readouterr().out
+    assert "two, step 1: encoder came in; left out: projection head; new: " in (
+        capsys.readouterr().out
+    )
     assert run("finetune", "tuned", f"--checkpoint={tmp_path}/three") == 0
+    assert "three, step 1: encoder came in; left out: projection head\n" in capsys.readouterr().out
     assert run("pretrain", "micle", f"--checkpoint={tmp_path}/tuned", "--method=micle") == 0
-    assert "new: projection head" in capsys.readouterr().out
+    line = "tuned, step 1: encoder came in; left out: classifier; new: projection head\n"
+    assert line in capsys.readouterr().out
     assert state.read_result(str(tmp_path / "micle"))["method"] == "micle"
+
+
+def test_a_linear_evaluation_goes_on_without_its_source(small_set, weights, tmp_path, capsys):
+    source = tmp_path / "copy" / "published"
+    shutil.copytree(weights, source)
+    command = words(small_set, source, f"--model_dir={tmp_path}/run", mode="linear_eval")
+    assert cli.main(command) == 0
+    whole = (tmp_path / "run/predictions.csv").read_bytes()
+    shutil.rmtree(source)
+    capsys.readouterr()
+    assert cli.main(command) == 0
+    assert "finished before" in capsys.readouterr().out
+    for name in ("result.json", "features-test.npy", "head.keras"):
+        (tmp_path / "run" / name).unlink()
+    assert cli.main(command) == 0
+    assert (tmp_path / "run/predictions.csv").read_bytes() == whole
+
+
+def test_the_default_place_is_found_without_the_source(small_set, weights, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(weights, tmp_path / "published")
+    command = words(small_set, "published")
+    assert cli.main(command) == 0
+    shutil.rmtree(tmp_path / "published")
+    (place,) = pathlib.Path("runs").glob("*/pretrain-micle-published-*")
+    (place / "result.json").unlink()
+    assert cli.main(command) == 0
+    assert (place / "result.json").exists()
+
+
+def test_from_an_object_store(small_set, net, weights, tmp_path, capsys):
+    store = "ram://weights/published"
+    tf.io.gfile.makedirs(store)
+    for path in pathlib.Path(weights).iterdir():
+        tf.io.gfile.copy(str(path), f"{store}/{path.name}")
+    for number, checkpoint in enumerate((store, f"{store}/ckpt-100")):
+        run = tmp_path / f"run{number}"
+        more = ["--keep_checkpoints=9", "--checkpoint_every=1steps", f"--model_dir={run}"]
+        assert cli.main(words(small_set, checkpoint, *more)) == 0
+        close(of_step_0(run, net)[0], net.outputs(images(SIDE))["final_avg_pool"])
+    # And a run of ours there, whose head is another one.
+    assert cli.main(words(small_set, weights, "--model_dir=ram://weights/run")) == 0
+    capsys.readouterr()
+    more = ["--num_proj_layers=2", f"--model_dir={tmp_path}/from-run"]
+    assert cli.main(words(small_set, "ram://weights/run", *more)) == 0
+    assert "left out: projection head; new: projection head" in capsys.readouterr().out

@@ -244,7 +244,9 @@ def test_the_papers_chains_run(papers_data, monkeypatch, capsys):
         mode, name = (re.search(rf"{flag}(\S+)", " ".join(flags))[1]
                       for flag in ("--mode=", "--model_dir=runs/"))  # fmt: skip
         assert cli.main([*flags, *SMALL[mode], "--data_dir=data"]) == 0, capsys.readouterr().err
-        weights[name] = re.findall(r"^weights: runs/(.*)$", capsys.readouterr().out, re.MULTILINE)
+        weights[name] = re.findall(
+            r"^weights: runs/(\S+, step \d+)", capsys.readouterr().out, re.MULTILINE
+        )
     # Each took the weights of the one before, after its one step.
     assert weights == {
         "imagenet": [], "simclr": ["imagenet, step 1"], "micle": ["simclr, step 1"],

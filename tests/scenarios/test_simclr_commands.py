@@ -118,7 +118,7 @@ def test_cifar(folder, capsys):
     assert (kept["width_multiplier"], kept["learning_rate_scaling"]) == (1.0, "linear")
     run(folder, LINEAR_CIFAR)
     said = capsys.readouterr().out
-    assert re.search(r"weights: \S+simclr_test, step \d+\n", said)
+    assert re.search(r"weights: \S+simclr_test, step \d+: encoder came in", said)
     kept = settings(folder, "simclr_test_ft")
     assert (kept["mode"], kept["fine_tune_after_block"]) == ("finetune", 4)
     assert (kept["color_jitter_strength"], kept["use_blur"]) == (0, False)
