@@ -109,6 +109,7 @@ def test_taken_over_from_the_run_before(tmp_path):
 
 
 def test_a_run_without_the_file_and_one_whose_file_is_damaged(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
     assert Seen.read(str(tmp_path)).unknown == (
         f"{tmp_path} has no seen.npz, as runs of earlier versions"
     )
