@@ -49,12 +49,12 @@ def parse(argv, where="", say=lambda note: None):
     for field in fields:
         if field.metadata["path"] and field.name in typed:
             typed[field.name] = os.path.expanduser(typed[field.name])
-    mode, note = simclr_flags.mode_of(typed.get("mode"), values["train_mode"].value)
+    mode, said = simclr_flags.mode_of(typed, values["train_mode"].value)
     typed |= {"mode": mode} if mode else {}
     theirs = [flag.name for flag in simclr_flags.THEIRS if values[flag.name].present]
     settings, notes = simclr_flags.translated({n: values[n].value for n in theirs}, typed, where)
-    for line in filter(None, (note, *notes)):
-        say(line)
+    for note in (*said, *notes):
+        say(note)
     return typed | settings, flagfiles
 
 

@@ -156,19 +156,24 @@ THEIRS = (
 NAMES = ("train_mode", *(flag.name for flag in THEIRS))
 
 
-def mode_of(mode: str | None, train_mode: str | None) -> tuple[str | None, str]:
-    """The mode here of SimCLR's --mode and --train_mode, and a note.
+def mode_of(typed: Mapping[str, Any], train_mode: str | None) -> tuple[str | None, list[str]]:
+    """The mode here of SimCLR's --mode and --train_mode, and what is to be said of it.
 
     Theirs are train, eval and train_then_eval, and what is trained is --train_mode. Ours name
     what is done, and fine-tuning always ends in a judgement.
 
+    Args:
+      typed: {name: value} of the settings that are typed, "mode" perhaps theirs.
+      train_mode: as it is typed.
+
     Returns:
-      (mode, None where neither says any; a note, "" for none).
+      (mode, None where neither says any; notes).
 
     Raises:
       BadInput: for eval, which goes by checkpoints as they come, while here runs are judged; for
         another --train_mode than theirs, or one that contradicts a mode of ours.
     """
+    mode = typed.get("mode")
     if train_mode not in (None, "pretrain", "finetune"):
         raise BadInput(f"--train_mode={train_mode}: not one of pretrain, finetune")
     if mode == "eval":
@@ -176,15 +181,16 @@ def mode_of(mode: str | None, train_mode: str | None) -> tuple[str | None, str]:
             "--mode=eval: here a run is judged when it ends, and anew by --mode=evaluate "
             "--checkpoint=RUN"
         )
-    if mode in TRAINS:
-        found = train_mode or "pretrain"
-        unjudged = mode == "train_then_eval" and found == "pretrain"
-        return found, unjudged * (
-            "--mode=train_then_eval trains alone: --mode=linear_eval judges a pretraining"
-        )
-    if mode and train_mode and mode != train_mode:
+    if mode not in TRAINS and mode and train_mode and mode != train_mode:
         raise BadInput(f"--train_mode={train_mode}: contradicts --mode={mode}; leave one out")
-    return mode or train_mode, ""
+    notes = []
+    found = train_mode or ("pretrain" if mode in TRAINS else mode)
+    if mode == "train_then_eval" and found == "pretrain":
+        notes.append("--mode=train_then_eval trains alone: --mode=linear_eval judges a pretraining")
+    in_their_words = train_mode or mode in TRAINS
+    if in_their_words and found == "pretrain" and "lineareval_while_pretraining" not in typed:
+        notes.append("--lineareval_while_pretraining is off here, and on in SimCLR's code")
+    return found, notes
 
 
 def translated(

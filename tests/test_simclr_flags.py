@@ -154,9 +154,16 @@ def test_a_command_in_their_words_takes_their_defaults(words):
     assert preset.optimizer == "adam" and "preset laptop" in origin
 
 
-def test_a_pretraining_is_not_judged_by_their_train_then_eval():
+def test_what_their_code_does_beside_a_pretraining_is_said():
     notes = []
     parse(["--mode=train_then_eval"], say=notes.append)
-    assert notes == ["--mode=train_then_eval trains alone: --mode=linear_eval judges a pretraining"]
+    beside = "--lineareval_while_pretraining is off here, and on in SimCLR's code"
+    assert notes == [
+        "--mode=train_then_eval trains alone: --mode=linear_eval judges a pretraining", beside
+    ]  # fmt: skip
+    parse(["--train_mode=pretrain"], say=notes.append)
+    assert notes[2:] == [beside]
     parse(["--mode=train_then_eval", "--train_mode=finetune"], say=notes.append)
-    assert len(notes) == 1
+    parse(["--train_mode=pretrain", "--lineareval_while_pretraining=false"], say=notes.append)
+    parse(["--mode=pretrain"], say=notes.append)
+    assert len(notes) == 3
