@@ -25,6 +25,9 @@ def test_mode_export(tmp_path, monkeypatch, capsys):
         "micle_tf.modes.export.open_classifier",
         lambda run: opened.append(run) or classifier,
     )
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs/a").mkdir(parents=True)
+    (tmp_path / "runs/a/config.json").write_text(Config.of_mode("finetune").to_json())
     config = Config.of_mode(
         "export", checkpoint="runs/a", model_dir=str(tmp_path / "out"), export_name="m-1",
         export_version=20, data_dir=str(tmp_path / "data"),
