@@ -160,11 +160,12 @@ def build(config, units, strategy, targets=None):
 def pairs(config, reader, replicas, steps, shard=(0, 1), labels=None):
     """The pipeline of positive pairs of a config, in parts of one replica; see `pair_dataset`."""
     groups = reader.index.patient_number if config.mask_negatives == "patient" else None
+    distinct = config.distinct_probability if config.method == "micle" else 1.0
     return pipeline.pair_dataset(
         reader, config.method, config.train_batch_size,
         Views.of(config.part(Augmentation), config.image_size), config.seed,
         steps, replica_batch=config.train_batch_size // replicas, groups=groups, shard=shard,
-        distinct_probability=config.distinct_probability, labels=labels,
+        distinct_probability=distinct, labels=labels,
     )  # fmt: skip
 
 
@@ -214,7 +215,8 @@ def training_of(config, data, reader, built, run, *, units, replicas, targets=No
         logged=contrastive.logged,
         validation=contrastive.neighbour_validation(
             config.part(Pretraining), data, models["encoder"], config.part(Inputs), units=units,
-            batch_size=config.train_batch_size, eval_batch_size=config.eval_batch_size,
+            batch_size=config.train_batch_size,
+            eval_batch_size=config.eval_batch_size if config.knn_every else 0,
         ),
         hooks=[_watched(config, schedule, run, _width(models))],
     )  # fmt: skip
