@@ -152,13 +152,15 @@ def test_a_disk_that_fills_up_and_one_that_is_read_only(folder, mount, capsys):
 def test_a_nan_in_the_data(folder, tmp_path, capsys, monkeypatch):
     pairs, run = pretrain.pairs, tmp_path / "run"
 
-    def with_nan(config, reader, replicas, steps, shard=(0, 1)):
+    def with_nan(config, reader, replicas, steps, shard=(0, 1), **others):
         def spoil(step, batch):
             pixel = tf.scatter_nd([[1, 2, 3, 0]], [np.nan], batch["view1"].shape)
             fourth = tf.where(step == 3, pixel, tf.zeros_like(pixel))
             return batch | {"view1": batch["view1"] + fourth}
 
-        return pairs(config, reader, replicas, steps, shard).enumerate(steps[0]).map(spoil)
+        return (
+            pairs(config, reader, replicas, steps, shard, **others).enumerate(steps[0]).map(spoil)
+        )
 
     monkeypatch.setattr(pretrain, "pairs", with_nan)
     capsys.readouterr()

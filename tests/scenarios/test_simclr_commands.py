@@ -38,17 +38,17 @@ class _Photos(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             yield i, {"image": image.astype(np.uint8), "label": i % self.CLASSES}
 
 
-class Cifar10(_Photos):
+class Cifar10(_Photos, skip_registration=True):
     VERSION = tfds.core.Version("3.0.2")
     SPLITS = {"train": 40, "test": 12}
 
 
-class Imagenet2012(_Photos):
+class Imagenet2012(_Photos, skip_registration=True):
     VERSION = tfds.core.Version("5.1.0")
     SPLITS, SIDE, ENCODING = {"train": 48, "validation": 12}, 40, "jpeg"
 
 
-class Imagenet2012Subset(Imagenet2012):
+class Imagenet2012Subset(Imagenet2012, skip_registration=True):
     BUILDER_CONFIGS = [tfds.core.BuilderConfig(name="1pct", version="5.0.0")]
 
 
