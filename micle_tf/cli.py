@@ -11,14 +11,13 @@ import contextvars
 import dataclasses
 import importlib
 import os
-import pathlib
 import sys
 import typing
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import micle_tf
-from micle_tf import console, inheritance, next_steps, presets, program, quiet, starts, usage
+from micle_tf import console, inheritance, next_steps, presets, quiet, recipes, starts, usage
 from micle_tf.config import Config, Devices
 from micle_tf.config.modes import TRAIN
 from micle_tf.config.run import ONEDNN
@@ -26,18 +25,17 @@ from micle_tf.data import places
 from micle_tf.dataset_names import dataset_names, is_own, takes_manual_dir, usual_method
 from micle_tf.errors import BadInput
 from micle_tf.exits import DONE, guarded, leave
-from micle_tf.parsing import ASKING, parse, speaks_as_simclr, take_flagfiles
+from micle_tf.parsing import ASKING, parse
 from micle_tf.run_config import check_place, is_finished
 from micle_tf.run_names import default_model_dir
 from micle_tf.settings import Tag, tagged
 
 __all__ = ["DONE", "RECIPES", "configure", "main", "run", "usual"]  # notebooks call these
 
-RECIPES = program.recipes()
+RECIPES = recipes.RECIPES
 # `Stated` of the command that runs, for `_run_mode`.
 _STATED: "contextvars.ContextVar[Stated | None]" = contextvars.ContextVar("stated", default=None)
 _CHOSEN = "MICLE_TF_ONEDNN"  # that it was us who said so
-_MARK = "# for accelerators"  # of a recipe that is nothing for CPUs
 
 
 def run(argv: list[str]) -> int:
@@ -84,7 +82,7 @@ def _asked_for(argv: list[str]) -> Callable[[], None] | None:
     asked = {argument.lstrip("-") for argument in argv if argument.startswith("-")} & ASKING
     if not asked:
         return None
-    explicit, _ = parse([arg for arg in argv if arg.lstrip("-") not in asked])
+    explicit = parse([arg for arg in argv if arg.lstrip("-") not in asked]).values
     if "version" in asked:
         return micle_tf.show_versions
     if "helpfull" in asked:
@@ -102,12 +100,12 @@ def _show(text: str) -> None:
 
 def _wants_native_messages(argv: list[str]) -> bool:
     try:
-        explicit, flagfiles = parse(argv)
-        read = [_read_flagfile(_recipe_path(name)) for name in flagfiles]
+        line = parse(argv)
+        files = [recipes.read_flagfile(recipes.path_of(name)) for name in line.flagfiles]
     except BadInput:  # which is said later
         return False
     stated = [
-        values["tensorflow_log"] for values in (*read, explicit) if "tensorflow_log" in values
+        read.values["tensorflow_log"] for read in (*files, line) if "tensorflow_log" in read.values
     ]
     return bool(stated and stated[-1])
 
@@ -142,14 +140,12 @@ class Stated(typing.NamedTuple):
 
 def _decided(argv: list[str]) -> tuple[Config, str, Stated]:
     """`configure`, and `Stated`."""
-    explicit, flagfiles = parse(argv, say=_note)
+    explicit, flagfiles, notes, in_simclrs_words = parse(argv)
+    _say_notes(notes)
     mode = explicit.pop("mode", Config.mode)
     # A bad value on the line is named before anything is read.
     checked = Config.of_mode(mode, **explicit)
     _refuse_dry_run(checked)
-    in_simclrs_words = speaks_as_simclr(argv)
-    for name in flagfiles:
-        _read_flagfile(_recipe_path(name), say=_note)
     _choose_kernels_early(checked, explicit, flagfiles, in_simclrs_words)
     start = starts.start_of(checked.checkpoint, checked.model_dir)
     source, weights = start.config, start.weights
@@ -158,6 +154,7 @@ def _decided(argv: list[str]) -> tuple[Config, str, Stated]:
     suited = _suited(
         Config.of_mode(mode, **usual | given), explicit, flagfiles, source, in_simclrs_words
     )
+    _say_notes(suited.notes)
     batch = {} if "preset" in explicit else inheritance.batch_of(source, mode)
     given.pop("preset", None)  # auto is none
     config = Config.of_mode(mode, **usual | suited.preset_values | batch | suited.recipe | given)
@@ -166,9 +163,8 @@ def _decided(argv: list[str]) -> tuple[Config, str, Stated]:
     if config.ft_proj_selector == -1 and config.checkpoint:
         config = config.replace(ft_proj_selector=config.num_proj_layers)
     _refuse_dry_run(config)  # which a file may ask for too
-    for name in explicit:
-        if otherwise := config.otherwise(name):
-            console.say(f"note: --{name} does nothing {otherwise}")
+    idle = {name: config.otherwise(name) for name in explicit}
+    _say_notes(f"--{name} does nothing {why}" for name, why in idle.items() if why)
     if weights:
         starts.check_weights(weights, config, explicit, config.checkpoint)
         _say_what_gives_way(config, explicit, suited)
@@ -188,6 +184,11 @@ def _decided(argv: list[str]) -> tuple[Config, str, Stated]:
     elif "train_batch_size" not in anywhere and batch_is_another:
         console.say(f"batch: {config.train_batch_size}, as in {config.checkpoint}")
     return config, origin, Stated(frozenset(typed), frozenset(anywhere))
+
+
+def _say_notes(notes: Iterable[str]) -> None:
+    for note in notes:
+        console.say(f"note: {note}")
 
 
 def _usual_method(config: Config) -> dict[str, Any]:
@@ -261,12 +262,14 @@ class _Suited(typing.NamedTuple):
       preset_values: {field: value}, `preset` itself among them where the mode has one.
       origin: "recipe flags/..."; "" without.
       why: beside the preset, why it is taken.
+      notes: a line each on what the recipe states and does nothing.
     """
 
     recipe: dict[str, Any]
     preset_values: dict[str, Any]
     origin: str
     why: str = ""
+    notes: tuple[str, ...] = ()
 
     def described(self, config: Config) -> str:
         """Where the settings of a config come from: recipe, preset and its flags that hold."""
@@ -301,13 +304,15 @@ def _suited(
       explicit: {field: value} of the command line.
       flagfiles: recipes that it names.
       source: `Config` of the run in --checkpoint; None without.
-      in_simclrs_words: whether the command has --train_mode.
+      in_simclrs_words: whether the command is written as SimCLR's are.
     """
-    recipe, origin, needs_accelerator = _recipe(config, flagfiles, in_simclrs_words)
+    recipe, notes, origin, needs_accelerator = recipes.recipe_of(
+        config, flagfiles, in_simclrs_words
+    )
     typed = explicit.get("preset", "auto")
     preset = typed if typed != "auto" else recipe.pop("preset", "auto")
     if config.mode not in presets.MODES:
-        return _Suited(recipe, {}, origin)
+        return _Suited(recipe, {}, origin, notes=notes)
     if not flagfiles and preset == "auto" and source and presets.of_run(source.preset) != "paper":
         preset = source.preset
     devices = config.part(Devices)
@@ -333,7 +338,7 @@ def _suited(
     if "train_epochs" in explicit:  # which a number of steps would beat
         for settings in (recipe, values):
             settings.pop("train_steps", None)
-    return _Suited(recipe, {**values, "preset": preset}, origin, why)
+    return _Suited(recipe, {**values, "preset": preset}, origin, why, notes)
 
 
 def _as_prepared(config: Config, stated: Collection[str]) -> Config:
@@ -345,89 +350,12 @@ def _as_prepared(config: Config, stated: Collection[str]) -> Config:
     return places.as_prepared(config, names[0], stated)
 
 
-def _recipe(
-    config: Config, flagfiles: Sequence[str], in_simclrs_words: bool
-) -> tuple[dict[str, Any], str, bool]:
-    """({field: value}, origin, whether for accelerators) of flagfiles, or the dataset's recipe."""
-    if not flagfiles:
-        dataset, *others = dataset_names(config)
-        names = [f"{config.mode}_{config.method}.flags", f"{config.mode}.flags"]
-        paths = [RECIPES / dataset / name for name in names if not others]
-        paths = [path for path in paths if path.exists()][:1]
-        if in_simclrs_words and config.mode in TRAIN and not (paths and is_own(dataset)):
-            paths = [RECIPES / "simclr" / f"{config.mode}.flags"]
-        if not paths:
-            return {}, "", False
-    else:
-        paths = [_recipe_path(name) for name in flagfiles]
-    values: dict[str, Any] = {}
-    for path in paths:
-        values |= _read_flagfile(path)
-    values.pop("mode", None)
-    origin = f"recipe {', '.join(map(_shown_path, paths))}"
-    return values, origin, any(map(_is_for_accelerators, paths))
-
-
 def usual(mode: str, **given: Any) -> Config:
     """The Config of a mode's command that says only what is `given`: with what suits its data."""
     method = _usual_method(Config.of_mode(mode, **given))
     suited = _suited(Config.of_mode(mode, **method | given), given, (), None)
     given = {name: value for name, value in given.items() if name != "preset"}
     return Config.of_mode(mode, **method | suited.preset_values | suited.recipe | given)
-
-
-def _recipe_path(name: str) -> pathlib.Path:
-    """The path of a flagfile: as it is typed or, if it is not there, among our own recipes."""
-    path = pathlib.Path(os.path.expanduser(name))
-    if path.parts[:1] == ("flags",) and not path.exists():
-        ours = RECIPES.joinpath(*path.parts[1:])
-        return ours if ours.exists() else path
-    return path
-
-
-def _shown_path(path: pathlib.Path) -> str:
-    """The path of a flagfile as it can be typed: our own begin with flags/, wherever they are."""
-    if path.is_relative_to(RECIPES):
-        return os.path.join("flags", path.relative_to(RECIPES))
-    return os.path.relpath(path)
-
-
-def _note(text: str) -> None:
-    console.say(f"note: {text}")
-
-
-def _read_flagfile(
-    path: pathlib.Path, depth: int = 0, say: Callable[[str], None] = lambda note: None
-) -> dict[str, Any]:
-    """{field: value} of a flagfile; # and // start comments, and files may name others."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"--flagfile={path}: cannot be read ({error})") from None
-    args = [line.strip() for line in lines if line.strip() and line.strip()[0] not in "#/"]
-    stated, others = parse(args, where=f"{path}: ", say=say)
-    values: dict[str, Any] = {}
-    for other in others:
-        if depth > 8:
-            raise BadInput(f"--flagfile={path}: files that name each other")
-        values |= _read_flagfile(_named_in(path, other), depth + 1, say)
-    return values | stated
-
-
-def _named_in(path: pathlib.Path, other: str) -> pathlib.Path:
-    """The path of a flagfile that another one names: beside it, else as if it were typed."""
-    beside = path.parent / os.path.expanduser(other)
-    nested = beside if beside.exists() else _recipe_path(other)
-    return nested if nested.exists() else beside
-
-
-def _is_for_accelerators(path: pathlib.Path) -> bool:
-    """Whether a flagfile that can be read, or one that it names, has the line `_MARK`."""
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    others, _ = take_flagfiles([line for line in lines if line[:1] == "-"])
-    return any(line.startswith(_MARK) for line in lines) or any(
-        _is_for_accelerators(_named_in(path, name)) for name in others
-    )
 
 
 def _run_mode(config: Config) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import re
+import typing
 
 from absl import flags as absl_flags
 
@@ -20,13 +21,28 @@ _DEFINE = {
 }
 
 
-def parse(argv, where="", say=lambda note: None):
-    """Reads flags, SimCLR's own among them, into {field: value}, and the flagfiles named there.
+class Parsed(typing.NamedTuple):
+    """What some words say.
+
+    Attributes:
+      values: {field: value}.
+      flagfiles: as they are named, in their order.
+      notes: a line each on flags that do nothing here.
+      in_simclrs_words: whether --train_mode is among them, or one of SimCLR's names of --mode.
+    """
+
+    values: dict
+    flagfiles: list
+    notes: tuple
+    in_simclrs_words: bool
+
+
+def parse(argv, where=""):
+    """Reads flags, SimCLR's own among them, as `Parsed`.
 
     Args:
       argv: the words.
       where: begins messages.
-      say: called with what is to be said of flags that do nothing here.
 
     Raises:
       BadInput: an unknown flag (with the nearest name), a value of the wrong kind, or a
@@ -49,13 +65,12 @@ def parse(argv, where="", say=lambda note: None):
     for field in fields:
         if field.metadata["path"] and field.name in typed:
             typed[field.name] = os.path.expanduser(typed[field.name])
+    in_simclrs_words = bool(values["train_mode"].value or typed.get("mode") in simclr_flags.TRAINS)
     mode, said = simclr_flags.mode_of(typed, values["train_mode"].value)
     typed |= {"mode": mode} if mode else {}
     theirs = [flag.name for flag in simclr_flags.THEIRS if values[flag.name].present]
     settings, notes = simclr_flags.translated({n: values[n].value for n in theirs}, typed, where)
-    for note in (*said, *notes):
-        say(note)
-    return typed | settings, flagfiles
+    return Parsed(typed | settings, flagfiles, (*said, *notes), in_simclrs_words)
 
 
 def _flags(fields):
@@ -104,13 +119,6 @@ def take_flagfiles(argv, where=""):
         else:
             rest.append(argument)
     return files, rest
-
-
-def speaks_as_simclr(argv):
-    """Whether a command is one in SimCLR's words: with --train_mode, or its names of --mode."""
-    named = {_name_of(argument) for argument in argv}
-    mode = re.search(r"(?:^| )--?mode[= ](\S*)", " ".join(argv))
-    return "train_mode" in named or bool(mode and mode[1] in simclr_flags.TRAINS)
 
 
 def _name_of(argument):

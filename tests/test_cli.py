@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from micle_tf import cli
+from micle_tf import cli, recipes
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
 from tests.generated_cases import write_cases
@@ -132,7 +132,7 @@ def test_recipe_is_found_and_loses_to_the_line(monkeypatch, tmp_path):
     folder.mkdir(parents=True)
     (folder / "pretrain_micle.flags").write_text("# note\n--temperature=0.3\n--seed=4\n")
     (folder / "pretrain.flags").write_text("--temperature=0.4\n")
-    monkeypatch.setattr(cli, "RECIPES", tmp_path / "flags")
+    monkeypatch.setattr(recipes, "RECIPES", tmp_path / "flags")
     config, origin = cli.configure(["--seed=5"])
     assert (config.temperature, config.seed) == (0.3, 5)
     assert origin == "recipe flags/derm_cases/synthetic/pretrain_micle.flags"
@@ -158,7 +158,7 @@ def test_a_step_count_in_a_recipe_loses_to_epochs_on_the_line(monkeypatch, tmp_p
     folder = tmp_path / "flags/derm_cases/synthetic"
     folder.mkdir(parents=True)
     (folder / "pretrain.flags").write_text("--train_steps=700\n--seed=4\n")
-    monkeypatch.setattr(cli, "RECIPES", tmp_path / "flags")
+    monkeypatch.setattr(recipes, "RECIPES", tmp_path / "flags")
     steps = lambda *argv: (lambda c: (c.train_epochs, c.train_steps, c.seed))(
         cli.configure(argv)[0]
     )
@@ -174,7 +174,7 @@ def test_chexpert_is_the_set_of_cases(monkeypatch, tmp_path):
     folder = tmp_path / "flags/chexpert_cases/official"
     folder.mkdir(parents=True)
     (folder / "pretrain.flags").write_text("--temperature=0.5\n")
-    monkeypatch.setattr(cli, "RECIPES", tmp_path / "flags")
+    monkeypatch.setattr(recipes, "RECIPES", tmp_path / "flags")
     for name in ("chexpert", "chexpert_cases", "chexpert/official"):
         config, origin = cli.configure([f"--dataset={name}"])
         assert origin == "recipe flags/chexpert_cases/official/pretrain.flags"
@@ -183,12 +183,12 @@ def test_chexpert_is_the_set_of_cases(monkeypatch, tmp_path):
 
 
 def test_datasets_without_a_recipe(monkeypatch, tmp_path):
-    monkeypatch.setattr(cli, "RECIPES", tmp_path / "none")
+    monkeypatch.setattr(recipes, "RECIPES", tmp_path / "none")
     plain = cli.configure(["--dataset=cifar10", "--preset=paper"])
     assert plain[1] == "preset paper: the defaults of --help"
     (tmp_path / "flags/cifar10").mkdir(parents=True)
     (tmp_path / "flags/cifar10/pretrain_simclr.flags").write_text("--seed=7\n")
-    monkeypatch.setattr(cli, "RECIPES", tmp_path / "flags")
+    monkeypatch.setattr(recipes, "RECIPES", tmp_path / "flags")
     found, origin = cli.configure(["--dataset=cifar10", "--method=simclr"])
     assert (found.seed, origin) == (7, "recipe flags/cifar10/pretrain_simclr.flags")
     several = cli.configure(["--dataset=cifar10+mnist", "--method=simclr"])

@@ -26,25 +26,25 @@ def test_simclrs_name_of_the_tpu_strategy():
 
 def test_every_kind_of_value_in_every_spelling():
     words = ["--seed=3", "--temperature", "0.5", "-method=simclr", "--use_blur=false"]
-    found, files = parsing.parse([*words, "--flagfile=a.flags", "-flagfile", "b.flags"])
+    found, files, *_ = parsing.parse([*words, "--flagfile=a.flags", "-flagfile", "b.flags"])
     assert found == {"seed": 3, "temperature": 0.5, "method": "simclr", "use_blur": False}
     assert files == ["a.flags", "b.flags"]
     assert parsing.parse(["--use_blur"])[0] == {"use_blur": True}
     assert parsing.parse(["--nouse_blur"])[0] == {"use_blur": False}
     assert parsing.parse(["--seed=3", "--seed=4"])[0] == {"seed": 4}
-    assert parsing.parse([]) == ({}, [])
+    assert parsing.parse([]) == ({}, [], (), False)
 
 
 def test_every_field_is_a_flag_of_its_type():
     for field in dataclasses.fields(Config):
         value = {bool: True, int: 7, float: 0.25, str: "text"}[field.type]
-        found, _ = parsing.parse([f"--{field.name}={str(value).lower()}"])
+        found, *_ = parsing.parse([f"--{field.name}={str(value).lower()}"])
         assert found == {field.name: value} and type(found[field.name]) is field.type
 
 
 def test_the_home_is_written_out_in_paths_alone(monkeypatch):
     monkeypatch.setenv("HOME", "/home/somebody")
-    found, _ = parsing.parse(["--manifest=~/a.csv", "--columns=image=~/x"])
+    found, *_ = parsing.parse(["--manifest=~/a.csv", "--columns=image=~/x"])
     assert found == {"manifest": "/home/somebody/a.csv", "columns": "image=~/x"}
 
 

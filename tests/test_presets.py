@@ -11,6 +11,7 @@ import pytest
 from micle_tf import cli, presets
 from micle_tf.config import Config
 from micle_tf.program import recipes
+from micle_tf.recipes import read_flagfile
 
 NO_GPU = presets.Accelerators(0, 0.0)
 DATA = "--dataset=cifar10"  # which has no recipe
@@ -116,7 +117,7 @@ def test_without_a_recipe_the_machine_decides(gpu, monkeypatch):
 def test_a_recipe_implies_paper_for_what_it_does_not_name(gpu):
     for dataset in ("derm_cases/ham10000", "derm_cases/synthetic"):
         config, origin = cli.configure([f"--dataset={dataset}"])
-        read = cli._read_flagfile(recipes() / dataset / "pretrain.flags")
+        read = read_flagfile(recipes() / dataset / "pretrain.flags").values
         named = values(config, ("dataset", "model_dir"))
         assert config == Config.of_mode("pretrain", **read, preset="paper", **named)
         assert origin == f"recipe flags/{dataset}/pretrain.flags"

@@ -73,8 +73,8 @@ def test_mode_and_train_mode(words, expected):
     ],
 )
 def test_another_name(words, expected):
-    notes = []
-    assert parse(words, say=notes.append)[0] == expected and notes == []
+    found = parse(words)
+    assert (found.values, found.notes) == (expected, ())
 
 
 @pytest.mark.parametrize(
@@ -155,15 +155,15 @@ def test_a_command_in_their_words_takes_their_defaults(words):
 
 
 def test_what_their_code_does_beside_a_pretraining_is_said():
-    notes = []
-    parse(["--mode=train_then_eval"], say=notes.append)
+    judged = "--mode=train_then_eval trains alone: --mode=linear_eval judges a pretraining"
     beside = "--lineareval_while_pretraining is off here, and on in SimCLR's code"
-    assert notes == [
-        "--mode=train_then_eval trains alone: --mode=linear_eval judges a pretraining", beside
-    ]  # fmt: skip
-    parse(["--train_mode=pretrain"], say=notes.append)
-    assert notes[2:] == [beside]
-    parse(["--mode=train_then_eval", "--train_mode=finetune"], say=notes.append)
-    parse(["--train_mode=pretrain", "--lineareval_while_pretraining=false"], say=notes.append)
-    parse(["--mode=pretrain"], say=notes.append)
-    assert len(notes) == 3
+    for words, expected in (
+        (["--mode=train_then_eval"], (judged, beside)),
+        (["--train_mode=pretrain"], (beside,)),
+        (["--mode=train_then_eval", "--train_mode=finetune"], ()),
+        (["--train_mode=pretrain", "--lineareval_while_pretraining=false"], ()),
+        (["--mode=pretrain"], ()),
+    ):
+        found = parse(words)
+        assert found.notes == expected
+        assert found.in_simclrs_words == (words != ["--mode=pretrain"])

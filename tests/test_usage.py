@@ -12,6 +12,7 @@ import pytest
 from micle_tf import cli, usage
 from micle_tf.config import Config
 from micle_tf.config.modes import MODES
+from micle_tf.recipes import shown_path
 from micle_tf.settings import GROUPS
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -52,9 +53,7 @@ def test_the_three_commands_of_the_screen_are_a_chain(capsys, tmp_path, monkeypa
                                   else command for i, command in enumerate(commands))  # fmt: skip
     assert pretrain == "pretrain"
     config, origin = cli.configure(commands[0][2:])
-    assert (
-        origin == f"recipe {cli._shown_path(cli.RECIPES / 'derm_cases/synthetic/pretrain.flags')}"
-    )
+    assert origin == f"recipe {shown_path(cli.RECIPES / 'derm_cases/synthetic/pretrain.flags')}"
     for run, mode, command in (
         (config.model_dir, "finetune", finetune),
         (f"{config.model_dir}/finetune", "export", export),

@@ -13,7 +13,6 @@ from micle_tf.data.targets import Targets
 from micle_tf.errors import BadInput
 from micle_tf.evaluation import overlap, predictions
 from micle_tf.models import factory
-from micle_tf.pretrained import is_weights
 from micle_tf.run_config import is_run
 from micle_tf.training import memory, plan, setup, state
 from micle_tf.training import strategy as strategies
@@ -153,7 +152,12 @@ def kept_weights(config):
     """What names the weights that a run in `model_dir` began with, and keeps; "" where it has none,
     or where they are still there that it began with."""
     source = config.checkpoint
-    if not source or is_run(source) or is_weights(source) or not is_run(config.model_dir):
+    if (
+        not source
+        or is_run(source)
+        or pretrained.is_weights(source)
+        or not is_run(config.model_dir)
+    ):
         return ""
     there, facts = state.read_config(config.model_dir, "--model_dir")
     same = there.mode == config.mode and "checkpoint" not in config.differences(there)
@@ -178,7 +182,7 @@ def take_weights(config, models):
     head = taken.get("projection_head")
     if head is not None and (config.new_projection_head or not head.variables):
         del taken["projection_head"]
-    if is_weights(run):
+    if pretrained.is_weights(run):
         report = pretrained.restore(
             run, *taken.values(), first_layers=config.mode == "finetune", flag="--checkpoint"
         )
@@ -191,7 +195,7 @@ def take_weights(config, models):
         line = f"{state.describe_weights(run, path)}: {_what_came(run, taken)}"
         named = state.identify_weights(path)
     if config.mode == "pretrain" and head.variables and "projection_head" not in taken:
-        line = line.replace("; new: projection head", "") + "; new: projection head"
+        line += "; new: projection head"
     console.say(f"weights: {line}")
     if config.rescale_kernels:
         factors = pretrained.rescale_kernels(models["encoder"]).values()

@@ -218,13 +218,8 @@ def training_of(config, data, reader, built, run, *, units, replicas, targets=No
             batch_size=config.train_batch_size,
             eval_batch_size=config.eval_batch_size if config.knn_every else 0,
         ),
-        hooks=[_watched(config, schedule, run, _width(models))],
+        hooks=[_watched(config, schedule, run, models["projection_head"].output_shape[-1])],
     )  # fmt: skip
-
-
-def _width(models):
-    """How many directions the embeddings have."""
-    return models["projection_head"].output_shape[-1]
 
 
 def _watched(config, schedule, run, directions):

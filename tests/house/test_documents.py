@@ -19,6 +19,7 @@ from micle_tf import cli, export, simclr_flags
 from micle_tf.config import Config
 from micle_tf.evaluation import compare
 from micle_tf.parsing import parse
+from micle_tf.recipes import path_of, read_flagfile
 from tests.data_builders import trees_chexpert, trees_nih
 from tests.documents import (
     LANGUAGES,
@@ -101,9 +102,9 @@ def test_a_command_has_flags_that_exist_and_values_that_do(command):
     for words in command.parts:
         flags = flags_of(words)
         if flags is not None:
-            stated, flagfiles = parse(flags)
+            stated, flagfiles, *_ = parse(flags)
             Config.of_mode(stated.pop("mode", "pretrain"), **stated)
-            assert all(cli._read_flagfile(cli._recipe_path(name)) for name in flagfiles)
+            assert all(read_flagfile(path_of(name)).values for name in flagfiles)
         else:
             assert command.why_not or runner_of(words), (
                 f"{command.where}: neither run nor explained"

@@ -12,7 +12,7 @@ from micle_tf.config import Config
 # The command line and what it decides by; modes; what opens data and recalls how it was prepared;
 # the run directory; the workers' comparison; the model card.
 WHOLE = re.compile(
-    r"cli|demo|inheritance|starts|next_steps|run_config|run_names|dataset_names|model_card|settings"
+    r"cli|demo|inheritance|recipes|starts|next_steps|run_config|run_names|dataset_names|model_card|settings"
     r"|config/\w+|modes/\w+|data/(cases|earlier|places|prepare|preview|sources)|training/(state|workers)"
 )
 

@@ -13,6 +13,7 @@ import tensorflow_datasets as tfds
 from micle_tf import cli, presets
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
+from micle_tf.recipes import read_flagfile
 from tests.data_builders import trees_chexpert, trees_nih
 from tests.documents import commands_of, flags_of
 from tests.generated_cases import write_cases
@@ -28,7 +29,7 @@ ENCODERS = {"r50_1x": (50, 1.0), "r50_4x": (50, 4.0), "r152_2x": (152, 2.0)}
 
 
 def read(name):
-    return cli._read_flagfile(FLAGS / name)
+    return read_flagfile(FLAGS / name).values
 
 
 def modes_of(name):
@@ -273,4 +274,4 @@ def test_the_papers_chains_run(papers_data, monkeypatch, capsys):
 def test_a_recipe_that_names_a_missing_file_says_so(tmp_path):
     (tmp_path / "pretrain.flags").write_text("--flagfile=../gone.flags\n")
     with pytest.raises(BadInput, match=r"^--flagfile=.*/\.\./gone\.flags: cannot be read \("):
-        cli._read_flagfile(tmp_path / "pretrain.flags")
+        read_flagfile(tmp_path / "pretrain.flags")

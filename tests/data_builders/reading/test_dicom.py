@@ -82,7 +82,7 @@ def fault(content, max_pixels=10**6):
     return str(caught.value)
 
 
-def close(pixels, wanted):
+def assert_close(pixels, wanted):
     """uint8 pixels are the wanted real numbers, rounded and cut to 0 ... 255."""
     assert pixels.dtype == np.uint8
     assert np.abs(pixels - np.clip(wanted, 0, 255)).max() <= 0.5 + 1e-9
@@ -99,17 +99,17 @@ BLOCKS = BLOCKS.astype(np.uint8)
 
 
 def test_linear_window():
-    close(shown(dicom(RAMP, 12, **WINDOW)), (RAMP - 1499.5) * 255 / 1000)
+    assert_close(shown(dicom(RAMP, 12, **WINDOW)), (RAMP - 1499.5) * 255 / 1000)
 
 
 def test_linear_exact_window():
     content = dicom(RAMP, 12, WindowCenter=2000, WindowWidth=1000, VOILUTFunction="LINEAR_EXACT")
-    close(shown(content), (RAMP - 1500.0) * 255 / 1000)
+    assert_close(shown(content), (RAMP - 1500.0) * 255 / 1000)
 
 
 def test_sigmoid_window():
     content = dicom(RAMP, 12, WindowCenter=2000, WindowWidth=500, VOILUTFunction="SIGMOID")
-    close(shown(content), 255 / (1 + np.exp(-4 * (RAMP - 2000.0) / 500)))
+    assert_close(shown(content), 255 / (1 + np.exp(-4 * (RAMP - 2000.0) / 500)))
 
 
 def test_narrowest_windows():
@@ -146,7 +146,7 @@ def test_windows_as_in_pydicom(function, pixels, bits, *, slope, intercept, cent
     ends = np.array([low, low + 2**bits - 1]) * (slope or 1) + (intercept or 0)
     theirs = (apply_windowing(values, data) - ends[0]) * 255 / (ends[1] - ends[0])
     ours = shown(written(data))
-    close(ours, theirs)
+    assert_close(ours, theirs)
     assert ours.min() <= 30 and ours.max() >= 225
 
 
@@ -154,7 +154,7 @@ def test_negative_slope_turns_dark_into_bright():
     content = dicom(
         RAMP, 12, RescaleSlope=-1, RescaleIntercept=4095, WindowCenter=2000, WindowWidth=1001
     )
-    close(shown(content), (4095 - RAMP - 1499.5) * 255 / 1000)
+    assert_close(shown(content), (4095 - RAMP - 1499.5) * 255 / 1000)
 
 
 def test_first_of_several_windows():
@@ -177,15 +177,15 @@ def test_first_of_several_windows():
 def test_percentiles_where_there_is_no_window(elements):
     values = np.random.default_rng(0).permutation(1001).reshape(77, 13) * 4  # 20 and 3980
     content = dicom(values.astype(np.uint16), 12, **elements)
-    close(shown(content), (values - 20) * 255 / (3980 - 20))
+    assert_close(shown(content), (values - 20) * 255 / (3980 - 20))
 
 
 def test_percentiles_of_rescaled_values():
     values = np.random.default_rng(0).permutation(1001).reshape(77, 13) * 4
     content = dicom(values.astype(np.uint16), 12, RescaleSlope=-0.5, RescaleIntercept=3)
-    close(shown(content), 255 - (values - 20) * 255 / (3980 - 20))
+    assert_close(shown(content), 255 - (values - 20) * 255 / (3980 - 20))
     wide = dicom(values.astype(np.uint32) * 10_000)  # more values than a table of 16 bits
-    close(shown(wide), (values - 20) * 255 / (3980 - 20))
+    assert_close(shown(wide), (values - 20) * 255 / (3980 - 20))
 
 
 @pytest.mark.parametrize("kind", ["MONOCHROME2", "MONOCHROME1"])
@@ -196,7 +196,7 @@ def test_padding_does_not_count_and_is_black(kind):
     greys = np.array([0] * 3 + [127.5] * 3 + [255] * 3)
     content = dicom(values, RescaleSlope=2, RescaleIntercept=-7, **elements)
     wanted = np.concatenate([[0] * 3, greys if kind == "MONOCHROME2" else 255 - greys])
-    close(shown(content), wanted.reshape(2, 6))
+    assert_close(shown(content), wanted.reshape(2, 6))
     blank = dicom(np.full((4, 6), -2000, np.int16), **elements)
     np.testing.assert_array_equal(shown(blank), 0)
 
@@ -236,7 +236,7 @@ def test_voi_lut(bits):
     # The table begins at 500 and wins over the window.
     content = dicom(RAMP, 12, VOILUTSequence=table_of(lut, 500, bits), **WINDOW)
     index = np.clip(RAMP.astype(np.int32) - 500, 0, 999)
-    close(shown(content), lut[index] * 255 / (2**bits - 1))
+    assert_close(shown(content), lut[index] * 255 / (2**bits - 1))
 
 
 def test_voi_lut_of_bytes():
@@ -255,7 +255,7 @@ def test_voi_lut_after_rescale():
         VOILUTSequence=table_of(lut, 200, 12),
     )
     index = np.clip(np.rint(RAMP * 0.5 - 100) - 200, 0, 999)
-    close(shown(content), index * 4 * 255 / 4095)
+    assert_close(shown(content), index * 4 * 255 / 4095)
 
 
 def test_modality_lut_before_the_window():
@@ -263,7 +263,7 @@ def test_modality_lut_before_the_window():
     item = table_of(lut, 0, 16)
     item[0].ModalityLUTType = "US"
     content = dicom(RAMP, 12, ModalityLUTSequence=item, **WINDOW)
-    close(shown(content), (4095 - RAMP - 1499.5) * 255 / 1000)
+    assert_close(shown(content), (4095 - RAMP - 1499.5) * 255 / 1000)
 
 
 # ---------------------------------------------------------------- colour
@@ -659,7 +659,7 @@ def test_modality_tables_of_8_to_16_bits(bits, first):
         VOILUTFunction="LINEAR_EXACT",
     )
     wanted = table[np.clip(values.astype(int) - first, 0, 255)] / 2**bits * 255
-    close(shown(content), wanted)
+    assert_close(shown(content), wanted)
 
 
 @pytest.mark.parametrize("vr, first", [("SS", -50), ("US", 2**16 - 50)])
@@ -668,7 +668,7 @@ def test_a_modality_table_that_begins_below_zero(vr, first):
     values = np.arange(-80, 80, dtype=np.int16).reshape(16, 10)
     content = dicom(values, ModalityLUTSequence=look_up_table(table, first, 12, vr),
                     WindowCenter=2048, WindowWidth=4096, VOILUTFunction="LINEAR_EXACT")  # fmt: skip
-    close(shown(content), table[np.clip(values.astype(int) + 50, 0, 99)] / 4096 * 255)
+    assert_close(shown(content), table[np.clip(values.astype(int) + 50, 0, 99)] / 4096 * 255)
 
 
 @pytest.mark.parametrize("kind", ["MONOCHROME1", "MONOCHROME2"])
@@ -691,7 +691,7 @@ def test_a_slope_of_zero_is_refused():
 def test_wide_values_have_the_percentiles_of_numpy():
     values = np.random.default_rng(0).integers(0, 2**31, (50, 40)).astype(np.uint32)
     low, high = np.percentile(values, [0.5, 99.5])
-    close(shown(dicom(values, 32)), (values.astype(float) - low) * 255 / (high - low))
+    assert_close(shown(dicom(values, 32)), (values.astype(float) - low) * 255 / (high - low))
 
 
 def test_the_sign_of_a_voi_table_does_not_hang_on_the_picture():
@@ -701,7 +701,7 @@ def test_the_sign_of_a_voi_table_does_not_hang_on_the_picture():
         values = np.arange(low, low + 300, dtype=np.uint16).reshape(15, 20)
         voi = look_up_table(table, 64_536, 8)
         content = dicom(values, 12, RescaleSlope=1, RescaleIntercept=-1024, VOILUTSequence=voi)
-        close(shown(content), table[values.astype(int) - 1024 + 1000])
+        assert_close(shown(content), table[values.astype(int) - 1024 + 1000])
 
 
 def test_a_padding_value_that_no_pixel_can_have():
