@@ -16,6 +16,7 @@ from data_builders.on_threads import case_examples
 from data_builders.seen_otherwise import seen_otherwise
 from micle_tf import borrowed, console, files
 from micle_tf.data import places, report
+from micle_tf.data.attributes import Attributes, parsed
 from micle_tf.data.on_beam import write_on_beam
 from micle_tf.data.prepared import (
     Prepared,
@@ -210,7 +211,12 @@ def _index_of(examples, num_findings):
     per_case = [len(example["image_id"]) for example in examples]
     joined = {
         name: [value for example in examples for value in example[name]]
-        for name in ("image_id", "pixel_hash", "findings" if num_findings else "class_label")
+        for name in (
+            "image_id",
+            "view_position",
+            "pixel_hash",
+            "findings" if num_findings else "class_label",
+        )
     }
     return CaseIndex(
         case_id=np.array([example["case_id"] for example in examples], np.str_),
@@ -220,7 +226,11 @@ def _index_of(examples, num_findings):
         class_label=np.array(joined.get("class_label", ()), np.int64),
         findings=np.array(joined.get("findings", np.zeros((0, 0))), np.int8),
         pixel_hash=np.array(joined["pixel_hash"], np.int64),
-    )
+        attributes=Attributes.of_cases(
+            [parsed(example["attributes"]) for example in examples], joined["view_position"],
+            per_case,
+        ),
+    )  # fmt: skip
 
 
 def _prepare(builder, name, configuration, config):

@@ -96,15 +96,17 @@ def open_folder(folder, keep=True):
 
 
 def _kept_index(builder, split, keep):
-    """The index beside the data; made again if it was lost or damaged."""
+    """The index beside the data; made again if it was lost or damaged, or knows no attributes."""
     path = os.path.join(builder.data_dir, f"case_index-{split}.npz")
     try:
-        return CaseIndex.load(path)
+        index = CaseIndex.load(path)
+        if index.attributes or not keep or not os.access(builder.data_dir, os.W_OK):
+            return index
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile):
         if not keep:
             return _made_index(builder, split)[0]
-        write_index(builder)
-        return CaseIndex.load(path)
+    write_index(builder)
+    return CaseIndex.load(path)
 
 
 def _records(builder, split):

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from data_builders.splits import STAND_INS
 from micle_tf import console
+from micle_tf.data.attributes import Attributes, parsed
 from micle_tf.data.records import JoinedRecords
 from micle_tf.files import save_arrays
 
@@ -27,6 +28,8 @@ class CaseIndex:
       class_label: [I] int64, -1 if unlabelled; or
       findings: [I, K] int8; the other one is empty.
       pixel_hash: [I] int64, equal for images of equal pixels; [0] where that is not known.
+      attributes: `Attributes` of the images; None in sets that have none, and in an index that a
+        version before these wrote.
     """
 
     case_id: np.ndarray
@@ -36,6 +39,7 @@ class CaseIndex:
     class_label: np.ndarray
     findings: np.ndarray
     pixel_hash: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int64))
+    attributes: Attributes | None = None
 
     @property
     def num_cases(self):
@@ -84,22 +88,32 @@ class CaseIndex:
         fields = {
             field.name: np.concatenate([getattr(index, field.name) for index in indices])
             for field in dataclasses.fields(cls)
-            if field.name != "first_image"
+            if field.name not in ("first_image", "attributes")
         }
         if any(len(index.pixel_hash) < index.num_images for index in indices):
             fields["pixel_hash"] = np.zeros(0, np.int64)
+        if any(index.attributes for index in indices):
+            parts = [index.attributes for index in indices]
+            fields["attributes"] = Attributes.join(parts, [index.num_images for index in indices])
         per_case = np.concatenate([index.images_per_case for index in indices])
         return cls(first_image=np.concatenate([[0], np.cumsum(per_case)]), **fields)
 
+    def arrays(self):
+        """{name: array}, the attributes' among them."""
+        fields = dict(vars(self))
+        attributes = fields.pop("attributes")
+        return fields | (attributes.arrays() if attributes else {})
+
     def save(self, path):
         """Writes the index whole or not at all."""
-        save_arrays(path, {f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
+        save_arrays(path, self.arrays())
 
     @classmethod
     def load(cls, path):
         """The inverse of `save`."""
         with np.load(path) as arrays:
-            return cls(**{name: arrays[name] for name in arrays.files})
+            fields = {name: arrays[name] for name in arrays.files}
+        return cls(attributes=Attributes.taken_from(fields), **fields)
 
 
 class CaseReader:
@@ -178,8 +192,8 @@ def build_index(records, num_findings):
     Returns:
       (index, stored_bytes): a `CaseIndex`, and the bytes of all encoded images together.
     """
-    columns = {name: [] for name in ("case_id", "patient_id", "image_id")}
-    per_case, labels, pixel_hash, stored_bytes = [], [], [], 0
+    columns = {name: [] for name in ("case_id", "patient_id", "image_id", "view_position")}
+    per_case, labels, pixel_hash, stated, stored_bytes = [], [], [], [], 0
     with console.Progress("indexing", len(records), "case") as progress:
         for start in range(0, len(records), READ_AT_ONCE):
             contents = records.read(range(start, min(start + READ_AT_ONCE, len(records))))
@@ -188,16 +202,19 @@ def build_index(records, num_findings):
                 for name, values in columns.items():
                     values += [value.decode() for value in feature[name].bytes_list.value]
                 per_case.append(len(feature["image_id"].bytes_list.value))
+                stated += [parsed(text) for text in feature["attributes"].bytes_list.value]
                 labels += feature["findings" if num_findings else "class_label"].int64_list.value
                 pixel_hash += feature["pixel_hash"].int64_list.value
                 stored_bytes += sum(map(len, feature["images"].bytes_list.value))
             progress.update(len(contents))
     findings = np.array(labels, np.int8).reshape(-1, num_findings) if num_findings else None
+    attributes = Attributes.of_cases(stated, columns.pop("view_position"), per_case)
     index = CaseIndex(
         **{name: np.array(values, np.str_) for name, values in columns.items()},
         first_image=np.concatenate([[0], np.cumsum(per_case)]).astype(np.int64),
         class_label=np.zeros(0, np.int64) if num_findings else np.array(labels, np.int64),
         findings=findings if num_findings else np.zeros((0, 0), np.int8),
         pixel_hash=np.array(pixel_hash, np.int64),
+        attributes=attributes,
     )
     return index, stored_bytes

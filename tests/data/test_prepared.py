@@ -1,5 +1,7 @@
 """Prepared data is opened whole, its index made again, or refused with what to do."""
 
+import pathlib
+
 import numpy as np
 import pytest
 
@@ -31,9 +33,41 @@ def test_a_lost_index_is_made_again(config):
                 assert file.read() == content  # which only looked
             again = prepared.open_folder(there.folder).index[split]
             for found in (unwritten, again):
-                for name, value in vars(index).items():
-                    if isinstance(value, np.ndarray):
-                        np.testing.assert_array_equal(getattr(found, name), value, err_msg=name)
+                for name, value in index.arrays().items():
+                    np.testing.assert_array_equal(found.arrays()[name], value, err_msg=name)
+
+
+def without_attributes(folder):
+    """Indices as versions before attributes wrote them; returns their paths."""
+    paths = sorted(pathlib.Path(folder).glob("case_index-*.npz"))
+    for path in paths:
+        arrays = {n: a for n, a in np.load(path).items() if not n.startswith("attribute_")}
+        np.savez_compressed(path, **arrays)
+    return paths
+
+
+def test_an_index_that_knows_no_attributes_is_made_again_and_nothing_is_prepared(config):
+    there = open_prepared(config, NAME)
+    views = there.index["train"].attributes.of("view").tolist()
+    assert set(views) == {"front", "side"}
+    paths = without_attributes(there.folder)
+    before = [path.read_bytes() for path in paths]
+    assert prepared.open_folder(there.folder, keep=False).index["train"].attributes is None
+    assert [path.read_bytes() for path in paths] == before
+    records = {p: p.stat() for p in pathlib.Path(there.folder).glob("*array_record*")}
+    again = open_prepared(config, NAME).index["train"]
+    assert again.attributes.of("view").tolist() == views
+    assert {path: path.stat() for path in records} == records
+
+
+def test_an_index_of_before_will_do_where_nothing_can_be_written(config, monkeypatch):
+    there = open_prepared(config, NAME)
+    paths = without_attributes(there.folder)
+    before = [path.read_bytes() for path in paths]
+    monkeypatch.setattr(prepared.os, "access", lambda path, mode: False)  # root may write anywhere
+    index = prepared.open_folder(there.folder).index["train"]
+    assert index.attributes is None and index.num_images == there.index["train"].num_images
+    assert [path.read_bytes() for path in paths] == before
 
 
 def test_data_is_current_until_an_image_is_written(config, tmp_path):
