@@ -7,29 +7,20 @@ resample draws patients once and judges both runs on them, so that what is easy 
 patient cancels out: the interval of the difference is narrower than those of the two runs suggest.
 """
 
-import collections
-import csv
-import io
 import json
-import math
 import os
 import sys
-from typing import Any
 
 import numpy as np
 
 from micle_tf import console, quiet
 from micle_tf.data.targets import is_labelled
 from micle_tf.errors import BadInput
-from micle_tf.evaluation.columns import IDS, label_columns, names_of, score_columns
 from micle_tf.evaluation.intervals import bootstrap_intervals
+from micle_tf.evaluation.matching import matched
 from micle_tf.evaluation.metrics import Metrics, metrics_of
+from micle_tf.evaluation.predictions_file import read_bytes, read_predictions
 from micle_tf.exits import ArgumentParser, guarded
-
-# {level: {name: array with an entry per row}}, see `read_predictions`.
-Rows = dict[str, dict[str, np.ndarray]]
-
-_FINDING = {"1": 1, "0": 0, "-1": -1, "-2": -2}
 
 
 def compare(
@@ -69,7 +60,7 @@ def compare(
             f"note: {run_a} was judged on {data[0]}, {run_b} on {data[1]}: images are matched by "
             "name"
         )
-    rows_a, rows_b = _matched(run_a, rows_a, run_b, rows_b, common)
+    rows_a, rows_b = matched([(run_a, rows_a), (run_b, rows_b)], common)
     differences = {}
     for level, rows in rows_a.items():
         measure = metrics_of(level, names, multilabel)
@@ -102,7 +93,7 @@ def compare(
 def _refuse_seen(run: str, allowed: bool) -> None:
     """Raises BadInput if a run's result.json says that it learned from what it was judged on."""
     try:
-        result = json.loads(_read_bytes(os.path.join(run, "result.json")))
+        result = json.loads(read_bytes(os.path.join(run, "result.json")))
         if "seen" not in result:  # of an earlier version
             console.say(f"note: what {run} had seen before it was judged cannot be checked")
             return
@@ -122,163 +113,9 @@ def _refuse_seen(run: str, allowed: bool) -> None:
 def _data_of(run: str) -> str:
     """The name of the prepared data that a run was judged on; "" if it does not say."""
     try:
-        return json.loads(_read_bytes(os.path.join(run, "config.json"))).get("data", "")
+        return json.loads(read_bytes(os.path.join(run, "config.json"))).get("data", "")
     except (BadInput, ValueError, AttributeError):
         return ""
-
-
-def _matched(run_a: str, rows_a: Rows, run_b: str, rows_b: Rows, common: bool) -> tuple[Rows, Rows]:
-    """The rows of both runs in the same order, those of B brought into that of A.
-
-    Cases are the same if their images are.
-    """
-    parts, counts = {}, []
-    images = [_images_of_cases(rows) for rows in (rows_a, rows_b)]
-    different = rows_a.keys() != rows_b.keys()
-    for level in [level for level in rows_a if level in rows_b]:
-        a, b = rows_a[level], rows_b[level]
-        place = {tuple(ids): k for k, ids in enumerate(b["ids"][:, [1, 3]].tolist())}
-        place_in_b = np.array([place.get(tuple(ids), -1) for ids in a["ids"][:, [1, 3]].tolist()])
-        for k, case in enumerate(a["ids"][:, 1].tolist() if level == "case" else ()):
-            if images[0].get(case) != images[1].get(case):
-                place_in_b[k] = -1
-        there = place_in_b >= 0
-        same = a["label"] == b["label"][place_in_b]
-        alike = there & (same if same.ndim == 1 else same.all(axis=1))
-        relabelled = int((there & ~alike).sum())
-        counts.append(
-            f"of {len(there):,} {level}s in A and {len(place):,} in B {int(alike.sum()):,} are the "
-            "same" + (f", {relabelled:,} have another label" if relabelled else "")
-        )
-        different = different or not alike.all() or len(place) != len(there)
-        parts[level] = (
-            {name: values[alike] for name, values in a.items()},
-            {name: values[place_in_b[alike]] for name, values in b.items()},
-        )
-    if different and not common:
-        raise BadInput(
-            f"{run_b}: its predictions.csv is of other images or labels than {run_a}'s: "
-            f"{'; '.join(counts) or 'no level in common'}; --common compares these"
-        )
-    if common:
-        parts = {level: pair for level, pair in parts.items() if len(pair[0]["label"])}
-        if not parts:
-            raise BadInput(f"--common: {run_a} and {run_b} share no image with the same label")
-        console.say(f"on what both have: {'; '.join(counts)}")
-    return (
-        {level: of_a for level, (of_a, _) in parts.items()},
-        {level: of_b for level, (_, of_b) in parts.items()},
-    )
-
-
-def _images_of_cases(rows: Rows) -> dict[str, list[str]]:
-    """{case_id: [image_id], sorted} of a run's rows; {} where there are no images."""
-    images_of = collections.defaultdict(list)
-    for ids in rows["image"]["ids"].tolist() if "image" in rows else ():
-        images_of[ids[1]].append(ids[3])
-    return {case: sorted(images) for case, images in images_of.items()}
-
-
-def read_predictions(run: str) -> tuple[Rows, tuple[str, ...], bool]:
-    """Reads a run's predictions.csv.
-
-    Returns:
-      ({level: {"ids": [n, 4] str, "patient": [n] str, "label": [n] or [n, K] int,
-      "score": [n, K] float}}, names, multilabel); a label of -1 is no label, or -1 and -2
-      among findings.
-
-    Raises:
-      BadInput: the file is missing, not ours, or damaged; the row named is the line of the
-        file on which it begins.
-    """
-    path = os.path.join(run, "predictions.csv")
-    text = _read_text(path)
-    reader, line = csv.reader(io.StringIO(text, newline=""), strict=True), 1
-    rows_of: dict[str, list[tuple[Any, ...]]] = {}
-    try:
-        header = next(reader, [])
-        names, multilabel = names_of(header)
-        if not names:
-            raise BadInput(f"{path}: not a predictions.csv of ours")
-        line = reader.line_num + 1
-        for fields in reader:
-            if fields:
-                row = _parse_row(fields, header, names, multilabel)
-                rows_of.setdefault(fields[header.index("level")], []).append(row)
-            line = reader.line_num + 1
-    except (csv.Error, ValueError) as error:
-        raise BadInput(f"{path} row {line}: damaged ({error})") from None
-    if not text.endswith("\n"):  # else half a number would pass for a number
-        raise BadInput(f"{path} row {reader.line_num}: damaged (the line has no end)")
-    if not rows_of:
-        raise BadInput(f"{path}: not a predictions.csv of ours")
-    parts = ("ids", "patient", "label", "score")
-    arrays = {
-        level: dict(zip(parts, map(np.array, zip(*rows, strict=True)), strict=True))
-        for level, rows in rows_of.items()
-    }
-    return arrays, names, multilabel
-
-
-def _read_bytes(path: str) -> bytes:
-    return _read_remote(path) if "://" in path else _read_local(path)
-
-
-def _read_text(path: str) -> str:
-    try:
-        return _read_bytes(path).decode()
-    except UnicodeDecodeError as error:
-        line = 1 + error.object[: error.start].count(b"\n")
-        raise BadInput(f"{path} row {line}: damaged (not UTF-8 text)") from None
-
-
-def _read_local(path: str) -> bytes:  # without TensorFlow, which takes seconds to import
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
-
-
-def _read_remote(path: str) -> bytes:
-    import tensorflow as tf
-
-    try:
-        with tf.io.gfile.GFile(path, "rb") as file:
-            return file.read()
-    except tf.errors.OpError as error:
-        reason = error.message.partition("\n")[0] or "it is not there"
-        raise BadInput(f"{path}: cannot be read: {reason}") from None
-
-
-def _parse_row(
-    fields: list[str], header: list[str], names: tuple[str, ...], multilabel: bool
-) -> tuple[list[str], str, int | list[int], list[float]]:
-    """(four ids, patient, label or K labels, K scores); the ValueError says what is wrong."""
-    if len(fields) != len(header):
-        raise ValueError(f"{len(fields)} fields, but the header has {len(header)}")
-    row = dict(zip(header, fields, strict=True))
-    values = _FINDING if multilabel else {name: k for k, name in enumerate(names)} | {"": -1}
-    labels = [_label(row, column, values) for column in label_columns(names, multilabel)]
-    patient = row["patient_id"] or f"\0{row['case_id']}"
-    scores = [_score(row, column) for column in score_columns(names)]
-    return [row[name] for name in IDS], patient, labels if multilabel else labels[0], scores
-
-
-def _label(row: dict[str, str], column: str, values: dict[str, int]) -> int:
-    if row[column] not in values:
-        raise ValueError(f"column {column} holds {row[column]!r}")
-    return values[row[column]]
-
-
-def _score(row: dict[str, str], column: str) -> float:
-    try:
-        score = float(row[column])
-    except ValueError:
-        score = math.nan
-    if not math.isfinite(score):
-        raise ValueError(f"column {column} holds {row[column]!r}")
-    return score
 
 
 def main(argv: list[str]) -> int:
