@@ -10,12 +10,9 @@ from micle_tf.data.targets import is_labelled
 from micle_tf.evaluation.columns import IDS, label_columns, score_columns
 from micle_tf.evaluation.intervals import bootstrap_intervals
 from micle_tf.evaluation.metrics import case_findings, case_probabilities, metrics_of
+from micle_tf.evaluation.shown import say_result
 from micle_tf.files import write_text
 from micle_tf.training import state
-
-FEW = 10  # positives, or rows, below which a metric says little
-_CLASSES_SHOWN = 30
-_MEANS = ("/auc_macro", "/auc_mean", "/balanced_accuracy")  # over classes or findings
 
 
 def by_level(index, labels, probabilities, labels_shared_by_case):
@@ -28,29 +25,31 @@ def by_level(index, labels, probabilities, labels_shared_by_case):
       labels_shared_by_case: whether cases have labels; without, there is no case level.
 
     Returns:
-      {"image", "case": dict of arrays with one entry per row: case_id, patient_id,
-      patient (a number), image_id, label, probabilities}. A case's probabilities are the
-      mean of its images'.
+      `Rows` as `predictions_file.read_predictions` reads them, but that a patient is a number. A
+      case's probabilities are the mean of its images'.
     """
     case = index.case_of_image
     rows = {
         "image": {
-            "case_id": index.case_id[case],
-            "patient_id": index.patient_id[case],
+            "ids": _ids("image", index.case_id[case], index.patient_id[case], index.image_id),
             "patient": index.patient_number[case],
-            "image_id": index.image_id,
             "label": labels,
-            "probabilities": probabilities,
+            "score": probabilities,
         }
     }
     if labels_shared_by_case:
         means, first = case_probabilities(probabilities, case)
-        rows["case"] = {name: values[first] for name, values in rows["image"].items()}
-        rows["case"]["image_id"] = np.full(len(first), "")
-        rows["case"]["probabilities"] = means
-        if labels.ndim == 2:
-            rows["case"]["label"] = case_findings(labels, case)
+        rows["case"] = {
+            "ids": _ids("case", index.case_id, index.patient_id, np.full(len(first), "")),
+            "patient": index.patient_number,
+            "label": case_findings(labels, case) if labels.ndim == 2 else labels[first],
+            "score": means,
+        }
     return rows
+
+
+def _ids(level, *columns):
+    return np.stack([np.full(len(columns[0]), level), *columns], axis=1)
 
 
 def predictions_csv(predicted, targets):
@@ -64,12 +63,10 @@ def predictions_csv(predicted, targets):
     labels = label_columns(targets.names, targets.multilabel)
     writer.writerow([*IDS, *labels, *score_columns(targets.names)])
     names = np.array([*targets.names, ""])
-    for level, rows in predicted.items():
+    for rows in predicted.values():
         shown = rows["label"] if targets.multilabel else names[rows["label"]][:, None]
-        for *ids, label, scores in zip(
-            *(rows[name] for name in IDS[1:]), shown, rows["probabilities"], strict=True
-        ):
-            writer.writerow([level, *ids, *label, *(f"{score:.9g}" for score in scores)])
+        for ids, label, scores in zip(rows["ids"], shown, rows["score"], strict=True):
+            writer.writerow([*ids, *label, *(f"{score:.9g}" for score in scores)])
     return text.getvalue()
 
 
@@ -80,7 +77,7 @@ def point_metrics(predicted, targets):
         labelled = is_labelled(rows["label"])
         if labelled.any():
             measure = metrics_of(level, targets.names, targets.multilabel)
-            metrics |= measure(rows["label"][labelled], rows["probabilities"][labelled])
+            metrics |= measure(rows["label"][labelled], rows["score"][labelled])
     return metrics
 
 
@@ -97,7 +94,7 @@ def judge(predicted, targets, samples, seed):
             with console.Progress(f"intervals of {level}s", samples, "resample") as progress:
                 intervals |= bootstrap_intervals(
                     metrics_of(level, targets.names, targets.multilabel),
-                    rows["label"][labelled], rows["probabilities"][labelled],
+                    rows["label"][labelled], rows["score"][labelled],
                     rows["patient"][labelled], samples, seed, progress=progress.at,
                 )  # fmt: skip
     return metrics, {name: list(ends) for name, ends in intervals.items()}
@@ -170,56 +167,3 @@ def finished_before(run):
     result = state.read_result(run.path, "--model_dir")
     say_result(result)
     return result
-
-
-def say_result(result):
-    """A table: metrics per level with intervals, and how many positives or rows are behind each.
-
-    Of classes, the AUCs of the highest level that has any; what rests on fewer than `FEW` is
-    marked.
-    """
-    behind = result.get("support", {})  # a run of an earlier version has none
-    lines = []
-    for name in _shown(result["metrics"]):
-        value = shown_value(result["metrics"][name], result["intervals"].get(name))
-        lines.append((name, value, _shown_support(name, behind)))
-    if not lines:
-        return
-    widths = [max(len(line[column]) for line in lines) for column in (0, 1)]
-    for name, value, count in lines:
-        console.say(f"  {name:{widths[0]}s}  {value:{widths[1]}s}  {count}".rstrip())
-    if any(", few" in count for *_, count in lines):
-        console.say(f"  few: less than {FEW}, on which a metric says little")
-
-
-def _shown(metrics):
-    """The names to show, in the order of the metrics."""
-    classes = [name for name in metrics if name.startswith(("case/auc/", "image/auc/"))]
-    of_cases = [name for name in classes if name.startswith("case/")]
-    hidden = set(classes) - set((of_cases or classes)[:_CLASSES_SHOWN])
-    return [name for name in metrics if name not in hidden]
-
-
-def _shown_support(name, behind):
-    """ "9 cases, few", "1,200 images, few of 2 classes": what is behind a metric."""
-    if name not in behind:
-        return ""
-    count, noun = behind[name], "case" if name.startswith("case/") else "image"
-    text = console.count(count, "positive" if "auc/" in name else noun)
-    if count < FEW:
-        return f"{text}, few"
-    if name.endswith(_MEANS):
-        prefix = f"{name.rpartition('/')[0]}/auc/"
-        few = sum(n < FEW for other, n in behind.items() if other.startswith(prefix))
-        kinds = ("finding", "findings") if "findings/" in name else ("class", "classes")
-        text += f", few of {few:,} {kinds[few > 1]}" if few else ""
-    return text
-
-
-def shown_value(value, interval=None):
-    """ "0.812 [0.790, 0.833]"; "n/a" for what the split does not define."""
-    if value is None or value != value:
-        return "n/a"
-    if interval is None or None in interval:
-        return f"{value:.3f}"
-    return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"

@@ -38,15 +38,16 @@ def test_levels_of_classes():
     image, case = levels["image"], levels["case"]
     np.testing.assert_array_equal(image["label"], labels)
     assert case["label"].tolist() == [0, 1, -1, 2, 1, -1, 0, 1]
-    assert case["case_id"].tolist() == index.case_id.tolist()
-    assert case["patient_id"].tolist() == ["p0", "p0", "p2", "p3", "p4", "p5", "p4", "p7"]
-    assert set(case["image_id"]) == {""} and len(set(image["image_id"])) == 15
+    patients = ["p0", "p0", "p2", "p3", "p4", "p5", "p4", "p7"]
+    assert case["ids"].T[1:].tolist() == [index.case_id.tolist(), patients, [""] * 8]
+    assert [set(rows["ids"][:, 0]) for rows in (image, case)] == [{"image"}, {"case"}]
+    assert len(set(image["ids"][:, 3])) == 15
     first = 0
     for number, count in enumerate(PER_CASE):
         own = slice(first, first + count)
-        mean = image["probabilities"][own].astype(np.float64).mean(0)
-        np.testing.assert_allclose(case["probabilities"][number], mean, atol=1e-15)
-        assert set(image["case_id"][own]) == {f"c{number}"}
+        mean = image["score"][own].astype(np.float64).mean(0)
+        np.testing.assert_allclose(case["score"][number], mean, atol=1e-15)
+        assert set(image["ids"][own, 1]) == {f"c{number}"}
         assert len({*image["patient"][own], case["patient"][number]}) == 1
         first += count
 
@@ -73,9 +74,7 @@ def test_csv_of_classes():
     assert [row["label"] for row in rows[:15]] == ["abc"[k] if k >= 0 else "" for k in labels]
     for level in levels:
         found = [[row[f"p_{n}"] for n in "abc"] for row in rows if row["level"] == level]
-        np.testing.assert_allclose(
-            np.array(found, float), levels[level]["probabilities"], rtol=5e-9
-        )
+        np.testing.assert_allclose(np.array(found, float), levels[level]["score"], rtol=5e-9)
         assert max(len(p.replace("0.", "").lstrip("0")) for row in found for p in row) == 9
 
 
@@ -99,7 +98,7 @@ def test_metrics_are_of_labelled_rows_alone():
         for rows in levels.values():
             unlabelled = (rows["label"] < 0).reshape(len(rows["label"]), -1).all(1)
             assert unlabelled.sum() >= 2
-            rows["probabilities"][unlabelled] = 1 / len(targets.names)
+            rows["score"][unlabelled] = 1 / len(targets.names)
         assert predictions.point_metrics(levels, targets) == before
 
 
@@ -120,7 +119,7 @@ def test_intervals_are_by_patient():
     known = labels >= 0
     top1 = lambda y, p: float((p.argmax(1) == y).mean())
     expected = bootstrap_interval(
-        top1, labels[known], rows["probabilities"][known], rows["patient_id"][known], 200, 3
+        top1, labels[known], rows["score"][known], rows["ids"][known, 2], 200, 3
     )
     assert intervals["image/top1"] == list(expected)
 
@@ -132,20 +131,6 @@ def test_nothing_labelled_nothing_judged():
         scores = np.full((3, len(targets.names)), 0.5)
         levels = predictions.by_level(index, labels, scores, True)
         assert predictions.judge(levels, targets, 10, 0) == ({}, {})
-
-
-@pytest.mark.parametrize(
-    "value, interval, shown",
-    [
-        (0.8124, None, "0.812"),
-        (0.8124, [0.7896, 0.8334], "0.812 [0.790, 0.833]"),
-        (0.8124, [None, None], "0.812"),
-        (None, [0.1, 0.2], "n/a"),
-        (float("nan"), None, "n/a"),
-    ],
-)
-def test_shown_value(value, interval, shown):
-    assert predictions.shown_value(value, interval) == shown
 
 
 def test_what_is_behind_each_metric():
@@ -174,40 +159,3 @@ def test_what_is_behind_the_metrics_of_findings():
         "findings/auc_mean": 4, "findings/auc/Edema": 2, "findings/auc/Nodule": 2,
         "case/findings/auc_mean": 3, "case/findings/auc/Edema": 1, "case/findings/auc/Nodule": 1,
     }  # fmt: skip
-
-
-def test_the_table_says_what_rests_on_few(capsys):
-    metrics = {
-        "validation/loss": 0.5,
-        "image/top1": 0.75,
-        "image/auc/a": 0.9,
-        "case/top1": 0.8125,
-        "case/auc_macro": 0.7,
-        "case/auc/a": 0.7,
-        "case/auc/rare one": float("nan"),
-    }
-    result = {
-        "metrics": metrics,
-        "intervals": {"case/top1": [0.7896, 0.8334], "case/auc/a": [0.6, 0.8]},
-        "support": {"image/top1": 1200, "image/auc/a": 40, "case/top1": 9, "case/auc_macro": 10,
-                    "case/auc/a": 10, "case/auc/rare one": 1},
-    }  # fmt: skip
-    predictions.say_result(result)
-    assert capsys.readouterr().out.splitlines() == [
-        "  validation/loss    0.500",
-        "  image/top1         0.750                 1,200 images",
-        "  case/top1          0.812 [0.790, 0.833]  9 cases, few",
-        "  case/auc_macro     0.700                 10 cases, few of 1 class",
-        "  case/auc/a         0.700 [0.600, 0.800]  10 positives",
-        "  case/auc/rare one  n/a                   1 positive, few",
-        "  few: less than 10, on which a metric says little",
-    ]
-    del result["support"]  # a run of an earlier version
-    predictions.say_result(result)
-    assert "  case/top1          0.812 [0.790, 0.833]\n" in capsys.readouterr().out
-
-
-def test_of_many_classes_some_are_shown(capsys):
-    metrics = {f"image/auc/c{k}": 0.5 for k in range(40)}
-    predictions.say_result({"metrics": metrics, "intervals": {}})
-    assert capsys.readouterr().out.count("\n") == 30

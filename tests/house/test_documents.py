@@ -191,7 +191,7 @@ def run_flags(flags):
 # What make calls at last: what tests/test_demo.py runs at small size, and this suite.
 MADE = {
     "demo": ".venv/bin/python -m micle_tf.demo --seed=0",
-    "test": '.venv/bin/python -m pytest -n 2 --dist loadfile -m "not long"',
+    "test": '.venv/bin/python -m pytest -n 3 --dist loadfile -m "not long"',
 }
 
 
