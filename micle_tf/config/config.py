@@ -40,6 +40,7 @@ class Config(
         self.steps_between_validations(1)
         self.steps_between_neighbours(1)
         self.profiled_steps()
+        self.questions()
         if not re.fullmatch(r"\w[\w.-]*", self.export_name):
             raise BadInput(
                 f"--export_name={self.export_name}: letters, digits, dots, dashes and underscores"

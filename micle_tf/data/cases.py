@@ -39,6 +39,7 @@ class CaseData:
       judged: {name of a split: the one that --eval_split means by it}, see `ImageSet`.
       ids: as of --ids.
       parts: the several joined; () for one.
+      left_out: a line on each image that is in no split.
     """
 
     name: str
@@ -55,6 +56,7 @@ class CaseData:
     judged: Mapping = dataclasses.field(default_factory=dict)
     ids: str = "alike"
     parts: tuple = ()
+    left_out: tuple = ()
 
     @property
     def facts(self):
@@ -164,6 +166,7 @@ def case_data(prepared, ids):
         superseded=prepared.superseded,
         ids=ids,
         seen_otherwise=bool(prepared.report.get(report.SUPERSEDED)),
+        left_out=tuple(prepared.report.get("bad_images", ())),
         readers={
             split: CaseReader(records, prepared.index[split], turned=prepared.turned)
             for split, records in prepared.records.items()

@@ -140,6 +140,23 @@ def open_weights(path, image_size):
     return Classifier(path, config, weights, of.path, encoder, None, None, None, data="")
 
 
+def calibrated(classifier, temperatures):
+    """A classifier whose probabilities are scaled, see `statistics.temperature`.
+
+    Args:
+      classifier: `Classifier` with a head.
+      temperatures: float [1] of classes, [K] of findings.
+    """
+    ops = keras.ops
+    features = keras.Input(classifier.encoder.output_shape[1:])
+    p = classifier.head(features)
+    if classifier.multilabel:
+        scaled = ops.sigmoid((ops.log(p) - ops.log1p(-p)) / temperatures)
+    else:
+        scaled = ops.softmax(ops.log(p) / temperatures)
+    return dataclasses.replace(classifier, head=keras.Model(features, scaled, name="head"))
+
+
 def activation(targets):
     """From logits to probabilities: softmax over classes, sigmoid for findings."""
     return keras.ops.sigmoid if targets.multilabel else keras.ops.softmax

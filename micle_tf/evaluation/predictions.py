@@ -7,9 +7,12 @@ import numpy as np
 
 from micle_tf import console
 from micle_tf.data.targets import is_labelled
+from micle_tf.evaluation.by_group import judge_groups, say_groups
 from micle_tf.evaluation.columns import IDS, label_columns, score_columns
-from micle_tf.evaluation.intervals import bootstrap_intervals
+from micle_tf.evaluation.judging import from_validation, judge
+from micle_tf.evaluation.metric_names import parsed
 from micle_tf.evaluation.metrics import case_findings, case_probabilities, metrics_of
+from micle_tf.evaluation.predictions_file import PREDICTIONS, VALIDATION, read_validation
 from micle_tf.evaluation.shown import say_result
 from micle_tf.files import write_text
 from micle_tf.training import state
@@ -81,31 +84,17 @@ def point_metrics(predicted, targets):
     return metrics
 
 
-def judge(predicted, targets, samples, seed):
-    """Metrics and 95 % intervals of all levels that have labels, patients resampled.
-
-    Returns:
-      ({"case/top1": ..., ...}, {"case/top1": [low, high], ...}).
-    """
-    metrics, intervals = point_metrics(predicted, targets), {}
-    for level, rows in predicted.items():
-        labelled = is_labelled(rows["label"])
-        if labelled.any():
-            with console.Progress(f"intervals of {level}s", samples, "resample") as progress:
-                intervals |= bootstrap_intervals(
-                    metrics_of(level, targets.names, targets.multilabel),
-                    rows["label"][labelled], rows["score"][labelled],
-                    rows["patient"][labelled], samples, seed, progress=progress.at,
-                )  # fmt: skip
-    return metrics, {name: list(ends) for name, ends in intervals.items()}
-
-
 def support(metrics, predicted, targets):
-    """What is behind each metric of `point_metrics`, as the field calls it.
+    """What is behind each metric.
+
+    Args:
+      metrics: their names, as in result.json.
+      predicted: of `by_level`.
+      targets: `Targets`.
 
     Returns:
-      {name of a metric: number of positives, of the AUC of a class or finding; else number of
-      labelled rows}.
+      {name of a metric: number of positives, of what rests on those of a class or finding; else
+      number of labelled rows}.
     """
     rows, positives = {}, {}
     for level, values in predicted.items():
@@ -115,13 +104,14 @@ def support(metrics, predicted, targets):
         positives[level] = dict(zip(targets.names, has.sum(axis=0).tolist(), strict=True))
     behind = {}
     for name in metrics:
-        level = "case" if name.startswith("case/") else "image"
-        _, is_auc, outcome = name.partition("auc/")
-        behind[name] = positives[level][outcome] if is_auc else rows[level]
+        of = parsed(name)
+        behind[name] = positives[of.level][of.column] if of.counts_positives else rows[of.level]
     return behind
 
 
-def finish(run, data, targets, predicted, *, samples, seed, **result):
+def finish(
+    run, data, targets, predicted, *, attributes, validation, questions, samples, seed, **result
+):
     """Writes predictions.csv, judges them, and finishes the run.
 
     Args:
@@ -129,34 +119,76 @@ def finish(run, data, targets, predicted, *, samples, seed, **result):
       data: `CaseData` that was predicted.
       targets: `Targets`.
       predicted: of `by_level`.
+      attributes: `Attributes` of the images that were predicted; None where there are none.
+      validation: `Rows` of the split that chose the model, kept as validation_predictions.csv; or,
+        in words, why there are none.
+      questions: `Questions`.
       samples, seed: resamples of patients behind each interval, and how they are drawn.
       **result: mode, method, steps, seconds, seen, and `metrics` to put before the others.
 
     Returns:
       The content of result.json.
     """
-    write_text(run.file("predictions.csv"), predictions_csv(predicted, targets))
-    metrics, intervals = judge(predicted, targets, samples, seed)
-    if not metrics:
+    write_text(run.file(PREDICTIONS), predictions_csv(predicted, targets))
+    fixed = _fixed(run, targets, validation, questions)
+    judged = judge(
+        predicted, targets.names, targets.multilabel, questions, fixed, samples=samples, seed=seed
+    )
+    if not judged.estimates:
         console.say("no labels: predictions only, no metrics")
     elif targets.multilabel:
-        _say_what_is_undefined(metrics, targets)
-    behind = support(metrics, predicted, targets)
-    metrics = result.pop("metrics", {}) | metrics
+        _say_what_is_undefined(judged.undefined, targets)
+    found = judged.estimates
+    texts = {one: attributes.of(one.name) for one in questions.subgroups}
+    groups = judge_groups(
+        predicted, texts, targets.names, targets.multilabel, samples=samples, seed=seed
+    )
+    metrics = result.pop("metrics", {}) | {name: one.value for name, one in found.items()}
     result = run.finish(
-        dataset=data.name, metrics=metrics, intervals=intervals,
-        support=behind, **result,
+        dataset=data.name, metrics=metrics,
+        intervals={name: [one.low, one.high] for name, one in found.items()},
+        support=support(found, predicted, targets),
+        dropped_resamples={name: one.dropped for name, one in found.items() if one.dropped},
+        undefined=judged.undefined, from_validation=_shown_of_validation(fixed, targets),
+        subgroups=groups, **result,
     )  # fmt: skip
     say_result(result)
+    say_groups(groups)
     return result
 
 
-def _say_what_is_undefined(metrics, targets):
-    values = {name: metrics.get(f"findings/auc/{name}") for name in targets.names}
-    undefined = [name for name, value in values.items() if value is None or value != value]
-    if undefined:
+def _fixed(run, targets, validation, questions):
+    """What validation fixes, from the rows as a run keeps them; None where there are none, said."""
+    if isinstance(validation, str):
+        asked = ", no operating points" * bool(questions.operating_points)
+        console.say(f"note: no calibrated metrics{asked}: {validation}")
+        return None
+    write_text(run.file(VALIDATION), predictions_csv(validation, targets))
+    kept = read_validation(run.path)  # with the digits that later commands will see
+    return from_validation(kept, targets.names, targets.multilabel, questions.operating_points)
+
+
+def _shown_of_validation(fixed, targets):
+    """What validation fixed, as in result.json."""
+    if fixed is None:
+        return {}
+    temperatures = fixed.temperature.tolist()
+    shown = {"temperature": temperatures[0]}
+    if targets.multilabel:
+        shown = {"temperature": dict(zip(targets.names, temperatures, strict=True))}
+    thresholds = {
+        str(point): {level: dict(zip(targets.names, of_level[point].tolist(), strict=True))
+                     for level, of_level in fixed.thresholds.items()}
+        for point in fixed.thresholds["image"]
+    }  # fmt: skip
+    return shown | ({"thresholds": thresholds} if thresholds else {})
+
+
+def _say_what_is_undefined(undefined, targets):
+    lacking = [name for name in targets.names if f"findings/auc/{name}" in undefined]
+    if lacking:
         console.say(
-            f"note: undefined, the labels of the split being all alike: {', '.join(undefined)}; "
+            f"note: undefined, the labels of the split being all alike: {', '.join(lacking)}; "
             "means are over the others"
         )
 

@@ -14,10 +14,22 @@ from micle_tf.errors import BadInput
 from micle_tf.evaluation.columns import IDS, label_columns, names_of, score_columns
 from micle_tf.evaluation.metrics import case_probabilities
 
+PREDICTIONS, VALIDATION = "predictions.csv", "validation_predictions.csv"
+
 # {level: {name: array with an entry per row}}, see `read_predictions`.
 Rows = dict[str, dict[str, np.ndarray]]
 
 _FINDING = {"1": 1, "0": 0, "-1": -1, "-2": -2}
+
+
+def read_validation(run: str) -> Rows | None:
+    """What a run keeps of the split that chose its model; None where it keeps nothing of it.
+
+    Raises:
+      BadInput: the file is damaged, see `read_predictions`.
+    """
+    path = os.path.join(run, VALIDATION)
+    return _read(path)[0] if _exists(path) else None
 
 
 def read_predictions(run: str) -> tuple[Rows, tuple[str, ...], bool]:
@@ -32,7 +44,10 @@ def read_predictions(run: str) -> tuple[Rows, tuple[str, ...], bool]:
       BadInput: the file is missing, not ours, or damaged; the row named is the line of the
         file on which it begins.
     """
-    path = os.path.join(run, "predictions.csv")
+    return _read(os.path.join(run, PREDICTIONS))
+
+
+def _read(path: str) -> tuple[Rows, tuple[str, ...], bool]:
     text = _read_text(path)
     reader, line = csv.reader(io.StringIO(text, newline=""), strict=True), 1
     rows_of: dict[str, list[tuple[Any, ...]]] = {}
@@ -185,6 +200,14 @@ def _read_text(path: str) -> str:
     except UnicodeDecodeError as error:
         line = 1 + error.object[: error.start].count(b"\n")
         raise BadInput(f"{path} row {line}: damaged (not UTF-8 text)") from None
+
+
+def _exists(path: str) -> bool:
+    if "://" not in path:
+        return os.path.exists(path)
+    import tensorflow as tf
+
+    return tf.io.gfile.exists(path)
 
 
 def _read_local(path: str) -> bytes:  # without TensorFlow, which takes seconds to import

@@ -1,10 +1,15 @@
 """The table of metrics that a judged run ends with."""
 
+import collections
+
 from micle_tf import console
+from micle_tf.evaluation.metric_names import parsed
 
 FEW = 10  # positives, or rows, below which a metric says little
 _CLASSES_SHOWN = 30
-_MEANS = ("/auc_macro", "/auc_mean", "/balanced_accuracy")  # over classes or findings
+_OF_AUCS = ("auc_macro", "auc_mean", "balanced_accuracy")
+_ALWAYS = (*_OF_AUCS, "average_precision_macro", "average_precision_mean", "ece_mean", "brier_mean")
+_ASKED = ("prevalence", "specificity", "sensitivity", "threshold")
 
 
 def say_result(result):
@@ -15,7 +20,7 @@ def say_result(result):
     """
     behind = result.get("support", {})  # a run of an earlier version has none
     lines = []
-    for name in _shown(result["metrics"]):
+    for name in main_metrics(result["metrics"]):
         value = shown_value(result["metrics"][name], result["intervals"].get(name))
         lines.append((name, value, _shown_support(name, behind)))
     if not lines:
@@ -27,23 +32,40 @@ def say_result(result):
         console.say(f"  few: less than {FEW}, on which a metric says little")
 
 
-def _shown(metrics):
-    """The names to show, in the order of the metrics."""
-    classes = [name for name in metrics if name.startswith(("case/auc/", "image/auc/"))]
-    of_cases = [name for name in classes if name.startswith("case/")]
-    hidden = set(classes) - set((of_cases or classes)[:_CLASSES_SHOWN])
-    return [name for name in metrics if name not in hidden]
+def main_metrics(metrics):
+    """The names to show, in the order of the metrics.
+
+    Of what is there for each class or finding: areas under the curve, and what was asked for at an
+    operating point, a prevalence or a threshold; of classes, those of the highest level that has
+    any. Of the rest, what is there once or is a mean.
+    """
+    names = {name: parsed(name) for name in metrics}
+    highest = "case" if any(one.level == "case" for one in names.values()) else "image"
+    listed = collections.Counter()
+
+    def is_main(name, one):
+        if name.startswith("validation/"):
+            return True
+        if not one.column:
+            return not one.at and (not one.is_mean or one.metric in _ALWAYS)
+        if one.metric != "auc" and one.condition not in _ASKED:
+            return False
+        listed[one.level, one.metric, one.at] += 1
+        few = listed[one.level, one.metric, one.at] <= _CLASSES_SHOWN
+        return few and (one.level == highest or name.startswith("findings/auc/"))
+
+    return [name for name, one in names.items() if is_main(name, one)]
 
 
 def _shown_support(name, behind):
     """ "9 cases, few", "1,200 images, few of 2 classes": what is behind a metric."""
     if name not in behind:
         return ""
-    count, noun = behind[name], "case" if name.startswith("case/") else "image"
-    text = console.count(count, "positive" if "auc/" in name else noun)
+    count, of = behind[name], parsed(name)
+    text = console.count(count, "positive" if of.counts_positives else of.level)
     if count < FEW:
         return f"{text}, few"
-    if name.endswith(_MEANS):
+    if of.metric in _OF_AUCS:
         prefix = f"{name.rpartition('/')[0]}/auc/"
         few = sum(n < FEW for other, n in behind.items() if other.startswith(prefix))
         kinds = ("finding", "findings") if "findings/" in name else ("class", "classes")

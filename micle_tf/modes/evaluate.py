@@ -16,6 +16,7 @@ from micle_tf.errors import BadInput
 from micle_tf.evaluation import predictions
 from micle_tf.evaluation.classifier import open_classifier
 from micle_tf.evaluation.overlap import check, overlap_of
+from micle_tf.evaluation.predictions_file import read_validation
 from micle_tf.modes import opening
 from micle_tf.run_names import same_data
 from micle_tf.training import state
@@ -54,16 +55,36 @@ def evaluate(config):
         if status == state.FINISHED:
             return predictions.finished_before(run)
         console.say(f"run: {run.path}")
-        scores = predict_images(
-            traced(classifier.probabilities), split.reader, config.image_size,
-            config.eval_batch_size, f"predicting {split.name}",
+        probabilities = traced(classifier.probabilities)
+        predict = lambda split: predict_images(
+            probabilities, split.reader, config.image_size, config.eval_batch_size,
+            f"predicting {split.name}",
         )  # fmt: skip
         trained = classifier.result or {"method": classifier.config.mode, "steps": 0}
         return opening.judge(
-            run, config, data, targets, split, scores,
+            run, config, data, targets, [split], predict(split),
+            validation=_of_validation(config.checkpoint, classifier, data, predict),
             method=trained["method"], steps=trained["steps"], seconds=time.monotonic() - started,
             seen=overlap.to_json(),
         )  # fmt: skip
+
+
+def _of_validation(run, classifier, data, predict):
+    """Rows of the split that chose a model: as its run keeps them; of a run of before, predicted.
+
+    Or, as text, why there are none.
+    """
+    kept = read_validation(run)
+    if kept:
+        return kept
+    if data.name != classifier.data:
+        return f"{run} keeps no predictions of {SELECTION_SPLIT}, and its data is not at hand"
+    if SELECTION_SPLIT not in data.index:
+        return f"{data.name} has no {SELECTION_SPLIT} split"
+    reader = data.open(SELECTION_SPLIT)
+    labels = classifier.targets.labels(data, reader.index)
+    split = LabelledSplit(SELECTION_SPLIT, reader, labels, np.flatnonzero(is_labelled(labels)))
+    return opening.by_level(data, split, predict(split))
 
 
 def _classifier(config):
@@ -106,7 +127,9 @@ def _judged(config, classifier, data):
         if SELECTION_SPLIT in judged:
             console.say(f"warning: {SELECTION_SPLIT} chose the model, which flatters it")
     images = np.flatnonzero(is_labelled(labels))
-    return targets, LabelledSplit(config.eval_split, reader, labels, images)
+    split = LabelledSplit(config.eval_split, reader, labels, images)
+    opening.check_questions(config, targets, split)
+    return targets, split
 
 
 def _refuse_other_reading(config, classifier, data):

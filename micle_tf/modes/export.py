@@ -10,7 +10,9 @@ from micle_tf.data.earlier import flags_of_before, what_changed
 from micle_tf.data.report import SEEN_OTHERWISE, is_superseded
 from micle_tf.data.targets import choose_labelled, is_labelled
 from micle_tf.errors import BadInput
-from micle_tf.evaluation.classifier import open_classifier, open_weights
+from micle_tf.evaluation.classifier import calibrated, open_classifier, open_weights
+from micle_tf.evaluation.judging import from_validation
+from micle_tf.evaluation.predictions_file import read_validation
 from micle_tf.export import write_export
 from micle_tf.model_card import signature_rows
 from micle_tf.pretrained import is_weights
@@ -36,15 +38,22 @@ def export(config):
     if not config.checkpoint:
         raise BadInput("--mode=export: name a run with --checkpoint=RUN")
     if is_weights(config.checkpoint):
+        if config.calibrated:
+            raise BadInput(f"--calibrated: {config.checkpoint} has no classifier of ours")
         classifier = open_weights(config.checkpoint, config.image_size)
         console.say(f"weights: {classifier.weights}")
         return _exported(
             config, classifier, {"lineage": [f"weights of others: {classifier.weights}"]}
         )
     classifier = open_classifier(config.checkpoint)
+    temperatures = None
+    if config.calibrated:
+        temperatures = _temperatures(config.checkpoint, classifier)
+        classifier = calibrated(classifier, temperatures)
     console.say(f"weights: {classifier.weights}")
     _, kept = state.read_config(config.checkpoint)
-    facts = {"lineage": lineage(classifier.config, kept)} | data_facts(config, classifier)
+    facts = {"lineage": lineage(classifier.config, kept), "temperatures": temperatures}
+    facts |= data_facts(config, classifier)
     as_stored = facts.pop("as_stored", None)
     if as_stored is None:
         as_stored = is_superseded(config.data_dir, classifier.data)
@@ -61,6 +70,22 @@ def export(config):
             )
         console.say(f"note: {classifier.data} is not at hand; the model card goes without counts")
     return _exported(config, classifier, facts, as_stored)
+
+
+def _temperatures(run, classifier):
+    """The temperature of classes, or those of findings, that a run's validation gives; said."""
+    if classifier.head is None:
+        raise BadInput(f"--calibrated: {run} is a pretraining, which has no probabilities")
+    rows = read_validation(run)
+    fixed = from_validation(rows, classifier.names, classifier.multilabel) if rows else None
+    if fixed is None:
+        raise BadInput(
+            f"--calibrated: {run} keeps no predictions of validation, which give the temperature; "
+            "it was trained by an earlier version, or is not finished"
+        )
+    shown = ", ".join(f"{one:.3g}" for one in fixed.temperature)
+    console.say(f"temperature: {shown}, from validation")
+    return fixed.temperature
 
 
 def _exported(config, classifier, facts, as_stored=False):

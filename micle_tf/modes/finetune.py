@@ -91,14 +91,15 @@ def finetune(config, stated=None):
         values = loop.train(training, config.part(Pace), strategy, run, workers)
         if workers.is_chief:
             console.say(f"best: step {values['best_step']:,} of {values['steps']:,}")
-            split = splits["evaluation"]
-            scores = predict_images(
+            predict = lambda split: predict_images(
                 _probabilities(models, targets), split.reader, config.image_size,
                 config.eval_batch_size, f"predicting {split.name}",
             )  # fmt: skip
+            selection, judged = splits["selection"], splits["evaluation"]
             name = f"{SELECTION_SPLIT}/{training.validation.metric}"
             opening.judge(
-                run, config, data, targets, split, scores,
+                run, config, data, targets, splits.values(), predict(judged),
+                validation=opening.by_level(data, selection, predict(selection)),
                 method="finetune" if config.checkpoint else "supervised",
                 steps=values["steps"], seconds=values["seconds"],
                 metrics={name: values["best_value"]}, seen=overlap.to_json(),

@@ -94,10 +94,13 @@ def linear_eval(config):
         console.say(f"head: L2 {chosen['l2']:g}, chosen on {SELECTION_SPLIT}")
 
         # ------------------------------------------------------------ judge
-        split = splits["evaluation"]
-        scores = np.asarray(head.predict(features[split.name], batch_size=4096, verbose=0))
+        probabilities = lambda split: np.asarray(
+            head.predict(features[split.name], batch_size=4096, verbose=0)
+        )
+        selection, judged = splits["selection"], splits["evaluation"]
         return opening.judge(
-            run, config, data, targets, split, scores,
+            run, config, data, targets, splits.values(), probabilities(judged),
+            validation=opening.by_level(data, selection, probabilities(selection)),
             method="linear" if config.checkpoint else "random",
             steps=chosen["steps"], seconds=time.monotonic() - started,
             metrics={"validation/loss": chosen["validation_loss"]}, seen=overlap.to_json(),

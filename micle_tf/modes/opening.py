@@ -11,9 +11,11 @@ from micle_tf.data.preview import open_preview
 from micle_tf.data.supervised import labelled_splits
 from micle_tf.data.targets import Targets
 from micle_tf.errors import BadInput
-from micle_tf.evaluation import overlap, predictions
+from micle_tf.evaluation import cohort, overlap, predictions
+from micle_tf.files import write_text
 from micle_tf.models import factory
 from micle_tf.run_config import is_run
+from micle_tf.settings import nearest
 from micle_tf.training import memory, plan, setup, state
 from micle_tf.training import strategy as strategies
 from micle_tf.training.checkpoints import steps_in
@@ -224,7 +226,35 @@ def labelled_data(config, data):
         data, targets, config.part(Inputs), mode=config.mode,
         label_fraction=config.label_fraction, seed=config.seed,
     )  # fmt: skip
+    check_questions(config, targets, splits["evaluation"])
     return targets, splits
+
+
+def check_questions(config, targets, split):
+    """Raises BadInput for what is asked of a split and cannot be told of it.
+
+    Args:
+      config: `Config`.
+      targets: `Targets`.
+      split: `LabelledSplit` that is to be judged.
+    """
+    questions = config.questions()
+    stated = questions.prevalence if isinstance(questions.prevalence, dict) else {}
+    for name in stated:
+        if name not in targets.names:
+            raise BadInput(
+                f"--prevalence={config.prevalence}: {name} is none of {', '.join(targets.names)}"
+                f"{nearest(name, targets.names)}"
+            )
+    attributes = split.reader.index.attributes
+    known = attributes.names.tolist() if attributes else []
+    for attribute in questions.subgroups:
+        if attribute.name not in known:
+            there = f"has {', '.join(known)}" if known else "states no attributes"
+            raise BadInput(
+                f"--subgroups={config.subgroups}: no {attribute.name}: {split.name} {there}"
+                f"{nearest(attribute.name, known)}"
+            )
 
 
 def seen_before(config, data, splits):
@@ -235,7 +265,20 @@ def seen_before(config, data, splits):
     )  # fmt: skip
 
 
-def judge(run, config, data, targets, split, scores, **result):
+def by_level(data, split, scores):
+    """Rows of images and, where cases have labels, of cases, see `predictions.by_level`.
+
+    Args:
+      data: `CaseData`.
+      split: `LabelledSplit` of it.
+      scores: [I, K] probabilities of its images.
+    """
+    return predictions.by_level(
+        split.reader.index, split.labels, scores, data.labels_shared_by_case
+    )
+
+
+def judge(run, config, data, targets, splits, scores, *, validation, **result):
     """Writes and judges what was predicted of a split, and finishes the run.
 
     Args:
@@ -243,17 +286,23 @@ def judge(run, config, data, targets, split, scores, **result):
       config: `Config`.
       data: `CaseData`.
       targets: `Targets`.
-      split: `LabelledSplit`, all of whose images were predicted.
-      scores: [I, K] probabilities.
+      splits: `LabelledSplit`s of the data: those that the model learned from and was chosen on, and
+        last the one that is judged, all of whose images were predicted.
+      scores: [I, K] probabilities of its images.
+      validation: rows of `predictions.by_level` of the split that chose the model, from which
+        temperature and thresholds come; or why there are none.
       **result: see `predictions.finish`.
 
     Returns:
       The content of result.json.
     """
-    predicted = predictions.by_level(
-        split.reader.index, split.labels, scores, data.labels_shared_by_case
-    )
+    *_, split = splits
+    others = cohort.judged_before(run.path, config.checkpoint, data.name, config.eval_split)
+    counts = cohort.cohort_csv(splits, targets, data.left_out, {split.name: others})
+    write_text(run.file("cohort.csv"), counts)
     return predictions.finish(
-        run, data, targets, predicted, mode=config.mode,
-        samples=config.bootstrap_samples, seed=config.seed, **result,
+        run, data, targets, by_level(data, split, scores),
+        attributes=split.reader.index.attributes, validation=validation,
+        questions=config.questions(), mode=config.mode, samples=config.bootstrap_samples,
+        seed=config.seed, **result,
     )  # fmt: skip

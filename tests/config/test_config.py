@@ -159,4 +159,4 @@ def test_the_order_of_config_json_stays():
     names = [field.name for field in dataclasses.fields(Config)]
     assert names[:3] == ["mode", "dataset", "data_dir"]
     assert names[19:24] == ["beam_options", "dry_run", "uncertain", "unmentioned", "train_split"]
-    assert names[-2:] == ["export_name", "export_version"]
+    assert names[-3:] == ["export_name", "export_version", "calibrated"]

@@ -8,6 +8,8 @@ import pytest
 
 from micle_tf.data.targets import Targets
 from micle_tf.evaluation import bootstrap_interval, predictions
+from micle_tf.evaluation.judging import Judged, judge
+from micle_tf.statistics.questions import Questions
 from tests.data.test_targets import make_index
 
 CLASSES, FINDINGS = Targets(("a", "b", "c"), False), Targets(("e", "f"), True)
@@ -113,15 +115,15 @@ def test_top1_by_hand():
 
 def test_intervals_are_by_patient():
     _, labels, levels = example(CLASSES)
-    metrics, intervals = predictions.judge(levels, CLASSES, 200, 3)
-    assert metrics.keys() == intervals.keys()
+    judged = judge(levels, CLASSES.names, False, Questions(), None, samples=200, seed=3)
+    found = judged.estimates["image/top1"]
     rows = levels["image"]
     known = labels >= 0
     top1 = lambda y, p: float((p.argmax(1) == y).mean())
     expected = bootstrap_interval(
         top1, labels[known], rows["score"][known], rows["ids"][known, 2], 200, 3
     )
-    assert intervals["image/top1"] == list(expected)
+    assert (found.low, found.high) == expected
 
 
 def test_nothing_labelled_nothing_judged():
@@ -130,7 +132,10 @@ def test_nothing_labelled_nothing_judged():
         labels = np.full((3, 2) if targets.multilabel else 3, -1)
         scores = np.full((3, len(targets.names)), 0.5)
         levels = predictions.by_level(index, labels, scores, True)
-        assert predictions.judge(levels, targets, 10, 0) == ({}, {})
+        judged = judge(
+            levels, targets.names, targets.multilabel, Questions(), None, samples=10, seed=0
+        )
+        assert judged == Judged({}, {})
 
 
 def test_what_is_behind_each_metric():
