@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from micle_tf.config import Config
 from micle_tf.data import cases
+from micle_tf.evaluation import linear_probe
 from micle_tf.modes import linear_eval
 from micle_tf.training import contrastive, picture
 from tests import child_processes
@@ -20,7 +21,6 @@ from tests.data_builders.trees_derm import write_tree
 from tests.generated_cases import write_cases
 
 DRAW, SHOW_PAIRS = picture.draw, contrastive.show_pairs
-TRAIN_HEAD = linear_eval.train_linear_head
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
@@ -71,7 +71,7 @@ def heads_that_nobody_compares():
     `train_linear_head` itself, and processes of their own, take all steps as ever.
     """
     with pytest.MonkeyPatch.context() as patch:
-        few = functools.partial(TRAIN_HEAD, steps=20)
+        few = functools.partial(linear_probe.train_linear_head, steps=20)
         patch.setattr(linear_eval, "train_linear_head", few)
         yield
 
@@ -79,7 +79,7 @@ def heads_that_nobody_compares():
 @pytest.fixture(scope="module")
 def whole_heads():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(linear_eval, "train_linear_head", TRAIN_HEAD)
+        patch.setattr(linear_eval, "train_linear_head", linear_probe.train_linear_head)
         yield
 
 
