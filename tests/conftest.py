@@ -1,6 +1,7 @@
 """Four logical CPUs for distributed tests, Keras's arithmetic put back after each test."""
 
 import functools
+import gc
 import os
 import shutil
 
@@ -25,6 +26,7 @@ DRAW, SHOW_PAIRS = picture.draw, contrastive.show_pairs
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
 )
+gc.freeze()  # what was imported stays; to look through it takes half a second each time
 
 
 @pytest.fixture(autouse=True)
