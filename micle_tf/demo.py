@@ -140,7 +140,7 @@ def _make_room(model_dir):
 
 def table(result):
     """The three arms as lines of text, with their 95 % intervals."""
-    from micle_tf.evaluation.predictions import shown_value
+    from micle_tf.evaluation.shown import shown_value
 
     names = ("case/top1", "case/balanced_accuracy", "case/auc_macro")
     lines = [f"{'':8s}" + "".join(f"{name:>26s}" for name in names)]

@@ -1,5 +1,7 @@
 """Four logical CPUs for distributed tests, Keras's arithmetic put back after each test."""
 
+import functools
+import gc
 import os
 import shutil
 
@@ -12,6 +14,8 @@ import tensorflow as tf
 
 from micle_tf.config import Config
 from micle_tf.data import cases
+from micle_tf.evaluation import linear_probe
+from micle_tf.modes import linear_eval
 from micle_tf.training import contrastive, picture
 from tests import child_processes
 from tests.data_builders.trees_derm import write_tree
@@ -22,6 +26,7 @@ DRAW, SHOW_PAIRS = picture.draw, contrastive.show_pairs
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
 )
+gc.freeze()  # what was imported stays; to look through it takes half a second each time
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +62,26 @@ def drawn():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(picture, "draw", DRAW)
         patch.setattr(contrastive, "show_pairs", SHOW_PAIRS)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def heads_that_nobody_compares():
+    """The head of a linear evaluation takes 20 of its 1,000 steps, most of the time of a small one.
+
+    A test that compares it with the optimum has the fixture `whole_heads`; those of
+    `train_linear_head` itself, and processes of their own, take all steps as ever.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        few = functools.partial(linear_probe.train_linear_head, steps=20)
+        patch.setattr(linear_eval, "train_linear_head", few)
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole_heads():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(linear_eval, "train_linear_head", linear_probe.train_linear_head)
         yield
 
 

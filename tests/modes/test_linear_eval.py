@@ -193,7 +193,7 @@ FINDINGS = ("Edema", "Mass", "Nodule")
 
 
 @pytest.fixture(scope="module")
-def findings_run(folder):
+def findings_run(folder, whole_heads):
     """A linear evaluation of findings that are partly unknown, on a random encoder."""
     rng = np.random.default_rng(0)
     stated = rng.choice(["1", "0", "-1", ""], (160, 3), p=(0.3, 0.4, 0.1, 0.2))

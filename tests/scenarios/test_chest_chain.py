@@ -8,7 +8,9 @@ import pytest
 import tensorflow as tf
 
 from micle_tf import cli
+from micle_tf.evaluation import linear_probe
 from micle_tf.evaluation.metrics import findings_metrics
+from micle_tf.modes import linear_eval
 from tests.data_builders import trees_chexpert
 from tests.data_builders.trees_nih import HEADER
 
@@ -62,6 +64,7 @@ def trees(tmp_path_factory):
 @pytest.mark.slow
 def test_chexpert_through_every_mode_and_then_nih(trees, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(linear_eval, "train_linear_head", linear_probe.train_linear_head)
     data = "--data_dir=data"
     run(capsys, "--mode=prepare", "--dataset=chexpert", f"--manual_dir={trees}", data)
     # From here on nobody says where the files are.

@@ -18,10 +18,11 @@ import pytest
 import tensorflow_datasets as tfds
 
 from data_builders.derm_cases import synthetic
-from micle_tf import cli, export
+from micle_tf import cli
 from micle_tf.config import Config
 from micle_tf.dataset_names import dataset_names
 from micle_tf.errors import BadInput
+from micle_tf.modes import export
 from tests.data_builders import trees_nih
 from tests.generated_cases import write_cases
 from tests.small_commands import SMALL, folder_alone

@@ -64,7 +64,7 @@ def folder(tmp_path_factory):
 
 
 # Their words; replaced are batch, epochs, depth, image size, TPU and folders.
-PRETRAIN_CIFAR = """--train_mode=pretrain --train_batch_size=8 --train_epochs=2
+PRETRAIN_CIFAR = """--train_mode=pretrain --train_batch_size=8 --train_epochs=1
 --learning_rate=1.0 --weight_decay=1e-4 --temperature=0.5
 --dataset=cifar10 --image_size=32 --eval_split=test --resnet_depth=10
 --use_blur=False --color_jitter_strength=0.5
@@ -73,11 +73,11 @@ LINEAR_CIFAR = """--mode=train_then_eval --train_mode=finetune
 --fine_tune_after_block=4 --zero_init_logits_layer=True
 --variable_schema=(?!global_step|(?:.*/|^)Momentum|head)
 --global_bn=False --optimizer=momentum --learning_rate=0.1 --weight_decay=0.0
---train_epochs=2 --train_batch_size=8 --warmup_epochs=0
+--train_epochs=1 --train_batch_size=8 --warmup_epochs=0
 --dataset=cifar10 --image_size=32 --eval_split=test --resnet_depth=10
 --checkpoint=F/simclr_test --model_dir=F/simclr_test_ft --use_tpu=False --data_dir=F"""
 PRETRAIN_IMAGENET = """--train_mode=pretrain
---train_batch_size=8 --train_epochs=2 --temperature=0.1
+--train_batch_size=8 --train_epochs=1 --temperature=0.1
 --learning_rate=0.075 --learning_rate_scaling=sqrt --weight_decay=1e-4
 --dataset=imagenet2012 --image_size=48 --eval_split=validation
 --data_dir=F --model_dir=F/imagenet
@@ -86,7 +86,7 @@ LINEAR_IMAGENET = """--mode=train_then_eval --train_mode=finetune
 --fine_tune_after_block=4 --zero_init_logits_layer=True
 --variable_schema=(?!global_step|(?:.*/|^)Momentum|head)
 --global_bn=False --optimizer=momentum --learning_rate=0.1 --weight_decay=1e-6
---train_epochs=2 --train_batch_size=8 --warmup_epochs=0
+--train_epochs=1 --train_batch_size=8 --warmup_epochs=0
 --dataset=imagenet2012 --image_size=48 --eval_split=validation
 --data_dir=F --model_dir=F/imagenet_ft --checkpoint=F/imagenet
 --use_tpu=False --train_summary_steps=0 --resnet_depth=10"""
@@ -95,7 +95,7 @@ ONE_PERCENT = """--mode=train_then_eval --train_mode=finetune
 --variable_schema=(?!global_step|(?:.*/|^)Momentum|head_supervised)
 --global_bn=True --optimizer=lars --learning_rate=0.005
 --learning_rate_scaling=sqrt --weight_decay=0
---train_epochs=2 --train_batch_size=8 --warmup_epochs=0
+--train_epochs=1 --train_batch_size=8 --warmup_epochs=0
 --dataset=imagenet2012_subset/1pct --image_size=48 --eval_split=validation
 --data_dir=F --model_dir=F/one_percent --checkpoint=F/imagenet
 --use_tpu=False --train_summary_steps=0 --resnet_depth=10

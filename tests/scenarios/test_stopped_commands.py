@@ -21,7 +21,7 @@ from tests.child_processes import wait_for
 from tests.generated_cases import TINY
 
 ROOT = pathlib.Path(__file__).parents[2]
-STEPS = 150
+STEPS = 100
 INTERRUPTED = "interrupted: the same command goes on from the last checkpoint\n"
 RESUME = "(SIGTERM|SIGINT) at step (\\d+); the same command goes on from step (\\d+)"
 
