@@ -19,6 +19,7 @@ import numpy as np
 from micle_tf import cli, console, quiet
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
+from micle_tf.evaluation.shown import shown_value
 from micle_tf.exits import ArgumentParser, guarded
 from micle_tf.program import typed
 
@@ -140,8 +141,6 @@ def _make_room(model_dir):
 
 def table(result):
     """The three arms as lines of text, with their 95 % intervals."""
-    from micle_tf.evaluation.shown import shown_value
-
     names = ("case/top1", "case/balanced_accuracy", "case/auc_macro")
     lines = [f"{'':8s}" + "".join(f"{name:>26s}" for name in names)]
     for arm in ARMS:

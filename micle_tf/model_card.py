@@ -25,7 +25,8 @@ def model_card(classifier, facts, name="model", version=1):
       facts: what else is known, all of it optional. "splits": {split: {"patients" (None if
         not known), "cases", "images", "labelled"}}; "labels": {name: number of training
         images that the head learnt it from}; "lineage": how the weights came about, a list;
-        "max_pixels", "as_stored": see `export.write_export`.
+        "max_pixels", "as_stored": see `export.write_export`; "shown_metrics": names of those
+        to show, else all; "temperatures": what the probabilities were scaled by, None for nothing.
       name, version: of the export.
 
     Returns:
@@ -41,11 +42,11 @@ def model_card(classifier, facts, name="model", version=1):
     if classifier.head is not None:
         sections.append(f"## What it predicts\n\n{_labels(classifier, facts.get('labels', {}))}")
     sections += [
-        f"## How good it is\n\n{_metrics(classifier)}",
+        f"## How good it is\n\n{_metrics(classifier, facts)}",
         f"## Input\n\n{_preprocessing(classifier, facts)}",
         "## Signatures\n\n" + _table(("signature", "input", "output"), _signatures(classifier)),
         *([f"## Settings\n\n{_settings(classifier.config)}"] if classifier.data else []),
-        f"## Limitations\n\n{_limitations(classifier)}",
+        f"## Limitations\n\n{_limitations(classifier, facts)}",
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -159,7 +160,7 @@ def _labels(classifier, counts):
     return f"{text}\n\n{_table(header, rows)}"
 
 
-def _metrics(classifier):
+def _metrics(classifier, facts):
     config, result = classifier.config, classifier.result
     if not result:
         what = "The run was not finished: nothing" if classifier.data else "Nothing"
@@ -177,9 +178,11 @@ def _metrics(classifier):
             "patient is not known)."
         )
     intervals = result.get("intervals") or {}
+    shown = facts.get("shown_metrics", result["metrics"])
     rows = [
         (name, _number(value), _interval(intervals.get(name)))
         for name, value in result["metrics"].items()
+        if name in shown
     ]
     table = _table(("metric", "value", "95 % interval"), rows)
     return "\n\n".join(filter(None, (text, table, _seen(result.get("seen")))))
@@ -266,14 +269,20 @@ def _settings(config):
     )
 
 
-def _limitations(classifier):
+def _limitations(classifier, facts):
     points = [
         "How it does on images from other devices, places and populations is not known: measure "
         "it.",
         "Whether it does equally well for all ages, sexes and skin types was not measured.",
         "Every image gets an answer, also one that is nothing like the training data.",
     ]
-    if classifier.head is not None:
+    if classifier.head is not None and facts.get("temperatures") is not None:
+        found = ", ".join(f"{temperature:.3g}" for temperature in facts["temperatures"])
+        points.append(
+            f"The probabilities are scaled by the temperature that validation gave ({found}); "
+            "metrics under `calibrated/` are theirs. On other data they may not hold."
+        )
+    elif classifier.head is not None:
         points.append(
             "The probabilities are not calibrated: 0.9 does not mean right in nine of ten cases."
         )

@@ -13,6 +13,7 @@ from micle_tf.errors import BadInput
 from micle_tf.evaluation.classifier import calibrated, open_classifier, open_weights
 from micle_tf.evaluation.judging import from_validation
 from micle_tf.evaluation.predictions_file import read_validation
+from micle_tf.evaluation.shown import main_metrics
 from micle_tf.export import write_export
 from micle_tf.model_card import signature_rows
 from micle_tf.pretrained import is_weights
@@ -53,6 +54,8 @@ def export(config):
     console.say(f"weights: {classifier.weights}")
     _, kept = state.read_config(config.checkpoint)
     facts = {"lineage": lineage(classifier.config, kept), "temperatures": temperatures}
+    if classifier.result:
+        facts["shown_metrics"] = main_metrics(classifier.result["metrics"])
     facts |= data_facts(config, classifier)
     as_stored = facts.pop("as_stored", None)
     if as_stored is None:

@@ -82,10 +82,12 @@ def compare_groups(
 
     - patients all of whose rows have one label exchange it with such patients as have a positive
       row in the same columns;
-    - in patients with several labels (views, say) the rows of one truth exchange theirs.
+    - in patients with several labels (views, say) the rows of one truth exchange theirs. Where
+      there are such patients, those of one label exchange it only with patients of as many rows:
+      the more rows, the less likely they have one label, and that a rare one.
 
-    The first takes it that the number of a patient's rows has nothing to do with the label. What
-    has nothing to be exchanged with stays, and where most stays p is large, whatever the gap.
+    Where each patient has one label, the number of rows is taken to have nothing to do with it.
+    What has nothing to be exchanged with stays, and where most stays p is large, whatever the gap.
 
     Args:
       statistic: the metric and no other, of n rows.
@@ -231,8 +233,9 @@ def _p_of_gap(rows: _Rows, permutations: int, seed: int, advance: Callable[[int]
 class _Exchange:
     """Labels are exchanged between units of one stratum.
 
-    A unit is a patient whose known labels are one, its stratum which columns have a positive row;
-    or a row of another patient, its stratum the patient and the row's truth.
+    A unit is a patient whose known labels are one, its stratum which columns have a positive row
+    and, where other patients have several labels, the number of rows; or it is a row of such
+    another patient, its stratum the patient and the row's truth.
     """
 
     def __init__(self, rows: _Rows) -> None:
@@ -247,10 +250,11 @@ class _Exchange:
         positive = np.zeros((patients, rows.positive.shape[1]), bool)
         np.logical_or.at(positive, patient, rows.positive[self._rows])
 
+        size = np.bincount(patient, minlength=patients)[patient] * several.any()
+        alike = np.where(several, _codes(truth), _codes(positive)[patient])
+        stratum = _codes(np.stack([np.where(several, patient, -1), alike, size], axis=1))
         unit = np.where(several, patients + np.arange(len(patient)), patient)
         _, first, self._unit = np.unique(unit, return_index=True, return_inverse=True)
-        alike = np.where(several, patients + _codes(truth), _codes(positive)[patient])
-        stratum = _codes(np.stack([np.where(several, patient, -1), alike], axis=1))
         self._stratum, self._of_unit = stratum[first], label[first]
         self._by_stratum = np.argsort(self._stratum, kind="stable")
 

@@ -216,7 +216,7 @@ def test_labels_that_differ_inside_a_case_are_judged_by_image(classifiers, folde
     own, found = by_image(source), by_image(out)
     assert not by_image(out, "case") and found.keys() == own.keys()
     assert [row["p_bar"] for row in found.values()] == [row["p_bar"] for row in own.values()]
-    assert {name.split("/")[0] for name in result_of(out)["metrics"]} == {"image"}
+    assert {parsed(name).level for name in result_of(out)["metrics"]} == {"image"}
 
 
 def test_a_pretraining_is_no_classifier(classifiers, tmp_path, capsys):

@@ -1,6 +1,8 @@
 """The mode: what it says and writes, and the facts for the model card."""
 
+import dataclasses
 import os
+import pathlib
 import types
 
 import numpy as np
@@ -11,7 +13,10 @@ from micle_tf.config import Config
 from micle_tf.data import cases
 from micle_tf.data.targets import Targets
 from micle_tf.errors import BadInput
+from micle_tf.evaluation.classifier import Classifier
+from micle_tf.evaluation.predictions_file import read_validation
 from micle_tf.modes import export as exports
+from micle_tf.statistics import temperature
 from tests.generated_cases import write_cases
 from tests.test_export import classifier_of
 
@@ -43,6 +48,57 @@ def test_mode_export(tmp_path, monkeypatch, capsys):
         assert f"\n  {name} " in said
     assert "case" in said and "probabilities float32 [1, 3]" in said
     assert "random weights → finetune" in (tmp_path / "out/MODEL_CARD.md").read_text()
+
+
+@pytest.fixture
+def opened(tmp_path, monkeypatch):
+    """A classifier of three classes that the mode opens, and its configuration."""
+    stand_in = classifier_of(32)
+    given = {f.name: getattr(stand_in, f.name, "") for f in dataclasses.fields(Classifier)}
+    classifier = Classifier(**given | {"targets": Targets(tuple(stand_in.names), False)})
+    monkeypatch.setattr("micle_tf.modes.export.open_classifier", lambda run: classifier)
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.json").write_text(Config.of_mode("finetune").to_json())
+    config = Config.of_mode(
+        "export", checkpoint=str(run), model_dir=str(tmp_path / "out"), calibrated=True,
+        data_dir=str(tmp_path / "data"),
+    )  # fmt: skip
+    return classifier, config
+
+
+def test_a_calibrated_export_gives_the_probabilities_that_are_judged(opened, capsys):
+    classifier, config = opened
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 80)
+    scores = rng.dirichlet(np.ones(3) / 2, 80)
+    lines = [
+        "level,case_id,patient_id,image_id,label," + ",".join(f"p_{n}" for n in classifier.names)
+    ]
+    for k, (label, row) in enumerate(zip(labels, scores, strict=True)):
+        shown = ",".join(f"{p:.9g}" for p in row)
+        lines.append(f"image,c{k},p{k},i{k},{classifier.names[label]},{shown}")
+    with open(f"{config.checkpoint}/validation_predictions.csv", "w", encoding="utf-8") as file:
+        file.write("\n".join([*lines, ""]))
+    path = exports.export(config)
+    rows = read_validation(config.checkpoint)["image"]
+    fitted = temperature.fit_classes(rows["label"], rows["score"])
+    assert fitted > 1.2  # so that there is something to see
+    assert f"temperature: {fitted:.3g}, from validation\n" in capsys.readouterr().out
+    images = rng.random((4, 32, 32, 3), np.float32)
+    raw = classifier.probabilities(tf.constant(images)).numpy()
+    found = tf.saved_model.load(path).signatures["images"](images=tf.constant(images))
+    expected = temperature.scale_classes(raw, fitted)
+    np.testing.assert_allclose(found["probabilities"].numpy(), expected, atol=1e-5)
+    card = pathlib.Path(config.model_dir, "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert f"temperature that validation gave ({fitted:.3g})" in card
+
+
+def test_without_predictions_of_validation_nothing_is_calibrated(opened):
+    _, config = opened
+    with pytest.raises(BadInput, match="keeps no predictions of validation"):
+        exports.export(config)
+    assert not os.path.exists(config.model_dir)
 
 
 def test_data_facts_are_counted_from_the_index(tmp_path):

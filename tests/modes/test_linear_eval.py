@@ -14,6 +14,7 @@ from micle_tf.config import Config, Encoder
 from micle_tf.data import cases, pipeline
 from micle_tf.evaluation import bootstrap_interval
 from micle_tf.evaluation.linear_probe import L2_GRID
+from micle_tf.evaluation.metric_names import parsed
 from micle_tf.models import factory
 from micle_tf.training import state
 from micle_tf.training.normalization import batch_norm
@@ -155,7 +156,7 @@ def test_labels_that_differ_inside_a_case_have_no_case_level(folder, tmp_path):
     ]
     assert cli.main(["--mode=linear_eval", *data, *TINY[:3], *more]) == 0
     metrics = json.loads((tmp_path / "out/result.json").read_text())["metrics"]
-    assert {name.split("/")[0] for name in metrics} == {"image", "validation"}
+    assert {parsed(name).level for name in metrics} == {"image"}
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,16 @@ def test_in_patients_of_several_labels_rows_of_one_truth_exchange_them():
     assert len({"".join(one) for one in drawn}) == 2**4
 
 
+def test_where_labels_vary_within_patients_those_of_one_label_need_as_many_rows():
+    patients = np.array([0, 0, 1, 1, 2, 3, 4, 4])
+    labels = np.array(list("aabbcdxy"))
+    drawn = exchanged(np.zeros(8), labels, patients)
+    assert {"".join(one) for one in drawn[:, :4]} == {"aabb", "bbaa"}
+    assert {"".join(one) for one in drawn[:, 4:6]} == {"cd", "dc"}
+    drawn = exchanged(np.zeros(6), labels[:6], patients[:6])
+    assert {"".join(one) for one in drawn[:, :2]} == {"aa", "bb", "cc", "dd"}
+
+
 def test_of_several_columns_patients_with_the_same_ones_positive_exchange():
     truth = np.array([[1, 0], [1, 0], [0, 1], [0, 1], [1, 1]])
     drawn = exchanged(truth, np.array(list("abcde")), np.arange(5))
