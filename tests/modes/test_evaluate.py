@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from micle_tf import cli
+from micle_tf.evaluation.metric_names import parsed
 from tests.generated_cases import TINY
 from tests.modes.test_finetune import (
     CLASSES,
