@@ -52,8 +52,8 @@ class Judging:
         1000, "Resamples of patients behind each 95 % interval.", low=10, high=10**7, only=JUDGE
     )
     operating_points: str = _evaluation(
-        "", "Sensitivity where validation has a specificity, or the reverse: "
-        "sensitivity@specificity=0.9,specificity@sensitivity=0.95.", only=JUDGE,
+        "", "Sensitivity at a specificity of validation, or the reverse: "
+        "sensitivity@specificity=0.9.", only=JUDGE,
     )  # fmt: skip
     prevalence: str = _evaluation(
         "", "Prevalence at which PPV and NPV are stated too: 0.02, or melanoma:0.02,naevus:0.6.",

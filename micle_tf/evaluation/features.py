@@ -9,7 +9,7 @@ from micle_tf.files import renamed_when_whole
 from micle_tf.training.inference import predict_images, traced
 
 
-def cached_features(run, split, encoder, image_size, batch_size):
+def cached_features(run, split, encoder, image_size, batch_size, name=""):
     """Features [I, d] float32 of every image of a split, in the order of its index.
 
     Taken from the run directory if they were computed before; the run directory is
@@ -21,8 +21,9 @@ def cached_features(run, split, encoder, image_size, batch_size):
       encoder: images [n, s, s, 3] in [0, 1] -> features [n, d].
       image_size: s, in pixels.
       batch_size: images at once.
+      name: of what the data calls the split, where --eval_split calls it otherwise.
     """
-    path = run.file(f"features-{split.name}.npy")
+    path = run.file(f"features-{name or split.name}.npy")
     if tf.io.gfile.exists(path):
         # A damaged file is made again.
         with contextlib.suppress(ValueError, EOFError), tf.io.gfile.GFile(path, "rb") as file:

@@ -73,17 +73,20 @@ def linear_eval(config):
 
         # ------------------------------------------------------------ features
         started = time.monotonic()
+        # Of some sets --eval_split=validation means another split than the one that chooses.
+        names = {"evaluation": "+".join(data.judged_splits(config.eval_split))}
         features = {
-            split.name: cached_features(
-                run, split, encoder, config.image_size, config.eval_batch_size
+            role: cached_features(
+                run, split, encoder, config.image_size, config.eval_batch_size, names.get(role, "")
             )
-            for split in splits.values()
+            for role, split in splits.items()
         }
 
         # ------------------------------------------------------------ head
         fitted = []
-        for split in (splits["train"], splits["selection"]):
-            fitted += [features[split.name][split.images], split.labels[split.images]]
+        for role in ("train", "selection"):
+            images = splits[role].images
+            fitted += [features[role][images], splits[role].labels[images]]
         with console.Progress("linear head", 0, "step") as progress:
             head, chosen = train_linear_head(
                 *fitted, num_classes=len(targets.names), seed=config.seed, progress=progress.at
@@ -94,13 +97,12 @@ def linear_eval(config):
         console.say(f"head: L2 {chosen['l2']:g}, chosen on {SELECTION_SPLIT}")
 
         # ------------------------------------------------------------ judge
-        probabilities = lambda split: np.asarray(
-            head.predict(features[split.name], batch_size=4096, verbose=0)
+        probabilities = lambda role: np.asarray(
+            head.predict(features[role], batch_size=4096, verbose=0)
         )
-        selection, judged = splits["selection"], splits["evaluation"]
         return opening.judge(
-            run, config, data, targets, splits.values(), probabilities(judged),
-            validation=opening.by_level(data, selection, probabilities(selection)),
+            run, config, data, targets, splits.values(), probabilities("evaluation"),
+            validation=opening.by_level(data, splits["selection"], probabilities("selection")),
             method="linear" if config.checkpoint else "random",
             steps=chosen["steps"], seconds=time.monotonic() - started,
             metrics={"validation/loss": chosen["validation_loss"]}, seen=overlap.to_json(),

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -80,6 +81,39 @@ def test_the_same_split_gives_the_same_file(classifiers, name, tmp_path):
     assert (found["dataset"], found["steps"]) == (trained["dataset"], trained["steps"])
     judged = {k: v for k, v in trained["metrics"].items() if not k.startswith("validation/")}
     assert found["metrics"] == judged and found["intervals"] == trained["intervals"]
+
+
+@pytest.mark.parametrize("name", ["finetune", "linear_findings"])
+def test_a_run_that_keeps_no_predictions_of_validation_is_judged_alike(classifiers, name, tmp_path):
+    """As those of earlier versions; they are predicted then, to the ninth digit the same."""
+    asked = ["--operating_points=sensitivity@specificity=0.5"]
+    expected = result_of(evaluate(classifiers[name], tmp_path / "expected", *asked))
+    before = tmp_path / "before"
+    shutil.copytree(classifiers[name], before)
+    (before / "validation_predictions.csv").unlink()
+    out = evaluate(before, tmp_path / "out", *asked)
+    assert (out / "validation_predictions.csv").exists()
+    assert not (before / "validation_predictions.csv").exists()
+    found = result_of(out)
+    assert found["metrics"] == expected["metrics"] and "thresholds" in found["from_validation"]
+    assert found["from_validation"] == expected["from_validation"]
+
+
+def test_other_data_takes_what_the_runs_validation_fixed(
+    classifiers, folder, rows, tmp_path, capsys
+):
+    flags = other_manifest(folder[0], "elsewhere", [row for row in rows if row["split"] == "test"])
+    before = tmp_path / "before"
+    shutil.copytree(classifiers["finetune"], before)
+    (before / "validation_predictions.csv").unlink()
+    own = result_of(evaluate(classifiers["finetune"], tmp_path / "own", *flags, "--allow_seen"))
+    kept = result_of(classifiers["finetune"])["from_validation"]
+    assert own["from_validation"]["temperature"] == kept["temperature"]
+    capsys.readouterr()
+    found = result_of(evaluate(before, tmp_path / "out", *flags, "--allow_seen"))
+    assert "note: no calibrated metrics: " in capsys.readouterr().out
+    assert found["from_validation"] == {}
+    assert not any(name.startswith("calibrated/") for name in found["metrics"])
 
 
 def test_default_directories_and_a_second_time(classifiers, capsys):
