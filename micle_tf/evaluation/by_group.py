@@ -44,7 +44,7 @@ def judge_groups(
     """
     level = "case" if "case" in rows else "image"
     known = is_labelled(rows[level]["label"])
-    if not known.any():
+    if not texts or not known.any():
         return {}
     part = {name: values[known] for name, values in rows[level].items()}
     of_rows = Columns.of_findings if multilabel else Columns.of_classes

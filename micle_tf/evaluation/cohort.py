@@ -15,6 +15,7 @@ rest among all of the split. Patients are left blank where none is known.
 """
 
 import collections
+import contextlib
 import csv
 import io
 import math
@@ -127,9 +128,10 @@ def judged_before(run, checkpoint, data, eval_split):
 def _first_of_chain(checkpoint):
     """The run that the run of a checkpoint began with, as far as the directories are there."""
     runs = []
-    while checkpoint and checkpoint not in runs and is_run(checkpoint):
-        runs.append(checkpoint)
-        checkpoint = read_config(checkpoint)[0].checkpoint
+    with contextlib.suppress(BadInput):  # one whose config.json is damaged begins the chain
+        while checkpoint and checkpoint not in runs and is_run(checkpoint):
+            runs.append(checkpoint)
+            checkpoint = read_config(checkpoint)[0].checkpoint
     return runs[-1] if runs else ""
 
 
