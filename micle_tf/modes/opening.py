@@ -5,7 +5,16 @@ import os
 
 from micle_tf import cluster, console, pretrained, starts
 from micle_tf.cluster import Cluster
-from micle_tf.config import Devices, Encoder, Inputs, LabelPolicy, Labels, Pace, ProjectionHead
+from micle_tf.config import (
+    Devices,
+    Encoder,
+    Inputs,
+    Judging,
+    LabelPolicy,
+    Labels,
+    Pace,
+    ProjectionHead,
+)
 from micle_tf.data import cases
 from micle_tf.data.preview import open_preview
 from micle_tf.data.supervised import labelled_splits
@@ -238,7 +247,7 @@ def check_questions(config, targets, split):
       targets: `Targets`.
       split: `LabelledSplit` that is to be judged.
     """
-    questions = config.questions()
+    questions = config.part(Judging).questions()
     stated = questions.prevalence if isinstance(questions.prevalence, dict) else {}
     for name in stated:
         if name not in targets.names:
@@ -303,6 +312,6 @@ def judge(run, config, data, targets, splits, scores, *, validation, **result):
     return predictions.finish(
         run, data, targets, by_level(data, split, scores),
         attributes=split.reader.index.attributes, validation=validation,
-        questions=config.questions(), mode=config.mode, samples=config.bootstrap_samples,
-        seed=config.seed, **result,
+        questions=config.part(Judging).questions(), mode=config.mode,
+        samples=config.bootstrap_samples, seed=config.seed, **result,
     )  # fmt: skip
