@@ -1,25 +1,20 @@
-"""Is one run better than another? The difference of their metrics, patients resampled in pairs.
+"""Is one model better than another? Differences of their metrics, patients resampled in pairs.
 
-    python -m micle_tf.evaluation.compare RUN_A RUN_B
+    python -m micle_tf.evaluation.compare A B [C ...]
 
-Both runs hold a predictions.csv of the same images, or --common takes those that they share. Each
-resample draws patients once and judges both runs on them, so that what is easy or hard about a
-patient cancels out: the interval of the difference is narrower than those of the two runs suggest.
+Each is a run directory, or several with commas between them that differ in their seed
+(A0,A1,A2 B0,B1,B2: paired in this order), or a CSV file of what somebody else predicted (image_id
+and a probability of each class). All predict the same images, or --common takes those that they
+share. All others are compared with the first.
 """
 
-import json
-import os
 import sys
 
-import numpy as np
-
 from micle_tf import console, quiet
-from micle_tf.data.targets import is_labelled
 from micle_tf.errors import BadInput
-from micle_tf.evaluation.intervals import bootstrap_intervals
-from micle_tf.evaluation.matching import matched
-from micle_tf.evaluation.metrics import Metrics, metrics_of
-from micle_tf.evaluation.predictions_file import read_bytes, read_predictions
+from micle_tf.evaluation.contrasts import Contrast, Contrasts, contrasts
+from micle_tf.evaluation.shown import main_metrics
+from micle_tf.evaluation.variants import read_variants
 from micle_tf.exits import ArgumentParser, guarded
 
 
@@ -35,87 +30,24 @@ def compare(
 
     Args:
       run_a, run_b: run directories, local or paths of `tf.io.gfile`, with a predictions.csv of the
-        same names and, in any order, the same rows.
+        same names and, in any order, the same rows; or what else the command takes.
       samples: resamples of patients (of cases, where no patient is known).
       seed: of the resampling.
       common: compare on the rows that both have, with the same label, and leave out the others.
       allow_seen: compare also where one of the two learned from what it was judged on.
 
     Returns:
-      {"case/top1": (difference, low, high), ...}, names as in result.json.
+      {"case/top1": (difference, low, high), ...}, names as in result.json; ends that too few rows
+      define are nan.
 
     Raises:
       BadInput: a file is missing or damaged, or the two are not of the same rows, labels and
-        names, or share none; or one learned from images that it was judged on, labels and all.
+        names, or share none, or have no labels; or one learned from images that it was judged on,
+        labels and all.
     """
-    rows_a, names, multilabel = read_predictions(run_a)
-    rows_b, names_b, multilabel_b = read_predictions(run_b)
-    if (names, multilabel) != (names_b, multilabel_b):
-        raise BadInput(f"{run_b}: predicts other classes or findings than {run_a}")
-    for run in dict.fromkeys((run_a, run_b)):
-        _refuse_seen(run, allow_seen)
-    data = [_data_of(run) for run in (run_a, run_b)]
-    if all(data) and data[0] != data[1]:
-        console.say(
-            f"note: {run_a} was judged on {data[0]}, {run_b} on {data[1]}: images are matched by "
-            "name"
-        )
-    rows_a, rows_b = matched([(run_a, rows_a), (run_b, rows_b)], common)
-    differences = {}
-    for level, rows in rows_a.items():
-        measure = metrics_of(level, names, multilabel)
-
-        def difference(
-            y_true: np.ndarray, y_score: np.ndarray, measure: Metrics = measure
-        ) -> dict[str, float]:
-            a, b = (measure(y_true, y_score[:, i]) for i in (0, 1))
-            return {name: b[name] - a[name] for name in a}
-
-        labelled = is_labelled(rows["label"])
-        if not labelled.any():
-            continue
-        both = np.stack([rows["score"], rows_b[level]["score"]], axis=1)[labelled]
-        arguments = rows["label"][labelled], both
-        with console.Progress(f"intervals of {level}s", samples, "resample") as progress:
-            ends = bootstrap_intervals(
-                difference,
-                *arguments,
-                rows["patient"][labelled],
-                samples,
-                seed,
-                progress=progress.at,
-            )
-        for name, value in difference(*arguments).items():
-            differences[name] = (value, *ends[name])
-    return differences
-
-
-def _refuse_seen(run: str, allowed: bool) -> None:
-    """Raises BadInput if a run's result.json says that it learned from what it was judged on."""
-    try:
-        result = json.loads(read_bytes(os.path.join(run, "result.json")))
-        if "seen" not in result:  # of an earlier version
-            console.say(f"note: what {run} had seen before it was judged cannot be checked")
-            return
-        learned, judged = (result["seen"][name]["images"] for name in ("learned", "judged"))
-    except (BadInput, ValueError, KeyError, TypeError):  # predictions alone
-        return
-    if learned:
-        what = f"{learned:,} of the {judged:,} images that it was judged on"
-        if not allowed:
-            raise BadInput(
-                f"{run}: learned from {what}, labels and all, which is no comparison; judge it on "
-                "others, or go on with --allow_seen"
-            )
-        console.say(f"warning: {run} learned from {what}")
-
-
-def _data_of(run: str) -> str:
-    """The name of the prepared data that a run was judged on; "" if it does not say."""
-    try:
-        return json.loads(read_bytes(os.path.join(run, "config.json"))).get("data", "")
-    except (BadInput, ValueError, AttributeError):
-        return ""
+    variants = read_variants([run_a, run_b], common, allow_seen)
+    (contrast,) = contrasts(variants, samples, seed).all
+    return contrast.differences
 
 
 def main(argv: list[str]) -> int:
@@ -123,26 +55,73 @@ def main(argv: list[str]) -> int:
 
     def command() -> None:
         parser = ArgumentParser(
-            prog="python -m micle_tf.evaluation.compare", description=__doc__.split("\n\n")[0]
+            prog="python -m micle_tf.evaluation.compare", description=__doc__.split("\n\n")[2]
         )
-        parser.add_argument("run_a")
-        parser.add_argument("run_b")
+        parser.add_argument("a", metavar="A", help="with what is compared")
+        parser.add_argument("others", metavar="B", nargs="+", help="what is compared with it")
         parser.add_argument("--samples", type=int, default=1000, help="resamples of patients")
         parser.add_argument("--seed", type=int, default=0, help="of the resampling")
-        parser.add_argument("--common", action="store_true", help="only the rows that both have")
+        parser.add_argument(
+            "--primary", default="", help="the metric that gets a p; case/auc_macro"
+        )
+        parser.add_argument("--common", action="store_true", help="only the rows that all have")
         parser.add_argument(
             "--allow_seen", action="store_true", help="also where one learned from what is judged"
         )
-        arguments = parser.parse_args(argv)
-        if arguments.samples < 1 or arguments.seed < 0:
+        asked = parser.parse_args(argv)
+        if asked.samples < 1 or asked.seed < 0:
             raise BadInput("--samples: at least 1; --seed: at least 0")
-        differences = compare(**vars(arguments))
-        console.say(f"{arguments.run_b} minus {arguments.run_a}, 95 % interval of the pairs:")
-        for name, (value, low, high) in differences.items():
-            if "/auc/" not in name:
-                console.say(f"  {name:28s} {value:+.3f} [{low:+.3f}, {high:+.3f}]")
+        variants = read_variants([asked.a, *asked.others], asked.common, asked.allow_seen)
+        seeds = len(variants.all[0].seeds)
+        found = contrasts(variants, asked.samples, asked.seed, asked.primary)
+        for contrast in found.all:
+            console.say(f"{contrast.name} minus {asked.a}, 95 % interval of the pairs:")
+            _say(contrast, found)
+        for line in _explained(found, seeds, asked.samples):
+            console.say(line)
 
     return guarded(command)
+
+
+def _say(contrast: Contrast, found: Contrasts) -> None:
+    names = main_metrics(contrast.differences)
+    width = max(28, *(len(name) for name in names))
+    for name in names:
+        value, low, high = contrast.differences[name]
+        ends = f"[{low:+.3f}, {high:+.3f}]" if low == low else "[too few for an interval]"
+        p = _shown_p(contrast, len(found.all)) if name == found.primary else ""
+        console.say(f"  {name:{width}s} {value:+.3f} {ends}{p}")
+
+
+def _shown_p(contrast: Contrast, family: int) -> str:
+    if contrast.p != contrast.p:
+        return "  p n/a"
+    adjusted = f", by Holm {_digits(contrast.p_holm)}" if family > 1 else ""
+    return f"  p {_digits(contrast.p)}{adjusted}"
+
+
+def _digits(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else f"{p:.1g}"
+
+
+def _explained(found: Contrasts, seeds: int, samples: int) -> list[str]:
+    """What the intervals and p hold for."""
+    if seeds > 1:
+        how = (
+            f"intervals and p: of other patients and other seeds (Obuchowski-Rockette, {seeds} "
+            "seeds as readers)"
+        )
+    else:
+        how = (
+            "intervals: of other patients; how much one training differs from the next is not in "
+            "them: name several seeds of each, A0,A1,A2 B0,B1,B2"
+        )
+    lines = [how]
+    if found.primary and seeds == 1 and "/auc/" not in found.primary:
+        lines.append(f"p: the predictions of patients exchanged at random, {samples:,} times")
+    if len(found.all) > 1 and found.primary:
+        lines.append(f"by Holm: of {len(found.all)} comparisons of {found.primary} together")
+    return lines
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,8 +82,10 @@ def read_others(
     """Reads what somebody else predicted of the images of a run.
 
     A row has `image_id` and a probability of each class or finding of the run, in a column of its
-    name, with or without p_ before it; other columns are left alone. Labels, cases and patients
-    are the run's, and the probabilities of a case are the mean of its images'.
+    name, with or without p_ before it, and `case_id` where the run has an image_id in several
+    cases; rows with the `level` case, which our own files have, and other columns are left alone.
+    Labels, cases and patients are the run's, and the probabilities of a case are the mean of its
+    images'.
 
     Args:
       path: of the CSV.
@@ -101,38 +103,49 @@ def read_others(
     """
     images, scores, line = [], [], 1
     text = _read_text(path)
+    ids = run["image"]["ids"].tolist()
+    keys = ("image_id",) if _is_unique(image for *_, image in ids) else ("case_id", "image_id")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [column.strip() for column in next(reader, [])]
-        columns = _columns_of_others(path, header, names)
+        columns = _columns_of_others(path, header, keys, names)
         line = reader.line_num + 1
         for fields in reader:
             if fields:
                 if len(fields) != len(header):
                     raise ValueError(f"{len(fields)} fields, but the header has {len(header)}")
                 row = dict(zip(header, fields, strict=True))
-                images.append(row["image_id"])
-                scores.append(_probabilities(row, columns, multilabel))
+                if row.get("level") != "case":
+                    images.append(tuple(row[key] for key in keys))
+                    scores.append(_probabilities(row, columns, multilabel))
             line = reader.line_num + 1
     except (csv.Error, ValueError) as error:
         raise BadInput(f"{path} row {line}: {error}") from None
     if not images:
         raise BadInput(f"{path}: has no rows")
-    if len(set(images)) < len(images):
+    if not _is_unique(images):
         twice = next(image for image, n in collections.Counter(images).items() if n > 1)
-        raise BadInput(f"{path}: image_id {twice} is there twice")
-    return with_cases_of(_known_by(path, run, images, np.array(scores), common), run)
+        raise BadInput(f"{path}: {', '.join(keys)} {', '.join(twice)} is there twice")
+    place = {(case, image)[-len(keys) :]: k for k, (_, case, _, image) in enumerate(ids)}
+    places = np.array([place.get(image, -1) for image in images])
+    return with_cases_of(_known_by(path, run, places, np.array(scores), common), run)
 
 
-def _columns_of_others(path: str, header: list[str], names: Sequence[str]) -> list[str]:
+def _is_unique(values: Iterable[Hashable]) -> bool:
+    return max(collections.Counter(values).values(), default=1) == 1
+
+
+def _columns_of_others(
+    path: str, header: list[str], keys: Sequence[str], names: Sequence[str]
+) -> list[str]:
     """The column of each name."""
     columns = [f"p_{name}" if f"p_{name}" in header else name for name in names]
-    missing = [column for column in ("image_id", *columns) if column not in header]
+    missing = [column for column in (*keys, *columns) if column not in header]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise BadInput(
-            f"{path}: has no column {missing[0]}{more}; image_id and a probability for each of "
-            f"{', '.join(names)} are needed"
+            f"{path}: has no column {missing[0]}{more}; {', '.join(keys)} and a probability for "
+            f"each of {', '.join(names)} are needed"
         )
     twice = next((column for column in columns if header.count(column) > 1), None)
     if twice:
@@ -151,20 +164,22 @@ def _probabilities(row: dict[str, str], columns: list[str], multilabel: bool) ->
 
 
 def _known_by(
-    path: str, run: Rows, images: list[str], scores: np.ndarray, common: bool
+    path: str, run: Rows, places: np.ndarray, scores: np.ndarray, common: bool
 ) -> dict[str, np.ndarray]:
-    """Rows of the images that a run has, with what it knows of them."""
-    place = {image: k for k, image in enumerate(run["image"]["ids"][:, 3].tolist())}
-    places = np.array([place.get(image, -1) for image in images])
-    known = places >= 0
-    missing, extra = len(place) - int(known.sum()), int((~known).sum())
+    """Rows of those images that a run has, where there, with what it knows of them.
+
+    Args:
+      places: int [m], which of the run's images each row is of; -1 for none of them.
+    """
+    images, known = len(run["image"]["ids"]), places >= 0
+    missing, extra = images - int(known.sum()), int((~known).sum())
     if (missing or extra) and not common:
         raise BadInput(
-            f"{path}: of {len(place):,} images of the run {missing:,} are missing, and {extra:,} "
-            f"of its {len(images):,} rows are of others; --common compares what both have"
+            f"{path}: of {images:,} images of the run {missing:,} are missing, and {extra:,} "
+            f"of its {len(places):,} rows are of others; --common compares what both have"
         )
     if not known.any():
-        raise BadInput(f"{path}: none of its {len(images):,} rows is of an image of the run")
+        raise BadInput(f"{path}: none of its {len(places):,} rows is of an image of the run")
     rows = {name: values[places[known]] for name, values in run["image"].items()}
     return rows | {"score": scores[known]}
 

@@ -7,7 +7,9 @@ implementation of DeLong's algorithm". Where several rows are of one patient: `o
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy.special import ndtri
+
+from micle_tf.statistics.ranks import mid_ranks
 
 
 def placements(y: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -35,9 +37,9 @@ def placements(y: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]
         )
     if np.isnan(scores).any():
         raise ValueError("placements: a score is nan")
-    ranks = stats.rankdata(scores, axis=0)
-    below_positives = ranks[y] - stats.rankdata(scores[y], axis=0)
-    below_negatives = ranks[~y] - stats.rankdata(scores[~y], axis=0)
+    ranks = mid_ranks(scores)
+    below_positives = ranks[y] - mid_ranks(scores[y])
+    below_negatives = ranks[~y] - mid_ranks(scores[~y])
     positives, negatives = len(below_positives), len(below_negatives)
     with np.errstate(invalid="ignore"):  # 0 / 0
         return np.divide(below_positives, negatives), 1 - np.divide(below_negatives, positives)
@@ -85,5 +87,5 @@ def normal_interval(value: float, variance: float) -> tuple[float, float]:
     Returns:
       `(low, high)`, not cut at what is possible; nan where the variance is.
     """
-    margin = stats.norm.ppf(0.975) * np.sqrt(variance)
+    margin = ndtri(0.975) * np.sqrt(variance)
     return float(value - margin), float(value + margin)

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,9 +38,9 @@ def t_test(value: float, standard_error: float, df: float = math.inf) -> Differe
       Of a standard error of 0: both ends are the value, and p is 1 if that is 0 and else nan, since
       data that do not vary do not tell how much others would. Of nan: the ends and p are nan.
     """
-    margin = standard_error * float(stats.t.ppf(0.975, df)) if standard_error else 0.0
+    margin = standard_error * float(stdtrit(df, 0.975)) if standard_error else 0.0
     if standard_error:
-        p = 2 * float(stats.t.sf(abs(value) / standard_error, df))
+        p = 2 * float(stdtr(df, -abs(value) / standard_error))
     else:
         p = 1.0 if value == 0 else math.nan
     return Difference(value, value - margin, value + margin, p, standard_error, df)

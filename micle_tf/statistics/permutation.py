@@ -11,7 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+
+from micle_tf.statistics.bootstrap import Progress
+from micle_tf.statistics.ranks import mid_ranks
 
 # Differences that are equal but for rounding count as equal: of this part of the values.
 ROUNDING = 1e-9
@@ -26,6 +28,7 @@ def swap_test(
     seed: int = 0,
     *,
     on_ranks: bool = False,
+    progress: Progress | None = None,
 ) -> float:
     """Two-sided p of the difference of a measure between two models.
 
@@ -43,6 +46,7 @@ def swap_test(
       on_ranks: exchange the ranks of the rows within each model, column by column (ties share
         their mean), rather than the scores, which two models may have on different scales. For
         measures that know no more than the order of a column's rows, as AUCs do.
+      progress: called as `progress(done, permutations)` after each.
 
     Returns:
       p = (b + 1) / (m + 1), b being the permutations with a difference at least as large as that
@@ -62,7 +66,7 @@ def swap_test(
     if permutations < 1:
         raise ValueError(f"swap_test: permutations={permutations}, expected at least 1")
     if on_ranks:
-        a, b = stats.rankdata(a, axis=0), stats.rankdata(b, axis=0)
+        a, b = mid_ranks(a), mid_ranks(b)
     of_a, of_b = measure(a), measure(b)
     observed = abs(of_b - of_a)
     if np.isnan(observed):
@@ -72,8 +76,10 @@ def swap_test(
     group_of_row = group_of_row.reshape(-1, *[1] * (a.ndim - 1))
     rng = np.random.default_rng(seed)
     as_large = 0
-    for _ in range(permutations):
+    for number in range(permutations):
         swapped = rng.integers(0, 2, len(unique), dtype=bool)[group_of_row]
         one, other = np.where(swapped, b, a), np.where(swapped, a, b)
         as_large += not abs(measure(other) - measure(one)) < least
+        if progress is not None:
+            progress(number + 1, permutations)
     return (as_large + 1) / (permutations + 1)

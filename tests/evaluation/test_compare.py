@@ -70,8 +70,8 @@ def write_findings(folder, scores):
 
 def test_findings(tmp_path):
     rng = np.random.default_rng(0)
-    worse, better = rng.random((6, 2)), rng.random((6, 2))
-    better[[0, 2, 5], 0] += 1  # Edema is told perfectly
+    worse, better = rng.random((6, 2)), rng.random((6, 2)) / 2
+    better[[0, 2, 5], 0] += 0.5  # Edema is told perfectly
     write_findings(tmp_path / "a", worse)
     write_findings(tmp_path / "b", better)
     found = compare.compare(str(tmp_path / "a"), str(tmp_path / "b"), samples=20)
@@ -155,7 +155,15 @@ def test_the_command_line_prints_a_table(tmp_path, capsys):
     write_classes(tmp_path / "b", 2)
     assert compare.main([str(tmp_path / "a"), str(tmp_path / "b"), "--samples=20"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split()[0] == "image/top1" and len(lines) == 4
+    assert [line.split()[0] for line in lines[1:10]] == [
+        "image/top1", "image/balanced_accuracy", "image/auc_macro", "image/auc/oval",
+        "image/auc/ring", "image/auc/star", "image/average_precision_macro", "image/ece",
+        "image/brier",
+    ]  # fmt: skip
+    assert [line.split("  p ")[0] for line in lines if "  p " in line] == [lines[3].split("  p")[0]]
+    assert lines[10].startswith("intervals: of other patients; how much one training differs")
+    assert lines[11] == "p: the predictions of patients exchanged at random, 20 times"
+    assert len(lines) == 12
 
 
 # ---------------------------------------------------------------- rows that differ
@@ -264,3 +272,109 @@ def test_runs_that_were_judged_on_what_they_learned(tmp_path, capsys):
         f"note: what {old} had seen before it was judged cannot be checked"
         in capsys.readouterr().out
     )
+
+
+# ---------------------------------------------------------------- several, seeds, others
+
+
+def shown(capsys, *arguments):
+    assert compare.main([*map(str, arguments), "--samples=40"]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def write_seeds(folder, variant, seeds):
+    for seed in seeds:
+        write_classes(folder / f"{variant}{seed}", 10 * "ab".index(variant) + seed)
+    return ",".join(str(folder / f"{variant}{seed}") for seed in seeds)
+
+
+def test_a_runs_own_predictions_as_those_of_somebody_else(tmp_path, capsys):
+    """With cases, whose probabilities are made again: the difference is 0 to the last bit."""
+    write_classes(tmp_path / "a", 1)
+    with_cases(tmp_path / "a")
+    theirs = tmp_path / "theirs.csv"
+    theirs.write_bytes((tmp_path / "a/predictions.csv").read_bytes())
+    found = compare.compare(str(tmp_path / "a"), str(theirs), samples=20)
+    assert {name.partition("/")[0] for name in found} == {"case", "image"}
+    assert {one for one in found.values()} == {(0.0, 0.0, 0.0)}
+    assert any("p 1.000" in line for line in shown(capsys, tmp_path / "a", theirs))
+
+
+def test_somebody_elses_table_may_come_first(tmp_path):
+    for name, seed in (("a", 1), ("b", 2)):
+        write_classes(tmp_path / name, seed)
+    a, b, theirs = str(tmp_path / "a"), str(tmp_path / "b"), tmp_path / "b.csv"
+    theirs.write_bytes((tmp_path / "b/predictions.csv").read_bytes())
+    there, back = compare.compare(a, str(theirs), samples=20), compare.compare(b, a, samples=20)
+    assert there["image/top1"][0] == -back["image/top1"][0] != 0
+    first = compare.compare(str(theirs), a, samples=20)
+    assert first == back
+
+
+def test_several_are_compared_with_the_first_and_their_p_adjusted(tmp_path, capsys):
+    for seed in (1, 2, 3):
+        write_classes(tmp_path / f"r{seed}", seed)
+    runs = [str(tmp_path / f"r{seed}") for seed in (1, 2, 3)]
+    lines = shown(capsys, *runs, "--primary=image/top1")
+    titles = [line for line in lines if " minus " in line]
+    assert titles == [f"{run} minus {runs[0]}, 95 % interval of the pairs:" for run in runs[1:]]
+    ps = [line.split("  p ")[1].split(", by Holm ") for line in lines if "  p " in line]
+    low, high = sorted(float(p) for p, _ in ps)
+    assert sorted(float(holm) for _, holm in ps) == pytest.approx(
+        sorted([min(1, 2 * low), max(min(1, 2 * low), high)]), abs=2e-3
+    )
+    pair = shown(capsys, runs[0], runs[1], "--primary=image/top1")
+    assert next(line for line in pair if "image/top1" in line) + ", by Holm" == next(
+        line.rpartition(" ")[0] for line in lines if "image/top1 " in line
+    )
+
+
+def test_seeds_of_two_variants(tmp_path, capsys):
+    a, b = (write_seeds(tmp_path, variant, (0, 1, 2)) for variant in "ab")
+    found = compare.compare(a, b, samples=40)
+    pairs = [
+        compare.compare(str(tmp_path / f"a{s}"), str(tmp_path / f"b{s}"), samples=40)
+        for s in range(3)
+    ]
+    for name in ("image/top1", "image/auc_macro", "image/auc/oval", "image/ece"):
+        value, low, high = found[name]
+        assert value == pytest.approx(np.mean([pair[name][0] for pair in pairs]), abs=1e-12)
+        assert low < value < high
+    lines = shown(capsys, a, b)
+    assert lines[-1] == (
+        "intervals and p: of other patients and other seeds (Obuchowski-Rockette, 3 seeds as "
+        "readers)"
+    )
+    assert "how much one training differs" in " ".join(
+        shown(capsys, tmp_path / "a0", tmp_path / "b0")
+    )
+
+
+def test_what_is_no_comparison(tmp_path, capsys):
+    for name in ("a", "b", "c"):
+        write_classes(tmp_path / name, 1)
+    write_classes(tmp_path / "unlabelled", 1)
+    rewrite(tmp_path / "unlabelled", lambda rows: [[*row[:4], "", *row[5:]] for row in rows])
+    write_classes(tmp_path / "strange", 1)
+    rewrite(tmp_path / "strange", lambda rows: [[*row[:5], "1.5", *row[6:]] for row in rows])
+    few = tmp_path / "few.csv"
+    few.write_text("image_id,oval,ring,star\ni1,1,0,0\nnew,1,0,0\n")
+    a, b, c, unlabelled, strange = (
+        str(tmp_path / name) for name in ("a", "b", "c", "unlabelled", "strange")
+    )
+    for arguments, message in (
+        ([f"{a},{b}", c], f"{c}: 1 seed, but {a},{b} has 2; seeds are paired in their order"),
+        ([f"{a},{a}", f"{b},{c}"], f"{a},{a}: the same run twice is no second seed"),
+        ([f"{a},", b], f"{a},: a name between two commas is empty"),
+        ([few, few], f"{few}: has no labels; compare it with a run, from which they are"),
+        ([a, few], f"{few}: of 40 images of the run 39 are missing, and 1 of its 2 rows are of"),
+        ([a, b, "--primary=image/auc_macr"], "--primary=image/auc_macr: is not there; did you"),
+        ([unlabelled, unlabelled], "nothing that was predicted has a label"),
+        ([strange, strange], f"{strange}: its predictions.csv holds a probability outside 0 to 1"),
+        ([a], "the following arguments are required: B"),
+    ):
+        assert compare.main([str(one) for one in arguments]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"error: {message}") and error.count("\n") == 1, error
+    assert compare.main([a, str(few), "--common", "--samples=10"]) == 0
+    assert "of 40 images in A and 1 in B 1 are the same" in capsys.readouterr().out

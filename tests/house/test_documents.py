@@ -15,9 +15,10 @@ import pytest
 import tensorflow as tf
 
 from data_builders.derm_cases import synthetic
-from micle_tf import cli, export, simclr_flags
+from micle_tf import cli, simclr_flags
 from micle_tf.config import Config
 from micle_tf.evaluation import compare
+from micle_tf.modes import export
 from micle_tf.parsing import parse
 from micle_tf.recipes import path_of, read_flagfile
 from tests.data_builders import trees_chexpert, trees_nih
@@ -38,7 +39,7 @@ from tests.small_commands import SMALL, folder_alone
 PLAIN = ["--use_blur=false", "--color_jitter_strength=0", "--rotation_degrees=0"]
 # Flags of other programs, and of ours that are no settings.
 OTHER_FLAGS = {
-    "common",  # compare
+    "common", "primary",  # compare
     "control",  # demo
     "flagfile", "help", "helpfull", "use_tpu", "version",
     "before",  # benchmarks/turned.py

@@ -1,0 +1,219 @@
+"""How much better is each variant than the first? Differences, 95 % intervals, and p of one metric.
+
+Both are judged on the same resampled patients, so that what is easy or hard about a patient
+cancels out: the interval of the difference is narrower than those of the two suggest.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from micle_tf import console
+from micle_tf.errors import BadInput
+from micle_tf.evaluation.judging import labelled, panels_of
+from micle_tf.evaluation.metric_names import parsed
+from micle_tf.evaluation.metrics import metrics_of
+from micle_tf.evaluation.variants import Variants
+from micle_tf.settings import nearest
+from micle_tf.statistics import bootstrap, holm, obuchowski_rockette, statistic
+from micle_tf.statistics.columns import Columns
+from micle_tf.statistics.difference import Difference
+from micle_tf.statistics.obuchowski import paired_difference
+from micle_tf.statistics.permutation import swap_test
+from micle_tf.statistics.questions import Questions
+from micle_tf.statistics.statistic import Statistic
+
+# The metric that has a p where none is named: of the highest level that there is.
+PRIMARY = ("case/auc_macro", "case/findings/auc_mean", "image/auc_macro", "findings/auc_mean")
+
+
+@dataclasses.dataclass(frozen=True)
+class Contrast:
+    """A variant against the first.
+
+    Attributes:
+      name: of the variant.
+      differences: {metric: (difference, low, high)}, names as in result.json; the ends are nan
+        where too few rows define them.
+      p: two-sided, of the primary metric; nan where it is not defined.
+      p_holm: the same, adjusted for the number of variants.
+    """
+
+    name: str
+    differences: dict[str, tuple[float, float, float]]
+    p: float
+    p_holm: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Contrasts:
+    """Each variant against the first.
+
+    Attributes:
+      all: in the order of the variants, without the first.
+      primary: the metric that has a p; "" where no AUC is defined and none was named.
+    """
+
+    all: tuple[Contrast, ...]
+    primary: str
+
+
+@dataclasses.dataclass(frozen=True)
+class _Level:
+    """The labelled rows of a level, as the seeds of one variant see them.
+
+    Attributes:
+      level: "image" or "case".
+      names, multilabel: as of `Variants`.
+      label: int [n] or [n, K].
+      groups: str [n], patients.
+      scores: [S] of float [n, K].
+      statistics: [S], with names as in result.json.
+    """
+
+    level: str
+    names: tuple[str, ...]
+    multilabel: bool
+    label: np.ndarray
+    groups: np.ndarray
+    scores: list[np.ndarray]
+    statistics: list[Statistic]
+
+
+def contrasts(variants: Variants, samples: int, seed: int, primary: str = "") -> Contrasts:
+    """Compares the variants with the first in whatever is defined for all of them.
+
+    With one seed of each, ends are percentiles of a bootstrap of patients (of cases, where no
+    patient is known) or, of the AUC of one class or finding, those of `obuchowski`; p is that of
+    `swap_test` or, of such an AUC, of `obuchowski`. With several seeds, all are those of
+    `obuchowski_rockette`.
+
+    Args:
+      variants: two at least.
+      samples: resamples of patients, and exchanges of them.
+      seed: of both.
+      primary: the metric whose p is wanted; "" for the first of `PRIMARY` that there is.
+
+    Raises:
+      BadInput: nothing is labelled, or `primary` is not defined.
+    """
+    levels = [_levels(variants, number) for number in range(len(variants.all))]
+    shared = _shared(levels)
+    if not shared:
+        raise BadInput("nothing that was predicted has a label, so that nothing can be compared")
+    primary = _primary(primary, [name for names in shared.values() for name in names])
+    found = []
+    for variant, of_variant in zip(variants.all[1:], levels[1:], strict=True):
+        differences: dict[str, Difference] = {}
+        for level, names in shared.items():
+            differences |= _compared(
+                levels[0][level], of_variant[level], names, samples, seed, primary
+            )
+        ends = {name: (one.value, one.low, one.high) for name, one in differences.items()}
+        found.append((variant.name, ends, differences[primary].p if primary else math.nan))
+    adjusted = holm.adjusted([p for *_, p in found]).tolist()
+    return Contrasts(
+        tuple(Contrast(*one, p) for one, p in zip(found, adjusted, strict=True)), primary
+    )
+
+
+def _levels(variants: Variants, number: int) -> dict[str, _Level]:
+    """What the seeds of a variant say of each level that has labels."""
+    seeds = variants.all[number].seeds
+    panels = [
+        panels_of(rows, variants.names, variants.multilabel, Questions(), None) for rows in seeds
+    ]
+    found = {}
+    for level in panels[0]:
+        rows = [labelled(one[level]) for one in seeds]
+        found[level] = _Level(
+            level,
+            variants.names,
+            variants.multilabel,
+            rows[0]["label"],
+            rows[0]["patient"],
+            [one["score"] for one in rows],
+            [panel[level][0].statistic for panel in panels],
+        )
+    return found
+
+
+def _shared(levels: Sequence[dict[str, _Level]]) -> dict[str, list[str]]:
+    """{level: names of what all variants and seeds define}, in the order of the first."""
+    shared = {}
+    for level, first in levels[0].items():
+        known = [set(one.names) for variant in levels for one in variant[level].statistics]
+        names = first.statistics[0].names
+        shared[level] = [name for name in names if all(name in of_seed for of_seed in known)]
+    return shared
+
+
+def _primary(name: str, names: Sequence[str]) -> str:
+    if not name:
+        return next((one for one in PRIMARY if one in names), "")
+    if name not in names:
+        raise BadInput(f"--primary={name}: is not there{nearest(name, names)}")
+    return name
+
+
+def _compared(
+    a: _Level, b: _Level, names: Sequence[str], samples: int, seed: int, primary: str
+) -> dict[str, Difference]:
+    """Differences of those names; p is there for the primary metric at least."""
+    of_a, of_b = ([statistic.selected(s, names) for s in one.statistics] for one in (a, b))
+    with console.Progress(f"intervals of {a.level}s", samples, "resample") as progress:
+        if len(of_a) > 1:
+            return obuchowski_rockette.seeds_as_readers(
+                of_a, of_b, a.groups, samples, seed, progress=progress.at
+            )
+        paired = statistic.difference(of_a[0], of_b[0])
+        estimates = bootstrap.estimates(paired, a.groups, samples, seed, progress=progress.at)
+    unknown = dict.fromkeys(("p", "standard_error", "df"), math.nan)
+    found = {
+        name: Difference(one.value, one.low, one.high, **unknown) for name, one in estimates.items()
+    }
+    found |= {name: _of_one_auc(a, b, name) for name in names if parsed(name).metric == "auc"}
+    if primary in found and parsed(primary).metric != "auc":
+        p = _swapped(a, b, primary, samples, seed)
+        found[primary] = dataclasses.replace(found[primary], p=p)
+    return found
+
+
+def _of_one_auc(a: _Level, b: _Level, name: str) -> Difference:
+    """The difference of the AUC of one class or finding, which needs no resampling."""
+    of_rows = Columns.of_findings if a.multilabel else Columns.of_classes
+    of_a, of_b = (of_rows(one.label, one.scores[0], one.names) for one in (a, b))
+    k = a.names.index(parsed(name).column)
+    known = of_a.known[:, k]
+    return paired_difference(
+        of_a.truths[known, k], of_a.scores[known, k], of_b.scores[known, k], a.groups[known]
+    )
+
+
+def _swapped(a: _Level, b: _Level, name: str, permutations: int, seed: int) -> float:
+    """p of a metric of two models, by exchanging patients between them."""
+    with console.Progress(f"p of {name}", permutations, "exchange") as progress:
+        return swap_test(
+            _measure(a, name), a.scores[0], b.scores[0], a.groups, permutations, seed,
+            on_ranks=parsed(name).metric.startswith("auc_"), progress=progress.at,
+        )  # fmt: skip
+
+
+def _measure(of: _Level, name: str) -> Callable[[np.ndarray], float]:
+    """A metric as a function of scores [n, K]; nan where they do not define it.
+
+    Those of `evaluation.metrics`, which take ranks too and are faster, are to the bit the same.
+    """
+    fast = metrics_of(of.level, of.names, of.multilabel)
+    if name in fast(of.label, of.scores[0]):
+        return lambda scores: fast(of.label, scores)[name]
+    once = np.ones(len(of.label), np.int64)
+
+    def measure(scores: np.ndarray) -> float:
+        rows = {of.level: {"label": of.label, "score": scores}}
+        panel = panels_of(rows, of.names, of.multilabel, Questions(), None)[of.level][0].statistic
+        return dict(zip(panel.names, panel(once).tolist(), strict=True)).get(name, math.nan)
+
+    return measure

@@ -1,0 +1,139 @@
+"""Differences of variants against the statistics that they are made of, called one by one."""
+
+import math
+
+import numpy as np
+import pytest
+
+from micle_tf.errors import BadInput
+from micle_tf.evaluation import metrics
+from micle_tf.evaluation.contrasts import contrasts
+from micle_tf.evaluation.variants import Variant, Variants
+from micle_tf.statistics import bootstrap, holm, obuchowski_rockette, panel
+from micle_tf.statistics.obuchowski import paired_difference
+from micle_tf.statistics.permutation import swap_test
+from micle_tf.statistics.statistic import difference, selected
+
+NAMES = ("a", "b", "c")
+N = 60
+LABEL = np.random.default_rng(0).integers(0, 3, N)
+FINDINGS = np.random.default_rng(1).integers(-2, 2, (N, 3))
+PATIENT = np.array([f"p{k}" for k in np.random.default_rng(2).integers(0, 25, N)])
+
+
+def rows_of(seed, multilabel=False, level="image"):
+    rng = np.random.default_rng(seed)
+    label = FINDINGS if multilabel else LABEL
+    truth = (label == 1) if multilabel else np.eye(3)[label]
+    score = rng.dirichlet(np.ones(3), N) * 0.7 + 0.3 * truth / max(1, truth.sum(axis=1).max())
+    return {level: {"label": label, "score": score, "patient": PATIENT}}
+
+
+def variants_of(*seeds, multilabel=False, level="image"):
+    """Each a tuple of seeds."""
+    tables = [
+        Variant(f"v{k}", tuple(rows_of(s, multilabel, level) for s in of))
+        for k, of in enumerate(seeds)
+    ]
+    return Variants(tuple(tables), NAMES, multilabel)
+
+
+def statistic_of(seed, names):
+    rows = rows_of(seed)["image"]
+    of = panel.of_classes(rows["label"], rows["score"], NAMES, panel.Asked()).statistic
+    return selected(of, names)
+
+
+def score(seed, multilabel=False):
+    return rows_of(seed, multilabel)["image"]["score"]
+
+
+def auc_macro(scores):
+    return metrics.classification_metrics(LABEL, scores, NAMES)["auc_macro"]
+
+
+def test_one_model_each_is_a_bootstrap_of_patients_and_an_exchange_of_them():
+    found = contrasts(variants_of((1,), (2,)), 50, 3)
+    (contrast,) = found.all
+    names = ["top1", "f1_macro", "ece", "calibration_slope/b"]
+    paired = difference(statistic_of(1, names), statistic_of(2, names))
+    for name, one in bootstrap.estimates(paired, PATIENT, 50, 3).items():
+        assert contrast.differences[f"image/{name}"] == (one.value, one.low, one.high)
+    assert found.primary == "image/auc_macro" and contrast.name == "v1"
+    p = swap_test(auc_macro, score(1), score(2), PATIENT, 50, 3, on_ranks=True)
+    assert contrast.p == contrast.p_holm == p
+
+
+def test_the_auc_of_one_class_needs_no_resampling():
+    found = contrasts(variants_of((1,), (2,)), 20, 0, "image/auc/b")
+    (contrast,) = found.all
+    expected = paired_difference(LABEL == 1, score(1)[:, 1], score(2)[:, 1], PATIENT)
+    ends = expected.value, expected.low, expected.high
+    assert contrast.differences["image/auc/b"] == ends and contrast.p == expected.p
+
+
+def test_of_findings_the_rows_where_one_is_known():
+    (contrast,) = contrasts(variants_of((1,), (2,), multilabel=True), 20, 0).all
+    known = FINDINGS[:, 2] >= 0
+    a, b = (score(seed, True)[known, 2] for seed in (1, 2))
+    expected = paired_difference(FINDINGS[known, 2] == 1, a, b, PATIENT[known])
+    ends = expected.value, expected.low, expected.high
+    assert contrast.differences["findings/auc/c"] == ends
+    p = swap_test(
+        lambda s: metrics.findings_metrics(FINDINGS, s, NAMES)["findings/auc_mean"],
+        score(1, True), score(2, True), PATIENT, 20, 0, on_ranks=True,
+    )  # fmt: skip
+    assert contrast.p == p
+
+
+@pytest.mark.parametrize("primary", ["image/top1", "image/brier"])
+def test_other_metrics_are_exchanged_as_they_are(primary):
+    def measure(scores):
+        if primary == "image/top1":
+            return metrics.classification_metrics(LABEL, scores, NAMES)["top1"]
+        return ((scores - np.eye(3)[LABEL]) ** 2).sum(axis=1).mean()
+
+    (contrast,) = contrasts(variants_of((1,), (2,)), 30, 1, primary).all
+    assert contrast.p == swap_test(measure, score(1), score(2), PATIENT, 30, 1)
+
+
+def test_seeds_are_readers_and_several_variants_a_family():
+    seeds = ((1, 2, 3), (4, 5, 6), (7, 8, 9))
+    found = contrasts(variants_of(*seeds), 40, 2, "image/top1")
+    names = ["top1", "auc/a", "ece"]
+    for contrast, of in zip(found.all, seeds[1:], strict=True):
+        a, b = ([statistic_of(s, names) for s in one] for one in (seeds[0], of))
+        expected = obuchowski_rockette.seeds_as_readers(a, b, PATIENT, 40, 2)
+        for name, one in expected.items():
+            ends = one.value, one.low, one.high
+            assert contrast.differences[f"image/{name}"] == ends
+        assert contrast.p == expected["top1"].p
+    adjusted = holm.adjusted([one.p for one in found.all])
+    assert [one.p_holm for one in found.all] == adjusted.tolist()
+
+
+def test_cases_come_before_images_and_what_has_no_labels_is_left_out():
+    variants = variants_of((1,), (2,))
+    for variant in variants.all:
+        (rows,) = variant.seeds
+        rows["case"] = {name: values[::2] for name, values in rows["image"].items()}
+    found = contrasts(variants, 10, 0)
+    assert found.primary == "case/auc_macro"
+    for variant in variants.all:
+        (rows,) = variant.seeds
+        rows["case"] = rows["case"] | {"label": np.full(N // 2, -1)}
+    found = contrasts(variants, 10, 0)
+    assert found.primary == "image/auc_macro"
+    assert not any(name.startswith("case/") for name in found.all[0].differences)
+
+
+def test_without_any_auc_there_is_no_p():
+    variants = variants_of((1,), (2,))
+    for variant in variants.all:
+        (rows,) = variant.seeds
+        rows["image"] = rows["image"] | {"label": np.zeros(N, int)}
+    found = contrasts(variants, 10, 0)
+    assert found.primary == "" and math.isnan(found.all[0].p)
+    assert "image/top1" in found.all[0].differences
+    with pytest.raises(BadInput, match="--primary=image/auc_macro: is not there"):
+        contrasts(variants, 10, 0, "image/auc_macro")
