@@ -167,9 +167,11 @@ def from_text(text: str) -> Study:
 def _parsed(text: str, name: str, where: str) -> Study:
     """As `parse`; `where` begins messages."""
     try:
-        return _study(tomllib.loads(text), name)
+        table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # TOMLDecodeError, and what it lets through
         raise BadInput(f"{where}: no TOML ({error})") from None
+    try:
+        return _study(table, name)
     except BadInput as error:
         raise BadInput(" ".join(f"{where}: {error}".splitlines())) from None
 
@@ -186,7 +188,7 @@ def _study(table: dict[str, Any], name: str) -> Study:
         seeds=tuple(_numbers(table, "seeds", "seed", [0])),
         primary=_text(table, "primary"),
         reference=_text(table, "reference") or next(iter(variants)),
-        common=_flags(_table(table.get("common", {}), "[common]"), "[common]"),
+        common=_flags(_table_of(table, "common"), "[common]"),
         stages={s: _flags(flags, f"[stages.{s}]") for s, flags in _tables(table, "stages")},
         variants=variants,
         grid={s: _lists(flags, f"[grid.{s}]") for s, flags in _tables(table, "grid")},
