@@ -1,0 +1,462 @@
+"""A study as its TOML file states it: stages, variants that are chains of them, what is compared.
+
+dataset = "derm_cases"
+label_fractions = [0.1, 1.0]
+seeds = [0, 1, 2]
+
+[stages.simclr]                # flags of a run, by their names
+mode = "pretrain"
+method = "simclr"
+
+[stages.finetune]
+mode = "finetune"
+
+[variants]
+supervised = ["finetune"]
+simclr = ["simclr", "finetune"]
+
+[grid.finetune]                # chosen on validation, with the first seed
+learning_rate = [0.01, 0.1]
+"""
+
+import dataclasses
+import itertools
+import json
+import pathlib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from micle_tf.config import Config
+from micle_tf.config.modes import JUDGE, LABELS, PRETRAIN, TRAIN
+from micle_tf.errors import BadInput
+from micle_tf.settings import Tag, nearest, tagged
+
+FLAGS = {field.name: field for field in dataclasses.fields(Config)}
+# Flags that the study decides, and how: of stages that are judged, and of all.
+_OF_JUDGED = {
+    "label_fraction": "label_fractions = [0.1, 1.0] at the top of the file decides",
+    "eval_split": "runs are judged on test, and those of a grid on validation",
+}
+DECIDED = {
+    "mode": "each stage states its own",
+    "model_dir": "the study's directory has a place for each run",
+    "checkpoint": "a run starts from the stage before it; the first one may name weights",
+    "seed": "seeds = [0, 1, 2] at the top of the file decides",
+    "dry_run": "it is of a single run",
+    "study": "a study is no part of another",
+    **_OF_JUDGED,
+}
+_MODES = (*PRETRAIN, *JUDGE)
+_DATA = tagged(Config, Tag.DATA)
+# What a run directory may hold, below which the stages behind it lie.
+_TAKEN = ("checkpoints", "export", "lock")
+# Data of which every flag of data does something: which data it is may be said later.
+_ANY_DATA = {"dataset": "derm_cases/manifest", "manifest": "cases.csv", "manual_dir": ""}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Study:
+    """All that a file says. Values are of the types of their flags; tables are in its order.
+
+    Attributes:
+      name: the file's, without .toml.
+      dataset, manifest: of all stages that name no data; "" where they are not stated.
+      label_fractions: ascending, in (0, 1]: of the judged stages.
+      seeds: the grid is tried with the first one.
+      primary: the metric that variants are compared by; "" for the AUC of the highest level.
+      reference: the variant that the others are compared with.
+      common: {flag: value} of all stages that read it.
+      stages: {stage: {flag: value}}, "mode" among them.
+      variants: {variant: stages, the first one first}.
+      grid: {judged stage: {flag: values to try}}.
+      select: {stage of the grid: metric of validation to choose by}; without: the primary one.
+    """
+
+    name: str
+    dataset: str = ""
+    manifest: str = ""
+    label_fractions: tuple[float, ...] = (1.0,)
+    seeds: tuple[int, ...] = (0,)
+    primary: str = ""
+    reference: str = ""
+    common: dict[str, Any] = dataclasses.field(default_factory=dict)
+    stages: dict[str, dict[str, Any]]
+    variants: dict[str, tuple[str, ...]]
+    grid: dict[str, dict[str, tuple[Any, ...]]] = dataclasses.field(default_factory=dict)
+    select: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def judged_stage(self, variant: str) -> str:
+        """The last stage of a variant that learns from labels: linear_eval or finetune."""
+        chain = self.variants[variant]
+        return [stage for stage in chain if self.stages[stage]["mode"] in LABELS][-1]
+
+    def transfers(self, variant: str) -> tuple[str, ...]:
+        """The stages behind it, which judge the same model on other data."""
+        chain = self.variants[variant]
+        return chain[chain.index(self.judged_stage(variant)) + 1 :]
+
+    def flags(self, stage: str) -> dict[str, Any]:
+        """{flag: value} of a stage: its own and, where it has none, those of all that it reads.
+
+        As everywhere, nothing that is said of some data is said of other data: a stage that names
+        its own takes no flags of data over.
+        """
+        own = self.stages[stage]
+        named = {name: getattr(self, name) for name in tagged(Config, Tag.NAMES_DATA)}
+        stated = {name: value for name, value in named.items() if value} | self.common
+        left = _DATA if own.keys() & named.keys() else ()
+        taken = {
+            name: value
+            for name, value in stated.items()
+            if name not in left and _is_read(name, own["mode"])
+        }
+        return {"mode": own["mode"], **taken, **own}
+
+
+def combinations(grid: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    """Every {flag: value} of a grid, the last flag changing fastest; {} alone of no grid."""
+    return (dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values()))
+
+
+def read(path: pathlib.Path) -> Study:
+    """The study of a file; raises BadInput as `parse` does, or where it cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: cannot be read ({error})") from None
+    return _parsed(text, path.stem, str(path))
+
+
+def parse(text: str, name: str) -> Study:
+    """The study of a text.
+
+    Args:
+      text: TOML.
+      name: of the study: its file's, without .toml.
+
+    Raises:
+      BadInput: one line that names the file and the table, and what to do: it is no TOML; a key,
+        stage, flag or value that does not exist, is there twice, or would do nothing; a variant
+        that is judged nowhere; a flag that the study decides.
+    """
+    return _parsed(text, name, f"{name}.toml")
+
+
+def text(study: Study) -> str:
+    """JSON that says all of a study, the same for files that differ in layout alone."""
+    return json.dumps(dataclasses.asdict(study), indent=1) + "\n"
+
+
+def from_text(text: str) -> Study:
+    """The inverse of `text`; raises BadInput for another text."""
+    try:
+        stated = json.loads(text)
+        tuples = {key: tuple(stated[key]) for key in ("label_fractions", "seeds")}
+        variants = {name: tuple(chain) for name, chain in stated["variants"].items()}
+        grid = {
+            stage: {name: tuple(values) for name, values in flags.items()}
+            for stage, flags in stated["grid"].items()
+        }
+        return Study(**{**stated, **tuples, "variants": variants, "grid": grid})
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BadInput(f"not the text of a study ({error})") from None
+
+
+def _parsed(text: str, name: str, where: str) -> Study:
+    """As `parse`; `where` begins messages."""
+    try:
+        table = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, and what it lets through
+        raise BadInput(f"{where}: no TOML ({error})") from None
+    try:
+        return _study(table, name)
+    except BadInput as error:
+        raise BadInput(" ".join(f"{where}: {error}".splitlines())) from None
+
+
+def _study(table: dict[str, Any], name: str) -> Study:
+    """The study of a file's keys; messages begin with the key or table."""
+    _check_keys(table)
+    variants = _chains(table)
+    study = Study(
+        name=name,
+        dataset=_text(table, "dataset"),
+        manifest=_text(table, "manifest"),
+        label_fractions=tuple(sorted(_numbers(table, "label_fractions", "label_fraction", [1.0]))),
+        seeds=tuple(_numbers(table, "seeds", "seed", [0])),
+        primary=_text(table, "primary"),
+        reference=_text(table, "reference") or next(iter(variants)),
+        common=_flags(_table_of(table, "common"), "[common]"),
+        stages={s: _flags(flags, f"[stages.{s}]") for s, flags in _tables(table, "stages")},
+        variants=variants,
+        grid={s: _lists(flags, f"[grid.{s}]") for s, flags in _tables(table, "grid")},
+        select={s: _text(table["select"], s, "[select] ") for s in _table_of(table, "select")},
+    )
+    _check_stages(study)
+    _check_variants(study)
+    _check_common(study)
+    for stage in study.stages:
+        _check_flags(study, stage)
+    for stage in study.grid:
+        _check_grid(study, stage)
+    _check_select(study)
+    _check_idle(study)
+    return study
+
+
+# ---------------------------------------------------------------- what kind of value is where
+
+
+def _check_keys(table: Mapping[str, Any]) -> None:
+    known = [field.name for field in dataclasses.fields(Study) if field.name != "name"]
+    for key in table:
+        if key not in known:
+            flag = "; flags stand in [common] or in a stage"
+            hint = flag if key in FLAGS else nearest(key, known)
+            raise BadInput(f"{key}: no such key{hint}")
+    if not _table_of(table, "stages"):
+        raise BadInput('no stages; add [stages.NAME] with mode = "finetune"')
+    if not _table_of(table, "variants"):
+        raise BadInput('no variants; add [variants] with NAME = ["STAGE", "STAGE"]')
+
+
+def _table(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise BadInput(f"{where}: expected a table")
+    return value
+
+
+def _table_of(table: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return _table(table.get(key, {}), f"[{key}]")
+
+
+def _tables(table: Mapping[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:
+    """(name, table) of each [key.name]."""
+    return [(n, _table(value, f"[{key}.{n}]")) for n, value in _table_of(table, key).items()]
+
+
+def _text(table: Mapping[str, Any], key: str, where: str = "") -> str:
+    """ "" where it is not stated."""
+    value = table.get(key, "")
+    if key in table and not (isinstance(value, str) and value.strip()):
+        raise BadInput(f"{where}{key}: expected a text that is not empty, or leave it out")
+    return value
+
+
+def _list(value: Any, where: str) -> list[Any]:
+    """A list of different values."""
+    if not isinstance(value, list) or not value:
+        raise BadInput(f"{where}: expected a list of at least one value")
+    for k, one in enumerate(value):
+        if one in value[:k]:
+            raise BadInput(f"{where}: {one} is there twice")
+    return value
+
+
+def _numbers(table: Mapping[str, Any], key: str, flag: str, usual: list[Any]) -> list[Any]:
+    """A list of values of a flag."""
+    values = _list(table.get(key, usual), key)
+    for value in values:
+        _check_values({flag: value}, f"{key}:")
+    return [_of_its_type(flag, value) for value in values]
+
+
+def _chains(table: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    chains = {}
+    for name, chain in _table_of(table, "variants").items():
+        where = f"[variants] {name}"
+        if not all(isinstance(stage, str) for stage in _list(chain, where)):
+            raise BadInput(f"{where}: expected a list of stages by their names")
+        chains[name] = tuple(chain)
+    return chains
+
+
+def _flags(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    for name in values:
+        if name not in FLAGS:
+            raise BadInput(f"{where} {name}: no such flag{nearest(name, FLAGS)}")
+    return {name: _of_its_type(name, value) for name, value in values.items()}
+
+
+def _lists(values: Mapping[str, Any], where: str) -> dict[str, tuple[Any, ...]]:
+    if not values:
+        raise BadInput(f"{where}: nothing to try; add FLAG = [VALUE, VALUE]")
+    _flags(values, where)
+    lists = {name: _list(listed, f"{where} {name}") for name, listed in values.items()}
+    return {name: tuple(_of_its_type(name, v) for v in listed) for name, listed in lists.items()}
+
+
+def _of_its_type(flag: str, value: Any) -> Any:
+    """A float where a flag is one and an int was written; large ones are refused as they are."""
+    is_int = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if FLAGS[flag].type is float and is_int and abs(value) < 2**53 else value
+
+
+def _check_values(values: Mapping[str, Any], where: str) -> None:
+    """Raises BadInput for a value that no mode takes."""
+    try:
+        Config(**values)
+    except BadInput as error:
+        raise BadInput(f"{where} {error}") from None
+
+
+def _is_read(flag: str, mode: str) -> bool:
+    only = FLAGS[flag].metadata["only"]
+    return not only or mode in only
+
+
+# ---------------------------------------------------------------- stages and variants
+
+
+def _check_stages(study: Study) -> None:
+    for stage, flags in study.stages.items():
+        where, mode = f"[stages.{stage}]", flags.get("mode", "")
+        if not re.fullmatch(r"\w+", stage):
+            raise BadInput(f"{where}: name it by letters, digits and underscores")
+        if stage in _TAKEN:
+            raise BadInput(f"{where}: runs have a file or folder of that name; choose another")
+        if not mode:
+            raise BadInput(f"{where} no mode; add one of {', '.join(_MODES)}")
+        if mode not in _MODES:
+            raise BadInput(
+                f"{where} mode={mode}: not one of {', '.join(_MODES)}{nearest(mode, _MODES)}"
+            )
+
+
+def _check_variants(study: Study) -> None:
+    for variant, chain in study.variants.items():
+        if not re.fullmatch(r"\w[\w-]*", variant):
+            raise BadInput(
+                f"[variants] {variant}: name it by letters, digits, dashes and underscores"
+            )
+        _check_chain(study.stages, chain, f"[variants] {variant}:")
+    used = set(itertools.chain(*study.variants.values()))
+    for stage in study.stages:
+        if stage not in used:
+            raise BadInput(f"[stages.{stage}]: no variant uses it; add it to one, or remove it")
+    if study.reference not in study.variants:
+        hint = nearest(study.reference, study.variants)
+        raise BadInput(f"reference: there is no variant {study.reference}{hint}")
+
+
+def _check_chain(stages: Mapping[str, Mapping[str, Any]], chain: Sequence[str], where: str) -> None:
+    """Raises BadInput unless there is one stage to judge, between trainings and evaluations."""
+    for stage in chain:
+        if stage not in stages:
+            raise BadInput(f"{where} there is no stage {stage}{nearest(stage, stages)}")
+    judged = [k for k, stage in enumerate(chain) if stages[stage]["mode"] in LABELS]
+    if not judged:
+        raise BadInput(f"{where} nothing is judged; add a stage of mode {' or '.join(LABELS)}")
+    last = judged[-1]
+    for stage in chain[:last]:
+        if stages[stage]["mode"] not in TRAIN:
+            raise BadInput(
+                f"{where} {stage} stands before {chain[last]}, which is judged, and trains no "
+                f"encoder; before it go stages of mode {' or '.join(TRAIN)}"
+            )
+    for stage in chain[last + 1 :]:
+        if stages[stage]["mode"] != "evaluate":
+            raise BadInput(
+                f"{where} {stage} stands behind {chain[last]}, which is judged; behind it go "
+                "stages of mode evaluate"
+            )
+
+
+def _check_select(study: Study) -> None:
+    for stage in study.select:
+        if stage not in study.grid:
+            hint = nearest(stage, study.grid)
+            raise BadInput(f"[select] {stage}: there is no [grid.{stage}] to choose from{hint}")
+
+
+# ---------------------------------------------------------------- flags
+
+
+def _check_common(study: Study) -> None:
+    for name in study.common:
+        if name in DECIDED:
+            raise BadInput(f"[common] {name}: {DECIDED[name]}")
+        if name in tagged(Config, Tag.NAMES_DATA):
+            raise BadInput(f"[common] {name}: state it at the top of the file, or in a stage")
+    _check_values(study.common, "[common]")
+
+
+def _check_flags(study: Study, stage: str) -> None:
+    """Raises BadInput for a flag of a stage that the study decides, or no value of it."""
+    chains = [chain for chain in study.variants.values() if stage in chain]
+    free = {"mode"}
+    if all(chain[0] == stage for chain in chains):
+        free.add("checkpoint")
+    if stage not in map(study.judged_stage, study.variants):
+        free |= _OF_JUDGED.keys()
+    for name in study.stages[stage]:
+        if name in DECIDED and name not in free:
+            raise BadInput(f"[stages.{stage}] {name}: {DECIDED[name]}")
+    _check_values(study.stages[stage], f"[stages.{stage}]")
+
+
+def _check_grid(study: Study, stage: str) -> None:
+    where = f"[grid.{stage}]"
+    if stage not in study.stages:
+        raise BadInput(f"{where}: there is no such stage{nearest(stage, study.stages)}")
+    judged = {v for v in study.variants if study.judged_stage(v) == stage}
+    if not judged:
+        raise BadInput(f"{where}: no variant is judged by {stage}; a grid is of a stage that is")
+    others = [v for v, chain in study.variants.items() if stage in chain and v not in judged]
+    if others:
+        raise BadInput(
+            f"{where}: {others[0]} is not judged by {stage}, so that nothing is chosen there; give "
+            "it a stage of another name"
+        )
+    for name, values in study.grid[stage].items():
+        if name in DECIDED:
+            raise BadInput(f"{where} {name}: {DECIDED[name]}")
+        if name in tagged(Config, Tag.DATA | Tag.POLICY):
+            raise BadInput(f"{where} {name}: all of a grid are judged on the same data")
+        if name in study.stages[stage]:
+            raise BadInput(f"{where} {name}: [stages.{stage}] states it too; remove one of them")
+        for value in values:
+            _check_values({name: value}, where)
+            if isinstance(value, str) and not re.fullmatch(r"[\w.]+", value):
+                raise BadInput(
+                    f"{where} {name}={value}: names a run directory; letters, digits, dots and "
+                    "underscores alone"
+                )
+
+
+def _check_idle(study: Study) -> None:
+    """Raises BadInput for a flag that does nothing in any run of those it is of."""
+    idle = {stage: _idle_flags(study, stage) for stage in study.stages}
+    for stage in study.stages:
+        for table, flags in (("stages", study.stages), ("grid", study.grid)):
+            for name in flags.get(stage, {}):
+                if name in idle[stage]:
+                    raise BadInput(
+                        f"[{table}.{stage}] {name}: does nothing {idle[stage][name]}; remove it"
+                    )
+    named = {name: "" for name in tagged(Config, Tag.NAMES_DATA) if getattr(study, name)}
+    for name, table in (named | dict.fromkeys(study.common, "[common] ")).items():
+        takers = [
+            stage
+            for stage, own in study.stages.items()
+            if name in study.flags(stage)
+            and name not in {*own, *study.grid.get(stage, ()), *idle[stage]}
+        ]
+        if not takers:
+            raise BadInput(f"{table}{name}: does nothing in any of the stages; remove it")
+
+
+def _idle_flags(study: Study, stage: str) -> dict[str, str]:
+    """{flag: why} of what a stage states, or tries, and does nothing; as `Config.otherwise`."""
+    values = study.flags(stage) | _ANY_DATA
+    if any(stage in chain[1:] for chain in study.variants.values()):
+        values["checkpoint"] = "the stage before"
+    tried = study.grid.get(stage, {})
+    configs = [Config.of_mode(**values | choice) for choice in combinations(tried)]
+    reasons = {
+        name: [config.otherwise(name) for config in configs]
+        for name in (study.flags(stage) | tried)
+    }
+    return {name: each[0] for name, each in reasons.items() if all(each)}
