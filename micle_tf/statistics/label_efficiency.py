@@ -28,20 +28,19 @@ def needed(fractions: ArrayLike, values: ArrayLike, target: float) -> float:
     Raises:
       ValueError: shapes that do not fit, no fractions, or such as are not increasing in (0, 1].
     """
-    fractions, values = _checked("needed", fractions), np.asarray(values, np.float64)
-    if values.shape != fractions.shape:
-        raise ValueError(f"needed: fractions {fractions.shape} and values {values.shape}")
-    known = ~np.isnan(values)
-    fractions, highest = fractions[known], np.maximum.accumulate(values[known])
-    reached = np.flatnonzero(highest >= target)
+    x, y = _checked("needed", fractions), np.asarray(values, np.float64)
+    if y.shape != x.shape:
+        raise ValueError(f"needed: fractions {x.shape} and values {y.shape}, expected as many")
+    known = ~np.isnan(y)
+    x, y = x[known], np.maximum.accumulate(y[known])
+    reached = np.flatnonzero(y >= target)
     if not len(reached):
         return float("nan")
     first = reached[0]
     if first == 0:
-        return float(fractions[0])
-    below, above = highest[first - 1 : first + 1]
-    way = (target - below) / (above - below)
-    return float(fractions[first - 1] ** (1 - way) * fractions[first] ** way)
+        return float(x[0])
+    way = (target - y[first - 1]) / (y[first] - y[first - 1])
+    return float(x[first - 1] ** (1 - way) * x[first] ** way)
 
 
 def interval(fractions: ArrayLike, drawn: ArrayLike, targets: ArrayLike) -> tuple[float, float]:
@@ -61,11 +60,11 @@ def interval(fractions: ArrayLike, drawn: ArrayLike, targets: ArrayLike) -> tupl
     Raises:
       ValueError: shapes that do not fit, or as `needed`.
     """
-    fractions = _checked("interval", fractions)
+    x = _checked("interval", fractions)
     drawn, targets = np.asarray(drawn, np.float64), np.asarray(targets, np.float64)
-    if targets.ndim != 1 or drawn.shape != (len(targets), len(fractions)):
+    if targets.ndim != 1 or drawn.shape != (len(targets), len(x)):
         raise ValueError(
-            f"interval: fractions {fractions.shape}, curves {drawn.shape} and targets "
+            f"interval: fractions {x.shape}, curves {drawn.shape} and targets "
             f"{targets.shape}, expected [F], [samples, F] and [samples]"
         )
     defined = ~(np.isnan(drawn).any(axis=1) | np.isnan(targets))
@@ -73,24 +72,20 @@ def interval(fractions: ArrayLike, drawn: ArrayLike, targets: ArrayLike) -> tupl
         return float("nan"), float("nan")
     found = np.array(
         [
-            needed(fractions, values, target)
+            needed(x, values, target)
             for values, target in zip(drawn[defined], targets[defined], strict=True)
         ]
     )
     found[np.isnan(found)] = np.inf
-    low, high = (
-        float(np.percentile(found, percentile, method=method))
-        for percentile, method in zip(PERCENTILES, ("lower", "higher"), strict=True)
-    )
-    return low, high
+    low = np.percentile(found, PERCENTILES[0], method="lower")
+    high = np.percentile(found, PERCENTILES[1], method="higher")
+    return float(low), float(high)
 
 
 def _checked(function: str, fractions: ArrayLike) -> np.ndarray:
-    fractions = np.asarray(fractions, np.float64)
-    if fractions.ndim != 1 or not len(fractions):
-        raise ValueError(f"{function}: fractions {fractions.shape}, expected [F], F at least 1")
-    if not (np.all(np.diff(fractions) > 0) and fractions[0] > 0 and fractions[-1] <= 1):
-        raise ValueError(
-            f"{function}: fractions {fractions.tolist()}, expected increasing in (0, 1]"
-        )
-    return fractions
+    x = np.asarray(fractions, np.float64)
+    if x.ndim != 1 or not len(x):
+        raise ValueError(f"{function}: fractions {x.shape}, expected [F], F at least 1")
+    if not (np.all(np.diff(x) > 0) and x[0] > 0 and x[-1] <= 1):
+        raise ValueError(f"{function}: fractions {x.tolist()}, expected increasing in (0, 1]")
+    return x

@@ -1,0 +1,1 @@
+"""Studies: the paper's protocol by one command."""
