@@ -8,6 +8,10 @@ class BadInput(Exception):
     """
 
 
+class Held(BadInput):
+    """Another process is at work in the run directory."""
+
+
 class Stopped(Exception):
     """The run was stopped by something outside it (NaN loss, full disk): exit code 1."""
 

@@ -12,12 +12,13 @@ import numpy as np
 
 from micle_tf import console
 from micle_tf.errors import BadInput
-from micle_tf.evaluation.judging import labelled, panels_of
+from micle_tf.evaluation.judging import labelled, panels_of, prefix_of
 from micle_tf.evaluation.metric_names import parsed
 from micle_tf.evaluation.metrics import metrics_of
+from micle_tf.evaluation.predictions_file import Rows
 from micle_tf.evaluation.variants import Variants
 from micle_tf.settings import nearest
-from micle_tf.statistics import bootstrap, holm, obuchowski_rockette, statistic
+from micle_tf.statistics import bootstrap, holm, obuchowski_rockette, panel, statistic
 from micle_tf.statistics.columns import Columns
 from micle_tf.statistics.difference import Difference
 from micle_tf.statistics.obuchowski import paired_difference
@@ -82,7 +83,9 @@ class _Level:
     statistics: list[Statistic]
 
 
-def contrasts(variants: Variants, samples: int, seed: int, primary: str = "") -> Contrasts:
+def contrasts(
+    variants: Variants, samples: int, seed: int, primary: str = "", *, discrimination: bool = False
+) -> Contrasts:
     """Compares the variants with the first in whatever is defined for all of them.
 
     With one seed of each, ends are percentiles of a bootstrap of patients (of cases, where no
@@ -95,11 +98,14 @@ def contrasts(variants: Variants, samples: int, seed: int, primary: str = "") ->
       samples: resamples of patients, and exchanges of them.
       seed: of both.
       primary: the metric whose p is wanted; "" for the first of `PRIMARY` that there is.
+      discrimination: compare accuracies and AUCs alone, which takes a part of the time, if the
+        primary metric is one of these.
 
     Raises:
       BadInput: nothing is labelled, or `primary` is not defined.
     """
-    levels = [_levels(variants, number) for number in range(len(variants.all))]
+    few = discrimination and is_of_discrimination(primary)
+    levels = [_levels(variants, number, few) for number in range(len(variants.all))]
     shared = _shared(levels)
     if not shared:
         raise BadInput("nothing that was predicted has a label, so that nothing can be compared")
@@ -119,14 +125,44 @@ def contrasts(variants: Variants, samples: int, seed: int, primary: str = "") ->
     )
 
 
-def _levels(variants: Variants, number: int) -> dict[str, _Level]:
+def is_of_discrimination(name: str) -> bool:
+    """Whether a metric is an accuracy or an AUC, or "" for the AUC of the highest level."""
+    metric = parsed(name).metric
+    return not parsed(name).at and (
+        metric in ("", "top1", "top3", "balanced_accuracy") or metric.startswith("auc")
+    )
+
+
+def statistics_of(
+    rows: Rows, names: Sequence[str], multilabel: bool, discrimination: bool = False
+) -> dict[str, Statistic]:
+    """{level: what its labelled rows define}, with names as in result.json.
+
+    Args:
+      rows: of images and perhaps cases.
+      names, multilabel: as of `Variants`.
+      discrimination: accuracies and AUCs alone.
+    """
+    if not discrimination:
+        panels = panels_of(rows, names, multilabel, Questions(), None)
+        return {level: of_level[0].statistic for level, of_level in panels.items()}
+    of_rows = panel.discrimination_of_findings if multilabel else panel.discrimination_of_classes
+    found = {}
+    for level, every in rows.items():
+        part = labelled(every)
+        if len(part["label"]):
+            one = of_rows(part["label"], part["score"], names)
+            found[level] = one.behind(prefix_of(level, multilabel)).statistic
+    return found
+
+
+def _levels(variants: Variants, number: int, discrimination: bool) -> dict[str, _Level]:
     """What the seeds of a variant say of each level that has labels."""
     seeds = variants.all[number].seeds
-    panels = [
-        panels_of(rows, variants.names, variants.multilabel, Questions(), None) for rows in seeds
-    ]
+    names, multilabel = variants.names, variants.multilabel
+    statistics = [statistics_of(rows, names, multilabel, discrimination) for rows in seeds]
     found = {}
-    for level in panels[0]:
+    for level in statistics[0]:
         rows = [labelled(one[level]) for one in seeds]
         found[level] = _Level(
             level,
@@ -135,7 +171,7 @@ def _levels(variants: Variants, number: int) -> dict[str, _Level]:
             rows[0]["label"],
             rows[0]["patient"],
             [one["score"] for one in rows],
-            [panel[level][0].statistic for panel in panels],
+            [of_seed[level] for of_seed in statistics],
         )
     return found
 
@@ -213,7 +249,7 @@ def _measure(of: _Level, name: str) -> Callable[[np.ndarray], float]:
 
     def measure(scores: np.ndarray) -> float:
         rows = {of.level: {"label": of.label, "score": scores}}
-        panel = panels_of(rows, of.names, of.multilabel, Questions(), None)[of.level][0].statistic
-        return dict(zip(panel.names, panel(once).tolist(), strict=True)).get(name, math.nan)
+        found = statistics_of(rows, of.names, of.multilabel)[of.level]
+        return dict(zip(found.names, found(once).tolist(), strict=True)).get(name, math.nan)
 
     return measure

@@ -7,7 +7,7 @@ else, in a CSV file.
 import dataclasses
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from micle_tf import console
 from micle_tf.errors import BadInput
@@ -67,7 +67,16 @@ def read_variants(texts: Sequence[str], common: bool = False, allow_seen: bool =
     """
     paths = {text: _paths(text) for text in texts}
     _check_seeds(texts, paths)
-    every = list(dict.fromkeys(path for text in texts for path in paths[text]))
+    found = variants_of(paths, common, allow_seen)
+    by_name = {variant.name: variant for variant in found.all}
+    return dataclasses.replace(found, all=tuple(by_name[text] for text in texts))
+
+
+def variants_of(
+    paths: Mapping[str, Sequence[str]], common: bool = False, allow_seen: bool = False
+) -> Variants:
+    """As `read_variants`, of the runs or files of each variant, by its name."""
+    every = list(dict.fromkeys(path for of_variant in paths.values() for path in of_variant))
     runs = [path for path in every if not _is_foreign(path)]
     if not runs:
         raise BadInput(f"{every[0]}: has no labels; compare it with a run, from which they are")
@@ -82,7 +91,7 @@ def read_variants(texts: Sequence[str], common: bool = False, allow_seen: bool =
     in_order = matched([(path, tables[path]) for path in every], common)
     rows_of = dict(zip(every, in_order, strict=True))
     return Variants(
-        tuple(Variant(text, tuple(rows_of[path] for path in paths[text])) for text in texts),
+        tuple(Variant(name, tuple(rows_of[path] for path in of)) for name, of in paths.items()),
         names,
         multilabel,
     )

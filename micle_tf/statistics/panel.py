@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from micle_tf.statistics import (
     accuracy,
+    auc,
     calibration,
     confusion,
     net_benefit,
@@ -183,6 +184,22 @@ def calibration_of_findings(
     columns = Columns.of_findings(y_true, probabilities, names)
     parts = [*_calibration_of_findings(columns), net_benefit.statistic(columns, net_benefit_at)]
     return _panel(columns, parts, mean="mean", prefix="findings/")
+
+
+def discrimination_of_classes(
+    y_true: ArrayLike, probabilities: ArrayLike, names: Sequence[str]
+) -> Panel:
+    """What of `of_classes` says how well classes are told apart: its accuracies and AUCs."""
+    columns = Columns.of_classes(y_true, probabilities, names)
+    return _panel(columns, [accuracy.statistic(columns), auc.statistic(columns)], mean="macro")
+
+
+def discrimination_of_findings(
+    y_true: ArrayLike, probabilities: ArrayLike, names: Sequence[str]
+) -> Panel:
+    """The same of `of_findings`: its AUCs."""
+    columns = Columns.of_findings(y_true, probabilities, names)
+    return _panel(columns, [auc.statistic(columns)], mean="mean", prefix="findings/")
 
 
 def _calibration_of_classes(columns: Columns) -> list[Statistic]:

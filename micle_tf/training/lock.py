@@ -14,7 +14,7 @@ import uuid
 import tensorflow as tf
 
 from micle_tf import console
-from micle_tf.errors import BadInput, Stopped
+from micle_tf.errors import Held, Stopped
 from micle_tf.files import reason_of
 
 LOCK_FILE = "lock"
@@ -51,7 +51,7 @@ class RunLock:
         """Takes the lock, or refuses; waits only to see whether the holder of a lease lives.
 
         Raises:
-          BadInput: another process holds it; names the process, its host and its start.
+          Held: another process holds it; names the process, its host and its start.
           Stopped: the directory cannot be written.
         """
         try:
@@ -277,7 +277,7 @@ def _named(holder):
 
 
 def _in_use(path, holder):
-    return BadInput(
+    return Held(
         f"--model_dir={path}: in use by {_named(holder)}; wait for it, stop it, or choose "
         "another directory"
     )

@@ -137,3 +137,17 @@ def test_without_any_auc_there_is_no_p():
     assert "image/top1" in found.all[0].differences
     with pytest.raises(BadInput, match="--primary=image/auc_macro: is not there"):
         contrasts(variants, 10, 0, "image/auc_macro")
+
+
+def test_accuracies_and_aucs_alone_are_the_same():
+    variants = variants_of((1, 2), (3, 4))
+    whole = contrasts(variants, 20, 0)
+    part = contrasts(variants, 20, 0, discrimination=True)
+    assert part.primary == whole.primary and part.all[0].p == whole.all[0].p
+    found = part.all[0].differences
+    assert found == {name: whole.all[0].differences[name] for name in found}
+    assert "image/balanced_accuracy" in found and "image/ece" not in found
+    assert (
+        "image/ece"
+        in contrasts(variants, 5, 0, "image/ece", discrimination=True).all[0].differences
+    )

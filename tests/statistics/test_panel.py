@@ -177,3 +177,21 @@ def test_what_is_asked_must_be_possible():
     ):  # fmt: skip
         with pytest.raises(ValueError):
             of_findings(0, **wrong)
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_discrimination_is_a_part_of_the_panel_to_the_bit(multilabel):
+    rng = np.random.default_rng(4)
+    y = rng.integers(-2, 2, (30, 4)) if multilabel else rng.integers(0, 3, 30)
+    p, names = rng.dirichlet(np.ones(4), 30), ("a", "b", "c", "d")
+    of = (panel.of_classes, panel.of_findings)[multilabel]
+    part = (panel.discrimination_of_classes, panel.discrimination_of_findings)[multilabel](
+        y, p, names
+    )
+    whole = of(y, p, names, panel.Asked())
+    weights = rng.integers(0, 3, 30)
+    values = dict(zip(whole.statistic.names, whole.statistic(weights), strict=True))
+    found = dict(zip(part.statistic.names, part.statistic(weights), strict=True))
+    expected = ("findings/auc",) if multilabel else ("top1", "top3", "balanced_accuracy", "auc")
+    assert list(found) == [name for name in values if name.startswith(expected)]
+    np.testing.assert_array_equal(list(found.values()), [values[name] for name in found])
