@@ -19,13 +19,13 @@ from typing import Any
 import micle_tf
 from micle_tf import console, inheritance, next_steps, presets, quiet, recipes, starts, usage
 from micle_tf.config import Config, Devices
-from micle_tf.config.modes import TRAIN
+from micle_tf.config.modes import STUDY, TRAIN
 from micle_tf.config.run import ONEDNN
 from micle_tf.data import places
 from micle_tf.dataset_names import dataset_names, is_own, takes_manual_dir, usual_method
 from micle_tf.errors import BadInput
 from micle_tf.exits import DONE, guarded, leave
-from micle_tf.parsing import ASKING, parse
+from micle_tf.parsing import ASKING, Parsed, parse
 from micle_tf.run_config import check_place, is_finished
 from micle_tf.run_names import default_model_dir
 from micle_tf.settings import Tag, tagged
@@ -58,6 +58,9 @@ def main(argv: list[str], end: Callable[[int], int] = lambda code: code) -> int:
     def command() -> None:
         if instead := _asked_for(argv):
             instead()
+            return
+        if (line := parse(argv)).values.get("mode") in STUDY:
+            _study(line)
             return
         config, origin, stated = _decided(argv)
         _check_system(config)
@@ -358,14 +361,48 @@ def usual(mode: str, **given: Any) -> Config:
     return Config.of_mode(mode, **method | suited.preset_values | suited.recipe | given)
 
 
+def _study(line: Parsed) -> None:
+    """Many commands in one: --mode=study."""
+    config = Config.of_mode(**line.values)
+    _check_system(config)
+    _say_notes(line.notes)
+    if line.flagfiles:
+        raise BadInput("--flagfile: not with --mode=study, whose file has flags in its stages")
+    study = importlib.import_module("micle_tf.modes.study").study
+    study(config, {n: v for n, v in line.values.items() if n != "mode"}, Commands)
+
+
+class Commands:
+    """The commands of a study, which run in this process one after the other."""
+
+    def __init__(self, argv: list[str]) -> None:
+        self.config, self.origin, self._stated = _decided(argv)
+
+    def choose_kernels(self) -> None:
+        """Before TensorFlow is loaded: those of the run."""
+        _choose_kernels(self.config)
+        if not self.config.tensorflow_log:
+            quiet.quiet_loggers()
+
+    def run(self) -> Any:
+        """What the mode's function returns."""
+        console.say(f"micle-tf: {self.config.mode}{self.origin and ', '}{self.origin}")
+        _STATED.set(self._stated)
+        return _call_mode(self.config)
+
+
 def _run_mode(config: Config) -> None:
     """Calls the function that has the mode's name, and says what to type next."""
+    result = _call_mode(config)
+    if config.mode == "prepare" or not config.dry_run:
+        next_steps.AFTER[config.mode](config, result, usual)
+
+
+def _call_mode(config: Config) -> Any:
     if config.mode != "prepare":
         check_place(config.model_dir, "--model_dir")  # before data is prepared for nothing
     run = getattr(importlib.import_module(f"micle_tf.modes.{config.mode}"), config.mode)
-    result = run(config, _STATED.get()) if config.mode in TRAIN else run(config)
-    if config.mode == "prepare" or not config.dry_run:
-        next_steps.AFTER[config.mode](config, result, usual)
+    return run(config, _STATED.get()) if config.mode in TRAIN else run(config)
 
 
 def _choose_kernels(config: Config) -> None:

@@ -128,8 +128,8 @@ class Preparation:
     )  # fmt: skip
     dry_run: bool = _data(
         False, "Write nothing. prepare: check everything and report; pretrain, finetune: the "
-        "plan, with memory and time, from ten steps.", volatile=True,
-        only=("prepare", "pretrain", "finetune"), common=True, tags=Tag.COMMAND,
+        "plan, with memory and time, from ten steps; study: its runs.", volatile=True,
+        only=("prepare", "pretrain", "finetune", "study"), common=True, tags=Tag.COMMAND,
     )  # fmt: skip
 
 

@@ -3,8 +3,8 @@
 from micle_tf import presets
 from micle_tf.settings import Needs
 
-MODES = ("prepare", "pretrain", "linear_eval", "finetune", "evaluate", "export")
-PRETRAIN, FINETUNE, EXPORT = ("pretrain",), ("finetune",), ("export",)
+MODES = ("prepare", "pretrain", "linear_eval", "finetune", "evaluate", "export", "study")
+PRETRAIN, FINETUNE, EXPORT, STUDY = ("pretrain",), ("finetune",), ("export",), ("study",)
 TRAIN = ("pretrain", "finetune")
 JUDGE = ("linear_eval", "finetune", "evaluate")
 LABELS, MODEL = ("linear_eval", "finetune"), presets.MODES

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 
-from micle_tf.config.modes import JUDGE, MODEL, MODES, TRAIN
+from micle_tf.config.modes import JUDGE, MODEL, MODES, STUDY, TRAIN
 from micle_tf.presets import PRESETS
 from micle_tf.settings import Tag, parse_every, parse_range, setting
 
@@ -29,8 +29,12 @@ class Run:
 
     model_dir: str = _run(
         "", "Run directory; empty: a name made from mode, data and method.",
-        only=(*MODEL, "evaluate", "export"), common=True, path=True,
+        only=(*MODEL, "evaluate", "export", *STUDY), common=True, path=True,
         tags=Tag.COMMAND | Tag.RUN_PLACE,
+    )  # fmt: skip
+    study: str = _run(
+        "quick", "A study: a file, or one of flags/studies by its name (demo, quick).", only=STUDY,
+        common=True, path=True, tags=Tag.COMMAND,
     )  # fmt: skip
     checkpoint: str = _run(
         "", "Run directory to take the weights from, and what it was trained on.", common=True,

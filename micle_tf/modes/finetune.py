@@ -37,7 +37,8 @@ def finetune(config, stated=None):
       stated: as for `pretrain`.
 
     Returns:
-      The content of result.json; None on a worker that is not the chief, and after `dry_run`.
+      The content of result.json; None on a worker that is not the chief; after `dry_run`, see
+      `opening.show_plan`.
 
     Raises:
       BadInput: the data, the labels, the checkpoint, the batch, the devices or the run
@@ -66,8 +67,7 @@ def finetune(config, stated=None):
     fits = opening.say_training(config, built, strategy, workers, pairs=False)
     if config.dry_run:
         training = training_of(config, data, targets, splits, built, units=units, replicas=replicas)
-        opening.show_plan(config, training, strategy, units, ("image", _noun(config)), fits)
-        return None
+        return opening.show_plan(config, training, strategy, units, ("image", _noun(config)), fits)
     facts = {"replicas": replicas, **data.facts, "targets": targets.to_json()}
     facts |= opening.start_facts(config)
     run = state.RunDirectory(config.model_dir, config, facts, data.superseded)

@@ -133,11 +133,12 @@ def say_training(config, built, strategy, workers, *, pairs):
 
 
 def show_plan(config, training, strategy, units, nouns, fits):
-    """Says what `dry_run` asks for, see `plan.show`."""
-    plan.show(
+    """Says what `dry_run` asks for, and returns it as a mode's result, see `plan.show`."""
+    seconds = plan.show(
         training, strategy, units, nouns, fits, batch_size=config.train_batch_size,
         microbatch_size=config.microbatch_size, image_size=config.image_size,
     )  # fmt: skip
+    return {"steps": training.total_steps, "seconds": seconds}
 
 
 @contextlib.contextmanager

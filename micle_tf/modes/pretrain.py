@@ -44,7 +44,8 @@ def pretrain(config, stated=None):
 
     Returns:
       The content of result.json and, of each dataset, `labelled_images`: the number in
-      `train_split`; None on a worker that is not the chief, and after `dry_run`.
+      `train_split`; None on a worker that is not the chief; after `dry_run`, see
+      `opening.show_plan`.
 
     Raises:
       BadInput: the data, the batch, the devices or the run directory do not fit.
@@ -76,8 +77,7 @@ def pretrain(config, stated=None):
     )
     if config.dry_run:
         nouns = ("pair", "image" if config.method == "simclr" else "case")
-        opening.show_plan(config, training, strategy, units, nouns, fits)
-        return None
+        return opening.show_plan(config, training, strategy, units, nouns, fits)
     if config.checkpoint and run.status() != state.FINISHED and not run.has_checkpoint():
         opening.take_weights(config, models)
 

@@ -101,12 +101,12 @@ def seeds_as_readers(
     drawn = drawn.reshape(samples, seeds, len(names))
     theta = all_seeds(np.ones(len(np.asarray(groups)), np.int64)).reshape(seeds, len(names))
     return {
-        name: of_differences(theta[:, k], _covariance(drawn[:, :, k]))
+        name: of_differences(theta[:, k], covariance_of(drawn[:, :, k]))
         for k, name in enumerate(names)
     }
 
 
-def _covariance(drawn: np.ndarray) -> np.ndarray:
+def covariance_of(drawn: np.ndarray) -> np.ndarray:
     """Of [samples, S], [S, S]."""
     drawn = drawn[~np.isnan(drawn).any(axis=1)]
     if len(drawn) < 2:

@@ -1,5 +1,6 @@
 """--dry_run of the modes that train: what a run would take, from a dozen of its own steps."""
 
+import math
 import time
 
 import tensorflow as tf
@@ -24,6 +25,9 @@ def show(training, strategy, units, nouns, fits, *, batch_size, microbatch_size,
       batch_size: units of a step, over all replicas.
       microbatch_size: see `make_train_step`.
       image_size: side of the model's input, in pixels.
+
+    Returns:
+      Seconds that all of it will take; nan where they are not measured.
     """
     epochs = training.total_steps * batch_size / units
     console.say(
@@ -31,6 +35,7 @@ def show(training, strategy, units, nouns, fits, *, batch_size, microbatch_size,
         f"{epochs:,.1f} passes over {console.count(units, nouns[1])}"
     )
     if not fits:
+        whole = math.nan
         console.say("time: not measured, as the memory would not do")
     else:
         seconds, waiting = seconds_a_step(training, strategy, microbatch_size)
@@ -48,6 +53,7 @@ def show(training, strategy, units, nouns, fits, *, batch_size, microbatch_size,
                 f"--max_image_side={side}, they are read faster"
             )
     console.say("dry run: nothing was written")
+    return whole
 
 
 def seconds_a_step(training, strategy, microbatch_size):

@@ -1,0 +1,187 @@
+"""The work of a study: whatever can be run and nobody else holds, until nothing is left.
+
+Any number of processes, on any machines that share the directory, do it at once: a run belongs to
+whoever has the lock of its directory.
+"""
+
+import gc
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import keras
+
+from micle_tf import console
+from micle_tf.config import Config
+from micle_tf.errors import BadInput, Held, Stopped
+from micle_tf.evaluation.contrasts import PRIMARY
+from micle_tf.run_config import is_finished
+from micle_tf.study.directory import StudyDirectory, decided_words
+from micle_tf.study.runs import Planned, choose, command
+from micle_tf.training.lock import RunLock
+
+_LOOK_EVERY = 5.0  # seconds, while others hold what is left
+
+
+class Prepared(NamedTuple):
+    """A command whose settings are decided.
+
+    Attributes:
+      config: `Config`.
+      origin: where the settings come from.
+      run: a function of nothing that does it.
+    """
+
+    config: Config
+    origin: str
+    run: Callable[[], None]
+
+
+class Work:
+    """The runs of a study, as far as this process knows.
+
+    Args:
+      directory: `StudyDirectory`.
+      runs: `planned`, parents before children.
+      prepare: from the words of a command to a `Prepared`.
+    """
+
+    def __init__(
+        self,
+        directory: StudyDirectory,
+        runs: Sequence[Planned],
+        prepare: Callable[[list[str]], Prepared],
+    ) -> None:
+        self._directory, self._runs, self._prepare = directory, runs, prepare
+        self._by_path = {run.path: run for run in runs}
+        self.failed: dict[str, str] = {}
+
+    def do(self) -> None:
+        """Makes all runs that are not there; returns when there is none that could be made.
+
+        What fails is in `failed`, and what needs it is left.
+        """
+        waits = False
+        while any(map(self._can_begin, self._runs)):
+            taken = False
+            for run in self._runs:
+                if self._can_begin(run) and not is_held(self._directory.run(run)):
+                    self._say_progress(run)
+                    taken = self._make(run) or taken
+            if not taken:
+                if not waits:
+                    console.say("study: waits for what other processes are at")
+                waits = True
+                time.sleep(_LOOK_EVERY)
+
+    def command(self, run: Planned) -> list[str]:
+        """The words behind the program's name that make a run, once its grid is done."""
+        words = command(run, self._directory.path, self._chosen(run))
+        return [words[0], *self._directory.decided(run), *words[1:]]
+
+    def is_done(self, run: Planned) -> bool:
+        """Whether a run is finished."""
+        return is_finished(self._directory.run(run))
+
+    def _can_begin(self, run: Planned) -> bool:
+        """Whether it is not done, did not fail, and what it needs is there."""
+        if run.path in self.failed or self.is_done(run):
+            return False
+        needs = [run.parent] * bool(run.parent) + list(run.chosen_from)
+        return all(is_finished(os.path.join(self._directory.path, path)) for path in needs)
+
+    def _make(self, run: Planned) -> bool:
+        """Runs it; False where another process was faster."""
+        try:
+            prepared = self._prepare(self.command(run))
+            if not self._directory.decided(run):
+                words = decided_words(run, prepared.config, prepared.origin)
+                if self._directory.decide(run, words):
+                    prepared = self._prepare(self.command(run))
+            prepared.run()
+        except Held:
+            return False
+        except (BadInput, Stopped) as error:
+            self._fail(run, str(error))
+        except Exception as error:  # the others go on, whatever it was
+            traceback.print_exc()
+            self._fail(run, f"{type(error).__name__}: {error}".partition("\n")[0])
+        keras.utils.clear_session()
+        gc.collect()
+        return True
+
+    def _fail(self, run: Planned, reason: str) -> None:
+        self.failed[run.path] = reason
+        print(f"error: {run.path}: {reason}", file=sys.stderr)
+
+    def _chosen(self, run: Planned) -> dict[str, Any]:
+        values = {
+            path: metric_of(os.path.join(self._directory.path, path), run.metric)
+            for path in run.chosen_from
+        }
+        chosen = choose(run, self._by_path, values)
+        if chosen:
+            shown = " ".join(f"--{name}={console.flag_value(v)}" for name, v in chosen.items())
+            console.say(f"study: {run.path}: chosen on validation: {shown}")
+        return chosen
+
+    def _say_progress(self, run: Planned) -> None:
+        done = sum(map(self.is_done, self._runs))
+        held = sum(is_held(self._directory.run(one)) for one in self._runs)
+        parts = [f"{done:,} of {len(self._runs):,} runs done"]
+        parts += [f"{held:,} at work elsewhere"] * bool(held)
+        parts += [f"{len(self.failed):,} failed"] * bool(self.failed)
+        left = self.seconds_left()
+        parts += [f"some {console.duration(left)} left"] * bool(left)
+        console.say(f"\nstudy: {', '.join(parts)}; now {run.path}")
+
+    def seconds_left(self) -> float:
+        """What the runs that are not done will take, by the same stage's that are; 0: unknown."""
+        seconds: dict[str, list[float]] = {}
+        for run in self._runs:
+            if self.is_done(run):
+                result = read_result(self._directory.run(run))
+                seconds.setdefault(run.stage, []).append(result.get("seconds", 0.0))
+        left = [run for run in self._runs if not self.is_done(run) and run.path not in self.failed]
+        if any(run.stage not in seconds for run in left):
+            return 0.0
+        return sum(sum(seconds[run.stage]) / len(seconds[run.stage]) for run in left)
+
+
+def is_held(path: str) -> bool:
+    """Whether another process is at work in a run directory."""
+    if not os.path.exists(os.path.join(path, "lock")):
+        return False
+    lock = RunLock(path)
+    try:
+        lock.acquire()
+    except Held:
+        return True
+    lock.release()
+    return False
+
+
+def read_result(path: str) -> dict[str, Any]:
+    """result.json of a finished run.
+
+    Raises:
+      BadInput: it is damaged.
+    """
+    try:
+        with open(os.path.join(path, "result.json"), encoding="utf-8") as file:
+            return dict(json.load(file))
+    except (OSError, ValueError, TypeError) as error:
+        raise BadInput(f"{path}: its result.json cannot be read ({error})") from None
+
+
+def metric_of(path: str, name: str) -> float:
+    """A metric of a finished run, "" for the AUC of its highest level; nan where it has none."""
+    metrics = read_result(path)["metrics"]
+    if not name:
+        name = next((one for one in PRIMARY if one in metrics), "")
+    value = metrics.get(name)
+    return float("nan") if value is None else float(value)
