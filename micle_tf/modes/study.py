@@ -86,7 +86,7 @@ def _counted(asked: Study, runs: Sequence[Planned]) -> str:
 
 def _choose_kernels(runs: Sequence[Planned], commands: Callable[[list[str]], Any]) -> None:
     """Those of all runs, which are one process; raises BadInput where they want different ones."""
-    found = {}
+    found: dict[str, tuple[Planned, Any]] = {}
     for run in runs:
         if not run.parent and not run.chosen_from:
             prepared = _without_a_place(run, commands)
