@@ -29,6 +29,7 @@ from micle_tf.parsing import ASKING, Parsed, parse
 from micle_tf.run_config import check_place, is_finished
 from micle_tf.run_names import default_model_dir
 from micle_tf.settings import Tag, tagged
+from micle_tf.study.directory import Machine
 
 __all__ = ["DONE", "RECIPES", "configure", "main", "run", "usual"]  # notebooks call these
 
@@ -376,7 +377,14 @@ class Commands:
     """The commands of a study, which run in this process one after the other."""
 
     def __init__(self, argv: list[str]) -> None:
-        self.config, self.origin, self._stated = _decided(argv)
+        self.config, self._origin, self._stated = _decided(argv)
+
+    @property
+    def machine(self) -> Machine:
+        """What the command lets this machine decide."""
+        recipe = self._origin.removeprefix("recipe ").partition(",")[0]
+        is_one = self._origin.startswith("recipe ")
+        return Machine(self.config.preset, self.config.train_batch_size, recipe * is_one)
 
     def choose_kernels(self) -> None:
         """Before TensorFlow is loaded: those of the run."""
@@ -386,7 +394,7 @@ class Commands:
 
     def run(self) -> Any:
         """What the mode's function returns."""
-        console.say(f"micle-tf: {self.config.mode}{self.origin and ', '}{self.origin}")
+        console.say(f"micle-tf: {self.config.mode}{self._origin and ', '}{self._origin}")
         _STATED.set(self._stated)
         return _call_mode(self.config)
 

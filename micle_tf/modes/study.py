@@ -10,7 +10,7 @@ from typing import Any
 
 from micle_tf import console
 from micle_tf.config import Config
-from micle_tf.config.modes import TRAIN
+from micle_tf.config.modes import STUDY, TRAIN
 from micle_tf.dataset_names import dataset_names
 from micle_tf.errors import BadInput, Stopped
 from micle_tf.settings import Tag, nearest, tagged
@@ -19,8 +19,8 @@ from micle_tf.study.places import default_place, path_of
 from micle_tf.study.runs import Planned, command, planned
 from micle_tf.study.specification import Study
 
-# Flags of the study itself, which its runs have not.
-_OWN = ("study", "model_dir", "dry_run")
+# Flags that a study reads for itself, and does not hand to its runs.
+_OWN = [f.name for f in dataclasses.fields(Config) if set(STUDY) & set(f.metadata["only"])]
 
 
 def study(config: Config, typed: dict[str, Any], commands: Callable[[list[str]], Any]) -> None:

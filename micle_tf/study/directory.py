@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from micle_tf import console, presets
 from micle_tf.config import Config, is_compared
@@ -121,24 +121,38 @@ class StudyDirectory:
             lock.release()
 
 
-def decided_words(run: Planned, config: Config, origin: str) -> list[str]:
+class Machine(NamedTuple):
+    """What a command lets this machine decide.
+
+    Attributes:
+      preset: that it goes by.
+      train_batch_size: likewise.
+      recipe: the flagfile that it goes by; "" for none.
+    """
+
+    preset: str
+    train_batch_size: int
+    recipe: str
+
+
+def decided_words(run: Planned, machine: Machine) -> list[str]:
     """Flags that make any machine decide as this one did.
 
     Args:
       run: `Planned`. One that starts from another takes its preset over, on any machine.
-      config, origin: of its command, as `cli` decided.
+      machine: what its command lets this machine decide.
     """
-    if config.mode not in presets.MODES:
+    mode = run.flags["mode"]
+    if mode not in presets.MODES:
         return []
     words = []
-    if config.preset == "gpu" and config.mode in TRAIN and "train_batch_size" not in run.flags:
-        words = [f"--train_batch_size={config.train_batch_size}"]
+    if machine.preset == "gpu" and mode in TRAIN and "train_batch_size" not in run.flags:
+        words = [f"--train_batch_size={machine.train_batch_size}"]
     if run.parent or "preset" in run.flags:
         return words
-    if config.preset in ("laptop", "gpu"):
-        return [f"--preset={config.preset}", *words]
-    recipe = origin.removeprefix("recipe ").partition(",")[0] if origin[:7] == "recipe " else ""
-    return [f"--flagfile={recipe}"] if recipe else ["--preset=paper"]
+    if machine.preset in ("laptop", "gpu"):
+        return [f"--preset={machine.preset}", *words]
+    return [f"--flagfile={machine.recipe}"] if machine.recipe else ["--preset=paper"]
 
 
 def _kind(run: Planned) -> str:

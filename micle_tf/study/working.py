@@ -11,34 +11,30 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import keras
 
 from micle_tf import console
-from micle_tf.config import Config
 from micle_tf.errors import BadInput, Held, Stopped
 from micle_tf.evaluation.contrasts import PRIMARY
 from micle_tf.run_config import is_finished
-from micle_tf.study.directory import StudyDirectory, decided_words
+from micle_tf.study.directory import Machine, StudyDirectory, decided_words
 from micle_tf.study.runs import Planned, choose, command
 from micle_tf.training.lock import RunLock
 
 _LOOK_EVERY = 5.0  # seconds, while others hold what is left
 
 
-class Prepared(NamedTuple):
-    """A command whose settings are decided.
+class Command(Protocol):
+    """A command whose settings are decided."""
 
-    Attributes:
-      config: `Config`.
-      origin: where the settings come from.
-      run: a function of nothing that does it.
-    """
+    @property
+    def machine(self) -> Machine:
+        """What it lets this machine decide."""
 
-    config: Config
-    origin: str
-    run: Callable[[], None]
+    def run(self) -> Any:
+        """Does it."""
 
 
 class Work:
@@ -47,14 +43,14 @@ class Work:
     Args:
       directory: `StudyDirectory`.
       runs: `planned`, parents before children.
-      prepare: from the words of a command to a `Prepared`.
+      prepare: from the words of a command to a `Command`.
     """
 
     def __init__(
         self,
         directory: StudyDirectory,
         runs: Sequence[Planned],
-        prepare: Callable[[list[str]], Prepared],
+        prepare: Callable[[list[str]], Command],
     ) -> None:
         self._directory, self._runs, self._prepare = directory, runs, prepare
         self._by_path = {run.path: run for run in runs}
@@ -99,7 +95,7 @@ class Work:
         try:
             prepared = self._prepare(self.command(run))
             if not self._directory.decided(run):
-                words = decided_words(run, prepared.config, prepared.origin)
+                words = decided_words(run, prepared.machine)
                 if self._directory.decide(run, words):
                     prepared = self._prepare(self.command(run))
             prepared.run()

@@ -144,7 +144,7 @@ CASES = (
 )  # fmt: skip
 OF_THE_START = {
     "checkpoint", "ft_proj_selector", "fine_tune_after_block", "num_proj_layers", "proj_out_dim",
-    "mode", "model_dir", "dry_run", "profile", "new_projection_head", "rescale_kernels",
+    "mode", "model_dir", "dry_run", "study", "profile", "new_projection_head", "rescale_kernels",
 }  # fmt: skip
 
 
@@ -161,7 +161,7 @@ OF_THE_START = {
         (Tag.INPUT, ("image_size",)),
         (Tag.PROJECTION, ("num_proj_layers", "proj_out_dim")),
         (Tag.INHERITED, ("data_dir", "precision")),
-        (Tag.COMMAND, ("mode", "dry_run", "model_dir", "profile")),
+        (Tag.COMMAND, ("mode", "dry_run", "model_dir", "study", "profile")),
         (Tag.DATA_PLACE, ("data_dir", "manifest", "image_dir")),
         (Tag.RUN_PLACE, ("model_dir", "checkpoint")),
         (Tag.TPU, ("tpu_name", "tpu_zone", "gcp_project")),
