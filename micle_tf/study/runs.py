@@ -53,9 +53,9 @@ def planned(study: Study, typed: Mapping[str, Any]) -> tuple[Planned, ...]:
     """All runs of a study, each once, in an order in which they can be made.
 
     A run comes behind its parent and behind what is chosen from for it, and all runs of a seed come
-    before those of the next. What is added to a study leaves the runs that it had as they were,
-    paths and flags, but for a seed before the first one, and a fraction above the largest, which are
-    the grid's.
+    before those of the next. What is added to a study leaves the runs that it had as they were:
+    paths and flags, but for a seed before the first one and a fraction above the largest, which
+    are the grid's.
 
     Args:
       study: `Study`.
