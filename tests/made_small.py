@@ -50,14 +50,14 @@ def commands():
 
     Not before, for a command says how much TensorFlow tells before it loads it.
     """
-    run_mode, waiting = cli._run_mode, [networks, resamples, heads]
+    call_mode, waiting = cli._call_mode, [networks, resamples, heads]
 
     def run_small(config):
         while waiting:
             waiting.pop()(pytest.MonkeyPatch())
-        return run_mode(config)
+        return call_mode(config)
 
-    cli._run_mode = run_small
+    cli._call_mode = run_small
 
 
 if __name__ == "__main__":

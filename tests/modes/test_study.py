@@ -219,7 +219,7 @@ def test_a_grid_is_judged_on_validation_and_its_best_repeated(place):
 def test_killed_at_random_and_by_two_at_once_the_tables_are_the_same(done, place):
     """Three times: SIGKILL or SIGTERM at some moment; then two processes finish it."""
     folder, data = place
-    command = [sys.executable, str(ROOT / "run.py"), *words_of(folder, "few", "killed", data)]
+    command = [sys.executable, "-m", "tests.made_small", *words_of(folder, "few", "killed", data)]
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     start = lambda: subprocess.Popen(
         command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
