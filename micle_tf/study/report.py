@@ -36,9 +36,10 @@ def write(directory: StudyDirectory, study: Study, runs: Sequence[Planned], samp
         write_text(file("study.csv"), results.tidy(runs, found))
     judged, left_out = results.judged(study, runs, places, samples)
     summaries = [one for each in judged for one in each.summaries]
+    markdown = "\n".join(_markdown(study, each) for each in judged)
     with directory.locked():
         write_text(file("tables.csv"), tables.csv_text(summaries))
-        write_text(file("tables.md"), "\n".join(_markdown(study, each) for each in judged))
+        write_text(file("tables.md"), markdown)
         pictures = [file(name) for each in judged if (name := _draw(directory, study, each))]
     for line in left_out:
         console.say(line)

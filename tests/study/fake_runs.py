@@ -82,11 +82,11 @@ def slow(flags):
     return {}
 
 
-def finished(folder, metrics=None, seconds=1.0):
+def finished(folder, metrics=None, seconds=1.0, **others):
     """A finished run: its config.json and result.json."""
     os.makedirs(folder, exist_ok=True)
     write_text(os.path.join(folder, "config.json"), "{}\n")
-    result = {"metrics": metrics or {}, "intervals": {}, "seconds": seconds}
+    result = {"metrics": metrics or {}, "intervals": {}, "seconds": seconds, **others}
     write_text(os.path.join(folder, "result.json"), json.dumps(result))
 
 
@@ -106,7 +106,8 @@ def judged(folder, scores, *, multilabel=False, level="case", metrics=None):
       level: "image" for rows of images alone, "case" for those of cases too.
       metrics: of its result.json.
     """
-    finished(folder, metrics)
+    seen = {"learned": {"images": 0}, "judged": {"images": CASES}}
+    finished(folder, metrics, seen=seen)
     names = FINDINGS if multilabel else CLASSES
     stated = [f"label_{name}" for name in FINDINGS] if multilabel else ["label"]
     with open(os.path.join(folder, "predictions.csv"), "w", newline="", encoding="utf-8") as file:

@@ -444,7 +444,7 @@ def test_of_several_processes_each_run_is_made_once(at_once, place, tmp_path, co
     assert sorted(lines(log)) == sorted(os.path.join(place, run.path) for run in runs)
     assert lines(f"{log}-ended") == ["{}"] * count
     workers = {line.split()[0] for line in lines(f"{log}-begun")}
-    assert len(workers) == count
+    assert len(workers) > 1
     for run in runs:
         assert not is_held(os.path.join(place, run.path))
         if run.chosen_from:
