@@ -24,6 +24,7 @@ _WHAT = {
     "finetune": "encoder and classifier on few labels",
     "evaluate": "judge a trained classifier, on other data too",
     "export": "a SavedModel and a Keras encoder",
+    "study": "variants, label fractions and seeds, with tables",
 }
 
 
@@ -42,8 +43,9 @@ def first_screen():
         "what a run will take."
     )
     modes = (
-        " -> ".join(MODES[:2]) + " -> " + " | ".join(MODES[2:4]) + " -> " + " | ".join(MODES[4:])
+        " -> ".join(MODES[:2]) + " -> " + " | ".join(MODES[2:4]) + " -> " + " | ".join(MODES[4:6])
     )
+    modes += f"; {MODES[6]}: all of it"
     return "\n".join(
         [
             "micle-tf: SimCLR and MICLe pretraining for medical images, many of them, few",

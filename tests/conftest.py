@@ -1,6 +1,5 @@
 """Four logical CPUs for distributed tests, Keras's arithmetic put back after each test."""
 
-import functools
 import gc
 import os
 import shutil
@@ -15,9 +14,10 @@ import tensorflow as tf
 from micle_tf.config import Config
 from micle_tf.data import cases
 from micle_tf.evaluation import linear_probe
+from micle_tf.models import resnet
 from micle_tf.modes import linear_eval
 from micle_tf.training import contrastive, picture
-from tests import child_processes
+from tests import child_processes, made_small
 from tests.data_builders.trees_derm import write_tree
 from tests.generated_cases import write_cases
 
@@ -66,15 +66,17 @@ def drawn():
 
 
 @pytest.fixture(autouse=True, scope="session")
-def heads_that_nobody_compares():
-    """The head of a linear evaluation takes 20 of its 1,000 steps, most of the time of a small one.
+def what_nobody_looks_at_is_small():
+    """Networks, resamples and linear heads, of this process; other processes are as ever.
 
-    A test that compares it with the optimum has the fixture `whole_heads`; those of
-    `train_linear_head` itself, and processes of their own, take all steps as ever.
+    A test of networks or of weights in the layouts of others has the fixture `whole_networks`, and
+    one that compares a head with the optimum `whole_heads`; those of `train_linear_head` itself
+    take all steps as ever. One that compares intervals says how many resamples it wants.
     """
     with pytest.MonkeyPatch.context() as patch:
-        few = functools.partial(linear_probe.train_linear_head, steps=20)
-        patch.setattr(linear_eval, "train_linear_head", few)
+        made_small.networks(patch)
+        made_small.resamples(patch)
+        made_small.heads(patch)
         yield
 
 
@@ -82,6 +84,13 @@ def heads_that_nobody_compares():
 def whole_heads():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(linear_eval, "train_linear_head", linear_probe.train_linear_head)
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole_networks():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(resnet.DEPTHS, 10, (resnet.BASIC, (1, 1, 1, 1)))
         yield
 
 

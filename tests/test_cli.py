@@ -17,7 +17,7 @@ from tests.pretrained.originals import Original, write_checkpoint
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-pytestmark = pytest.mark.usefixtures("elsewhere")
+pytestmark = pytest.mark.usefixtures("elsewhere", "whole_networks")
 
 
 @pytest.mark.parametrize(

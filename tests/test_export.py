@@ -21,6 +21,8 @@ from micle_tf.models import resnet_encoder
 from micle_tf.training.strategy import set_precision
 from tests.pictures import jpeg, png
 
+pytestmark = pytest.mark.usefixtures("whole_networks")
+
 ROOT = pathlib.Path(__file__).parent.parent
 NAMES = ("naevus", "mélanome", "other")
 PHOTOS = [jpeg(50, 61, seed=1), png(30, 90, seed=2), png(44, 44, seed=3, channels=1), jpeg(97, 40)]

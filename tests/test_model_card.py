@@ -11,6 +11,8 @@ from micle_tf.model_card import model_card, signature_rows
 from micle_tf.models import resnet_encoder
 from micle_tf.training.strategy import set_precision
 
+pytestmark = pytest.mark.usefixtures("whole_networks")
+
 PLACES = {
     "manifest": "/home/anna/cases.csv",
     "image_dir": "/home/anna/photos",

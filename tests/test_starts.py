@@ -9,7 +9,7 @@ from micle_tf.config import Config
 from micle_tf.errors import BadInput
 from tests.pretrained.originals import Original, tf1_names, write_checkpoint, write_tf1
 
-pytestmark = pytest.mark.usefixtures("elsewhere")
+pytestmark = pytest.mark.usefixtures("elsewhere", "whole_networks")
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,9 @@ def study(config: Config, typed: dict[str, Any], commands: Callable[[list[str]],
         return
     _check_data(asked, runs, commands)
     directory.keep(runs)
-    _work(directory, asked, runs, commands, config.bootstrap_samples)
+    stated = {**asked.common, **typed}
+    samples = stated.get("bootstrap_samples", config.bootstrap_samples)
+    _work(directory, asked, runs, commands, samples)
 
 
 def _work(

@@ -53,8 +53,9 @@ def planned(study: Study, typed: Mapping[str, Any]) -> tuple[Planned, ...]:
     """All runs of a study, each once, in an order in which they can be made.
 
     A run comes behind its parent and behind what is chosen from for it, and all runs of a seed come
-    before those of the next. What is added to a study leaves the runs that it had as they were,
-    paths and flags, but for a seed before the first one, which is the grid's.
+    before those of the next. What is added to a study leaves the runs that it had as they were:
+    paths and flags, but for a seed before the first one and a fraction above the largest, which
+    are the grid's.
 
     Args:
       study: `Study`.
@@ -143,8 +144,7 @@ def _shown(name: str, value: Any) -> str:
 
 def _of_variant(study: Study, variant: str, seed: int) -> Iterator[Planned]:
     """The runs that a variant needs, of a seed."""
-    chain = study.variants[variant]
-    before = chain[: chain.index(study.judged_stage(variant))]
+    before = _before(study, variant)
     for k, stage in enumerate(before):
         yield Planned(
             path=_path(seed, *before[: k + 1]),
@@ -154,9 +154,10 @@ def _of_variant(study: Study, variant: str, seed: int) -> Iterator[Planned]:
             flags=_flags(study, stage, seed),
             seed=seed,
         )
+    if seed == study.seeds[0]:
+        yield from _tried(study, variant)
     for fraction in study.label_fractions:
-        judged, tried = _judged(study, variant, seed, fraction)
-        yield from tried
+        judged = _judged(study, variant, seed, fraction)
         yield judged
         for stage in study.transfers(variant):
             yield Planned(
@@ -170,38 +171,53 @@ def _of_variant(study: Study, variant: str, seed: int) -> Iterator[Planned]:
             )
 
 
-def _judged(
-    study: Study, variant: str, seed: int, fraction: float
-) -> tuple[Planned, list[Planned]]:
-    """The run of a variant that is judged, and those of its grid, which are of the first seed."""
-    chain, stage = study.variants[variant], study.judged_stage(variant)
-    before = chain[: chain.index(stage)]
-    name = f"{stage}-{spelled(fraction)}"
+def _judged(study: Study, variant: str, seed: int, fraction: float) -> Planned:
+    """The run of a variant that is judged, at a fraction of the labels."""
+    before, stage = _before(study, variant), study.judged_stage(variant)
     grid = study.grid.get(stage, {})
     flags = _flags(study, stage, seed) | ({"label_fraction": fraction} if fraction < 1 else {})
-    run = Planned(
-        path=_path(seed, *before, name),
+    return Planned(
+        path=_path(seed, *before, f"{stage}-{spelled(fraction)}"),
         stage=stage,
         kind="judged",
         parent=_path(seed, *before) if before else "",
         flags={name: value for name, value in flags.items() if name not in grid},
         seed=seed,
         fraction=fraction,
+        chosen_from=tuple(run.path for run in _tried(study, variant)),
+        metric=study.select.get(stage, study.primary) if grid else "",
     )
-    if not grid:
-        return run, []
-    place = _path(study.seeds[0], *before, f"{name}-grid")
-    tried = {f"{place}/{_named(choice)}": choice for choice in combinations(grid)}
-    runs = [
-        dataclasses.replace(
-            run, path=path, kind="grid", choice=choice,
-            flags=run.flags | {"eval_split": "validation"} | choice,
+
+
+def _tried(study: Study, variant: str) -> list[Planned]:
+    """The runs of a variant's grid: of the first seed and the largest fraction of the labels.
+
+    What does best there is taken with fewer labels too, as in the paper [not verified].
+    """
+    before, stage = _before(study, variant), study.judged_stage(variant)
+    seed, fraction = study.seeds[0], study.label_fractions[-1]
+    grid = study.grid.get(stage, {})
+    flags = _flags(study, stage, seed) | ({"label_fraction": fraction} if fraction < 1 else {})
+    place = _path(seed, *before, f"{stage}-{spelled(fraction)}-grid")
+    return [
+        Planned(
+            path=f"{place}/{_named(choice)}",
+            stage=stage,
+            kind="grid",
+            parent=_path(seed, *before) if before else "",
+            flags=flags | {"eval_split": "validation"} | choice,
+            seed=seed,
+            fraction=fraction,
+            choice=choice,
         )
-        for path, choice in tried.items()
-    ]  # fmt: skip
-    metric = study.select.get(stage, study.primary)
-    run = dataclasses.replace(run, chosen_from=tuple(tried), metric=metric)
-    return run, runs if seed == study.seeds[0] else []
+        for choice in (combinations(grid) if grid else ())
+    ]
+
+
+def _before(study: Study, variant: str) -> tuple[str, ...]:
+    """The stages of a variant before the judged one."""
+    chain = study.variants[variant]
+    return chain[: chain.index(study.judged_stage(variant))]
 
 
 def _flags(study: Study, stage: str, seed: int) -> dict[str, Any]:

@@ -79,8 +79,9 @@ def test_a_fine_tuned_model_answers_as_before(tmp_path, targets, selector):
 
 
 def test_the_head_of_a_linear_evaluation(tmp_path):
-    models = {"encoder": encoder_of(), "classifier": linear_head(64, 2, multilabel=True)}
-    randomised(models)
+    encoder = encoder_of()
+    head = linear_head(encoder.output_shape[-1], 2, multilabel=True)
+    models = randomised({"encoder": encoder, "classifier": head})
     run = write_run(tmp_path / "run", "linear_eval", FINDINGS, models)
     result = dict.fromkeys(("mode", "dataset", "method", "steps", "intervals")) | {
         "metrics": {"a": 1}

@@ -268,6 +268,7 @@ def test_the_commands_run_as_they_stand(desk, monkeypatch, capsys):
     assert len(norms) > 10 and max(norms) > 0
 
 
+@pytest.mark.usefixtures("whole_networks")
 def test_published_weights_are_loaded_as_the_page_says(tmp_path, capsys):
     """Made-up ones, where the page has those of SimCLR."""
     net = Original(10, head=3, classes=4)

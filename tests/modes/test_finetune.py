@@ -202,8 +202,9 @@ def test_intervals_of_a_finding_resample_patients(tuned):
 # ---------------------------------------------------------------- what is trained
 
 
-@pytest.mark.parametrize("block", [2, 4])
+@pytest.mark.parametrize("block", [1, 4])
 def test_frozen_parts_stay_bit_identical(folder, block):
+    """Of an encoder with two groups."""
     out = folder / f"frozen{block}"
     flags = ["--train_steps=2", "--train_batch_size=8", "--learning_rate=1"]
     run(
@@ -215,7 +216,7 @@ def test_frozen_parts_stay_bit_identical(folder, block):
     )
     before, after = encoder_of(folder / "run"), encoder_of(out)
     groups = [f"block_group{group}_" for group in range(block + 1, 5)]
-    assert len(before) > 60
+    assert len(before) == 35
     for name, value in before.items():
         free = name.split("/")[-2].startswith(tuple(groups)) if groups else False
         assert (value.tobytes() != after[name].tobytes()) == free, name
@@ -346,7 +347,7 @@ def test_a_killed_run_ends_as_one_that_was_not(folder):
              "--learning_rate=0.01", "--vertical_flip"]  # fmt: skip
     whole = run("finetune", folder / "whole", *flags, "--checkpoint_every=1000steps")
     killed, deaths = folder / "killed", 0
-    start = [sys.executable, str(ROOT / "run.py"), *command("finetune", killed, *flags)]
+    start = [sys.executable, "-m", "tests.made_small", *command("finetune", killed, *flags)]
     while deaths < 2:
         process = subprocess.Popen(
             [*start, "--checkpoint_every=2steps"], cwd=ROOT, stdout=subprocess.DEVNULL
@@ -362,7 +363,7 @@ def test_a_killed_run_ends_as_one_that_was_not(folder):
     run("finetune", killed, *flags)
     for place in ("checkpoints", "checkpoints/best"):
         found, expected = (tensors(path / place) for path in (killed, whole))
-        assert found.keys() == expected.keys() and len(found) > 60
+        assert found.keys() == expected.keys() and len(found) > 35
         for name, value in expected.items():
             np.testing.assert_array_equal(found[name], value, err_msg=name)
     chosen = [state.step_of(state.chosen_checkpoint(str(path))) for path in (killed, whole)]

@@ -315,6 +315,7 @@ def test_micle_on_single_images_says_that_it_is_simclr(photos, capsys):
     assert "warning: every case has one image, so that micle here is simclr" in shown
 
 
+@pytest.mark.usefixtures("whole_networks")
 def test_weights_of_another_architecture_are_named_by_tensor(photos, capsys):
     """As when config.json was edited, or checkpoints were copied from another run."""
     argv = ["--manifest=photos/cases.csv", "--data_dir=data", *TINY[:3], "--model_dir=run"]

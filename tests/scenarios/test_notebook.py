@@ -19,6 +19,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "colab" / "micle_in_ten_minutes.ipynb"
 PATIENTS = {"train": 90, "validation": 25, "test": 40}
 STEPS = 2
+_SMALL = """
+from tests import made_small
+made_small.commands()
+"""
 # Appended to the notebook: what its variables hold after the last cell.
 _ASK = """
 import json
@@ -53,6 +57,7 @@ def executed(tmp_path_factory):
         patch.setenv("MICLE_NOTEBOOK_WORK", str(folder / "runs"))
         patch.setenv("MICLE_NOTEBOOK_DATA_DIR", str(folder / "data"))
         book = nbformat.read(NOTEBOOK, as_version=4)
+        book.cells.insert(0, nbformat.v4.new_code_cell(_SMALL))
         book.cells.append(nbformat.v4.new_code_cell(_ASK))
         resources = {"metadata": {"path": str(folder)}}
         client = NotebookClient(

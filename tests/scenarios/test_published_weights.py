@@ -20,6 +20,8 @@ from micle_tf.models.resnet import resnet_encoder
 from micle_tf.training import state
 from tests.pretrained.originals import Original, images, tf1_names, write_checkpoint, write_tf1
 
+pytestmark = pytest.mark.usefixtures("whole_networks")
+
 ROOT = pathlib.Path(__file__).parents[2]
 SIDE = 40
 LINE = "weights: published-"

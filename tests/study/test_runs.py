@@ -191,7 +191,7 @@ def test_what_is_added_leaves_the_runs_that_were_there(seed):
         planned_of([*names, *more], seeds, fractions),
         planned_of([*more, *names], seeds, fractions),
         planned_of(names, [*seeds, 17], fractions),
-        planned_of(names, seeds, [0.05, *fractions]),
+        planned_of(names, seeds, [min(fractions) / 2, *fractions]),
     ):
         after = by_path(added)
         for run in before:
@@ -368,3 +368,14 @@ def test_typed_flags_that_cannot_be(typed, message):
         planned(study_of(), typed)
     assert str(refused.value).startswith(message)
     assert "\n" not in str(refused.value)
+
+
+def test_a_grid_is_of_most_labels_and_what_it_chose_is_taken_with_fewer_too():
+    runs = by_path(planned(study_of({"micle": VARIANTS["micle"]}, fractions=(0.1, 0.5)), {}))
+    grid = [run for run in runs.values() if run.kind == "grid"]
+    assert {run.fraction for run in grid} == {run.flags["label_fraction"] for run in grid} == {0.5}
+    judged = [run for run in runs.values() if run.kind == "judged"]
+    assert len(judged) == 4 and {run.chosen_from for run in judged} == {tuple(r.path for r in grid)}
+    order = list(runs)
+    first = min(order.index(run.path) for run in judged)
+    assert max(order.index(run.path) for run in grid) < first

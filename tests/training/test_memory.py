@@ -10,6 +10,8 @@ from micle_tf.models.heads import projection_head
 from micle_tf.models.resnet import resnet_encoder
 from micle_tf.training import memory
 
+pytestmark = pytest.mark.usefixtures("whole_networks")
+
 KIB = 1024
 
 

@@ -7,6 +7,7 @@ import functools
 import sys
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from micle_tf.cluster import Cluster, from_environment
@@ -18,6 +19,7 @@ from micle_tf.training import strategy as strategies
 from micle_tf.training.handed import Training
 from micle_tf.training.step import make_train_step
 from micle_tf.training.workers import Workers
+from tests import made_small
 
 STEPS, BATCH = 3, 8
 RUNS = {"simclr": ("simclr", "none"), "micle": ("micle", "none"), "masked": ("micle", "patient")}
@@ -118,5 +120,6 @@ def load(path):
 
 
 if __name__ == "__main__":
+    made_small.networks(pytest.MonkeyPatch())  # as those of the tests
     *source, out = sys.argv[1:]
     save(f"{out}-{from_environment().index}.npz", trained(*source))

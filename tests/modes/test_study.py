@@ -1,0 +1,304 @@
+"""--mode=study on a small set: the runs are what the same commands typed alone give."""
+
+import csv
+import io
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from micle_tf import cli
+from micle_tf.modes.study import metrics_of_targets
+
+STUDY = """
+label_fractions = [0.5, 1.0]
+seeds = [0, 1]
+primary = "case/auc_macro"
+reference = "random"
+[common]
+bootstrap_samples = 10
+image_size = 16
+resnet_depth = 10
+width_multiplier = 0.125
+preset = "paper"
+[stages.simclr]
+mode = "pretrain"
+method = "simclr"
+train_batch_size = 8
+train_steps = 2
+[stages.micle]
+mode = "pretrain"
+method = "micle"
+train_batch_size = 4
+train_steps = 2
+[stages.linear_eval]
+mode = "linear_eval"
+[stages.finetune]
+mode = "finetune"
+train_batch_size = 8
+train_steps = 2
+[variants]
+random = ["linear_eval"]
+micle = ["simclr", "micle", "finetune"]
+"""
+COMMON = STUDY[STUDY.index("[common]") : STUDY.index("[stages.simclr]")]
+GRID = f"""
+seeds = [0, 1]
+{COMMON}
+[stages.finetune]
+mode = "finetune"
+train_batch_size = 8
+train_steps = 1
+[variants]
+supervised = ["finetune"]
+[grid.finetune]
+learning_rate = [0.01, 0.1]
+[select]
+finetune = "case/top1"
+"""
+FAILS = f"""
+{COMMON}
+[stages.broken]
+mode = "pretrain"
+method = "micle"
+train_batch_size = 4000
+[stages.linear_eval]
+mode = "linear_eval"
+[variants]
+broken = ["broken", "linear_eval"]
+random = ["linear_eval"]
+"""
+ROOT = pathlib.Path(cli.__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def place(small_set, tmp_path_factory):
+    """A folder with a file of a study, and words that name its data."""
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "few.toml").write_text(STUDY)
+    return folder, [
+        f"--manifest={small_set / 'photos/cases.csv'}",
+        f"--data_dir={small_set / 'data'}",
+    ]
+
+
+@pytest.fixture(scope="module")
+def done(place):
+    """The study, made in one go in this process."""
+    folder, data = place
+    assert cli.main(words_of(folder, "few", "done", data)) == 0
+    return folder / "done"
+
+
+def words_of(folder, name, run, data, *more):
+    return [
+        "--mode=study", f"--study={folder / f'{name}.toml'}", f"--model_dir={folder / run}", *data,
+        *more,
+    ]  # fmt: skip
+
+
+def whole(folder):
+    """What a run's files say, but for seconds and places."""
+    found = {}
+    for name in ("predictions.csv", "validation_predictions.csv", "features-test.npy"):
+        if (folder / name).exists():
+            found[name] = (folder / name).read_bytes()
+    result = json.loads((folder / "result.json").read_text())
+    config = json.loads((folder / "config.json").read_text())
+    for place in ("model_dir", "checkpoint"):
+        config.pop(place)
+    result.pop("seconds")
+    found |= {"result": result, "config": config}
+    lines = (folder / "metrics.jsonl").read_text() if (folder / "metrics.jsonl").exists() else ""
+    found["losses"] = re.findall(r'"loss": [^,}]*', lines)
+    return found
+
+
+def tables_of(folder):
+    """The tables of a study, without the paths of runs."""
+    return [(folder / name).read_text() for name in ("tables.csv", "tables.md", "study.csv")]
+
+
+def test_all_runs_are_there_and_in_tables(done):
+    paths = [
+        "linear_eval-0.5", "linear_eval-1", "simclr", "simclr/micle", "simclr/micle/finetune-0.5",
+        "simclr/micle/finetune-1",
+    ]  # fmt: skip
+    for seed in (0, 1):
+        for path in paths:
+            assert (done / f"seed{seed}" / path / "result.json").exists()
+    assert len(list(done.rglob("result.json"))) == 12
+    rows = (done / "tables.csv").read_text().splitlines()
+    assert len(rows) - 1 == 2 * 2 * 3  # variants, fractions, metrics
+    for name in ("study.csv", "tables.md", "curve.png", "curve.svg", "study.json"):
+        assert (done / name).stat().st_size > 100
+
+
+@pytest.mark.parametrize("path", ["linear_eval-0.5", "simclr/micle/finetune-0.5"])
+def test_a_run_equals_the_same_command_typed_alone(path, done, place, tmp_path):
+    """In another order, what it starts from made alone too, after a run in another precision."""
+    _, data = place
+    small = ["--image_size=16", "--resnet_depth=10", "--width_multiplier=0.125", "--preset=paper"]
+    judged = ["--bootstrap_samples=10", "--label_fraction=0.5"]
+    common = [*data, *small, "--seed=1"]
+    if path.startswith("linear"):
+        other = [
+            *data,
+            *small,
+            "--mode=linear_eval",
+            "--precision=float64",
+            "--bootstrap_samples=10",
+        ]
+        assert cli.main([*other, f"--model_dir={tmp_path / 'other'}"]) == 0
+        commands = [["--mode=linear_eval", *judged, f"--model_dir={tmp_path / 'run'}"]]
+    else:
+        micle = ["--mode=pretrain", "--method=micle", "--train_batch_size=4", "--train_steps=2"]
+        simclr = ["--mode=pretrain", "--method=simclr", "--train_batch_size=8", "--train_steps=2"]
+        tune = ["--mode=finetune", "--train_batch_size=8", "--train_steps=2", *judged]
+        commands = [
+            [*simclr, f"--model_dir={tmp_path / 's'}"],
+            [*micle, f"--checkpoint={tmp_path / 's'}", f"--model_dir={tmp_path / 'm'}"],
+            [*tune, f"--checkpoint={tmp_path / 'm'}", f"--model_dir={tmp_path / 'run'}"],
+        ]
+    for words in commands:
+        assert cli.main([*words, *common]) == 0
+    alone, of_study = whole(tmp_path / "run"), whole(done / "seed1" / path)
+    assert alone == of_study
+
+
+def test_what_is_done_is_not_done_again_and_a_study_can_be_extended(done, place, tmp_path, capsys):
+    folder, data = place
+    shutil.copytree(done, tmp_path / "run")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("result.json")}
+    (folder / "more.toml").write_text(
+        STUDY.replace("[variants]\n", '[variants]\nsimclr = ["simclr", "linear_eval"]\n')
+    )
+    words = words_of(folder, "more", "unused", data)
+    words[2] = f"--model_dir={tmp_path / 'run'}"
+    assert cli.main(words) == 0
+    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("result.json")}
+    assert len(after) == len(before) + 4
+    assert before.items() <= after.items()
+    assert "simclr" in (tmp_path / "run/tables.md").read_text()
+    (folder / "changed.toml").write_text(STUDY.replace("train_steps = 2", "train_steps = 3"))
+    words[1] = f"--study={folder / 'changed.toml'}"
+    capsys.readouterr()
+    assert cli.main(words) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "seed0/simclr: was begun with --train_steps=2" in error
+
+
+def test_a_grid_is_judged_on_validation_and_its_best_repeated(place):
+    folder, data = place
+    (folder / "grid.toml").write_text(GRID)
+    assert cli.main(words_of(folder, "grid", "grid", data)) == 0
+    values = {}
+    for rate in ("0.01", "0.1"):
+        run = folder / f"grid/seed0/finetune-1-grid/learning_rate_{rate}"
+        assert json.loads((run / "config.json").read_text())["eval_split"] == "validation"
+        values[rate] = json.loads((run / "result.json").read_text())["metrics"]["case/top1"]
+    best = max(values, key=values.get)
+    for seed in (0, 1):
+        run = folder / f"grid/seed{seed}/finetune-1"
+        config = json.loads((run / "config.json").read_text())
+        assert config["eval_split"] == "test" and config["learning_rate"] == float(best)
+    assert not list((folder / "grid/seed1").rglob("*-grid"))
+    rows = csv.DictReader(io.StringIO((folder / "grid/study.csv").read_text()))
+    assert {row["split"] for row in rows if "-grid" in row["run"]} == {"validation"}
+
+
+@pytest.mark.slow
+def test_killed_at_random_and_by_two_at_once_the_tables_are_the_same(done, place):
+    """Three times: SIGKILL or SIGTERM at some moment; then two processes finish it."""
+    folder, data = place
+    command = [sys.executable, str(ROOT / "run.py"), *words_of(folder, "few", "killed", data)]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    start = lambda: subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    rng = np.random.default_rng()
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        process = start()
+        for line in process.stdout:  # begun, so that there is something to kill
+            if "now seed" in line:
+                break
+        time.sleep(rng.uniform(0, 12))
+        process.send_signal(number)
+        process.communicate()
+        assert process.returncode in (-signal.SIGKILL, 75, 0)
+    both = [start(), start()]
+    shown = [process.communicate()[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], shown
+    assert tables_of(folder / "killed") == tables_of(done)
+    made = [line for text in shown for line in re.findall(r"; now (\S+)", text)]
+    assert len(set(made)) >= len(made) - 2  # a race is given up, and nothing is trained twice
+
+
+def test_the_plan_is_shown_and_nothing_written(place, tmp_path, capsys):
+    folder, data = place
+    words = words_of(folder, "few", "planned", data, "--dry_run")
+    assert cli.main(words) == 0
+    shown = capsys.readouterr().out
+    assert not (folder / "planned").exists()
+    assert "12 runs: 2 variants, 2 label fractions, 2 seeds" in shown
+    rows = {line.split()[0]: line.split()[1:4] for line in shown.splitlines() if line.strip()}
+    assert rows["simclr"] == ["pretrain", "2", "2"] and rows["finetune"] == ["finetune", "4", "2"]
+    assert "dry run: nothing was written" in shown.splitlines()[-2:][0] + shown.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (("case/auc_macro", "case/auc_macr"), "primary = case/auc_macr: no metric of"),
+        (('"random"', '"rundom"'), "reference: there is no variant rundom; did you mean random?"),
+        (("[common]", "[comon]"), "comon: no such key"),
+        (("train_steps = 2", "train_stepz = 2"), "train_stepz: no such flag"),
+        (('method = "simclr"', 'method = "moco"'), "--method=moco: not one of"),
+    ],
+)
+def test_what_cannot_be_is_one_line_and_nothing_is_written(change, message, place, capsys):
+    folder, data = place
+    (folder / "bad.toml").write_text(STUDY.replace(*change))
+    assert cli.main(words_of(folder, "bad", "bad", data)) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not (folder / "bad").exists()
+
+
+def test_a_study_without_data_or_with_a_flagfile(capsys):
+    assert cli.main(["--mode=study"]) == 2
+    assert "--study=quick: names no data; add --manifest=cases.csv" in capsys.readouterr().err
+    assert cli.main(["--mode=study", "--study=demo", "--flagfile=flags/x.flags"]) == 2
+    assert "--flagfile: not with --mode=study" in capsys.readouterr().err
+    assert cli.main(["--mode=study", "--study=demo", "--seed=3"]) == 2
+    assert "--seed=3: no flag of a whole study" in capsys.readouterr().err
+
+
+def test_a_run_that_fails_is_listed_and_the_others_go_on(place, capsys):
+    folder, data = place
+    (folder / "fails.toml").write_text(FAILS)
+    assert cli.main(words_of(folder, "fails", "fails", data)) == 1
+    captured = capsys.readouterr()
+    assert "failed: seed0/broken: --train_batch_size=4000: " in captured.out
+    assert captured.err.splitlines()[-1] == (
+        "stopped: 2 runs of 3 not done, of which 1 failed; the same command tries them again"
+    )
+    assert (folder / "fails/seed0/linear_eval-1/result.json").exists()
+    assert "random" in (folder / "fails/tables.md").read_text()
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_names_of_metrics_that_could_be(multilabel):
+    known = metrics_of_targets(("a", "b", "c"), multilabel)
+    levels = (
+        ("findings/auc/a", "case/findings/auc_mean") if multilabel else ("image/top1", "case/f1/c")
+    )
+    assert {"validation/loss", *levels} <= set(known)
