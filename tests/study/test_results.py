@@ -406,7 +406,7 @@ def test_every_number_of_every_judged_run_has_a_row_for_each_variant(tmp_path):
     )
     study = parse(text + "[grid.finetune]\nlearning_rate = [0.1, 1]\n", "mine")
     runs = planned(study, {})
-    grid = "seed0/simclr/finetune-0.1-grid/learning_rate_0.1"
+    grid = "seed0/simclr/finetune-1-grid/learning_rate_0.1"
     judged_run, nih = "seed2/simclr/finetune-1", "seed2/simclr/finetune-1/nih"
     found = {
         "seed0/simclr": {"metrics": {"loss": 3}},
@@ -415,7 +415,7 @@ def test_every_number_of_every_judged_run_has_a_row_for_each_variant(tmp_path):
         nih: {},
     }
     rows = list(csv.DictReader(io.StringIO(results.tidy(runs, found))))
-    of_grid = ["finetune", "0.1", "0", "validation", "a", "0.25", "0.1", "", grid]
+    of_grid = ["finetune", "1.0", "0", "validation", "a", "0.25", "0.1", "", grid]
     of_run = ["finetune", "1.0", "2", "test"]
     expected = [
         of_grid,
