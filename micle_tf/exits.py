@@ -86,6 +86,11 @@ def interrupt_on_sigterm():
         signal.signal(signal.SIGTERM, _raise_interrupt)
 
 
+def is_ending():
+    """Whether a signal has asked this command to end."""
+    return _last_resort is not None
+
+
 def in_main_thread():
     """Whether this is the thread that may handle signals."""
     return threading.current_thread() is threading.main_thread()

@@ -40,6 +40,22 @@ sys.exit(exits.guarded(command))
     assert ended(process) == (75, "", INTERRUPTED)
 
 
+def test_whether_a_signal_came_is_known_until_the_command_ends(child):
+    process = child("""
+def command():
+    before = exits.is_ending()
+    try:
+        sleep()
+    finally:
+        tell(before, exits.is_ending())
+exits.guarded(command)
+tell(exits.is_ending())
+""")
+    assert process.stdout.readline() == "asleep\n"
+    process.send_signal(signal.SIGTERM)
+    assert ended(process) == (0, "False True\nFalse\n", INTERRUPTED)
+
+
 def test_an_interrupt_within_a_destructor(child):
     process = child("""
 class Closing:

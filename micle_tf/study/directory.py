@@ -15,7 +15,7 @@ from micle_tf import console, presets
 from micle_tf.config import Config, is_compared
 from micle_tf.config.modes import TRAIN
 from micle_tf.errors import BadInput, Held
-from micle_tf.run_config import is_run
+from micle_tf.run_config import check_place, is_run
 from micle_tf.settings import Tag, tagged
 from micle_tf.study.runs import Planned
 from micle_tf.study.specification import FLAGS
@@ -31,29 +31,29 @@ class StudyDirectory:
       path: of the directory; it need not be there.
 
     Raises:
-      BadInput: the directory holds something else, or its study.json is damaged.
+      BadInput: the directory holds something else, its study.json is damaged, or runs cannot lie
+        there.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
         if "://" in path:
             raise BadInput(f"--model_dir={path}: a study lies in a folder that is mounted here")
+        check_place(path, "--model_dir")
         if os.path.exists(path) and not os.path.isdir(path):
             raise BadInput(f"--model_dir={path}: is a file")
         self._kept = self._read()
 
     def _read(self) -> dict[str, dict[str, Any]]:
-        file = os.path.join(self.path, FILE)
-        if not os.path.exists(file):
-            there = set(os.listdir(self.path)) if os.path.isdir(self.path) else set()
+        there = set(os.listdir(self.path)) if os.path.isdir(self.path) else set()
+        if FILE not in there:
             if there - {"lock", f"unfinished-{FILE}"}:  # as of one that is beginning
                 raise BadInput(f"--model_dir={self.path}: not empty, and no study (no {FILE})")
             return {"decided": {}, "runs": {}}
         try:
-            with open(file, encoding="utf-8") as opened:
-                kept = json.load(opened)
-            return {name: dict(kept[name]) for name in ("decided", "runs")}
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            with open(os.path.join(self.path, FILE), encoding="utf-8") as file:
+                return _checked(json.load(file))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise BadInput(f"--model_dir={self.path}: its {FILE} is damaged ({error})") from None
 
     def run(self, planned: Planned) -> str:
@@ -63,23 +63,20 @@ class StudyDirectory:
     def check(self, runs: Sequence[Planned]) -> None:
         """Raises BadInput, naming it, for a run that was begun with other settings."""
         for run in runs:
-            kept = self._kept["runs"].get(run.path)
-            if kept is None or kept == run.flags or not is_run(self.run(run)):
+            kept, now = self._kept["runs"].get(run.path), _settings(run)
+            if kept is None or kept == now or not is_run(self.run(run)):
                 continue
-            for name in sorted({*kept, *run.flags}):
-                there, here = kept.get(name), run.flags.get(name)
-                if there != here and not _is_free(name, run.flags["mode"]):
-                    raise BadInput(
-                        f"--model_dir={self.run(run)}: was begun with {_shown(name, there)}, and "
-                        f"the study has {_shown(name, here)} now; give the stage another name, or "
-                        "choose another --model_dir"
-                    )
+            changed = _what_changed(kept, now)
+            if changed:
+                raise BadInput(
+                    f"--model_dir={self.run(run)}: was begun with {changed}; give the stage "
+                    "another name, or choose another --model_dir"
+                )
 
     def keep(self, runs: Sequence[Planned]) -> None:
         """Notes which runs the study takes, and with which settings."""
-        os.makedirs(self.path, exist_ok=True)
         with self._changed():
-            self._kept["runs"] |= {run.path: run.flags for run in runs}
+            self._kept["runs"] |= {run.path: _settings(run) for run in runs}
 
     def decided(self, run: Planned) -> list[str]:
         """Words that stand for what was decided for the stage of a run; [] where nothing was."""
@@ -104,8 +101,26 @@ class StudyDirectory:
     def _changed(self) -> Iterator[None]:
         """Inside, `_kept` is as in the file, and others wait; then it is written."""
         from micle_tf.files import write_text
+
+        with self.locked():
+            self._kept = self._read()
+            yield
+            write_text(os.path.join(self.path, FILE), json.dumps(self._kept, indent=1) + "\n")
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Inside, no other process writes to the directory itself, of which this makes one.
+
+        Raises:
+          BadInput: it cannot be made.
+        """
         from micle_tf.training.lock import RunLock
 
+        try:
+            os.makedirs(self.path, exist_ok=True)
+        except OSError as error:
+            reason = error.strerror
+            raise BadInput(f"--model_dir={self.path}: cannot be written: {reason}") from None
         lock = RunLock(self.path)
         while True:
             try:
@@ -114,9 +129,7 @@ class StudyDirectory:
             except Held:
                 time.sleep(_LOOK_EVERY)
         try:
-            self._kept = self._read()
             yield
-            write_text(os.path.join(self.path, FILE), json.dumps(self._kept, indent=1) + "\n")
         finally:
             lock.release()
 
@@ -155,15 +168,42 @@ def decided_words(run: Planned, machine: Machine) -> list[str]:
     return [f"--flagfile={machine.recipe}"] if machine.recipe else ["--preset=paper"]
 
 
+def _settings(run: Planned) -> dict[str, Any]:
+    """What is kept of a run: its flags and, with a grid, between what and by what is chosen."""
+    choice = [run.metric, *run.chosen_from] if run.chosen_from else []
+    return {"flags": run.flags, "choice": choice}
+
+
+def _what_changed(kept: dict[str, Any], now: dict[str, Any]) -> str:
+    """What differs between `_settings`, before and behind "and the study has"; "" for nothing."""
+    before, flags = kept["flags"], now["flags"]
+    for name in sorted({*before, *flags}):
+        there, here = before.get(name), flags.get(name)
+        if there != here and not _is_free(name, flags["mode"]):
+            return f"{_shown(name, there)}, and the study has {_shown(name, here)} now"
+    is_same = kept["choice"] == now["choice"]
+    return "" if is_same else "what another grid, or another metric, chose"
+
+
+def _checked(kept: Any) -> dict[str, dict[str, Any]]:
+    """The content of study.json; raises what `_read` catches if it is something else."""
+    decided = {kind: [str(word) for word in words] for kind, words in kept["decided"].items()}
+    runs = {
+        path: {"flags": dict(one["flags"]), "choice": list(one["choice"])}
+        for path, one in kept["runs"].items()
+    }
+    return {"decided": decided, "runs": runs}
+
+
 def _kind(run: Planned) -> str:
     """The runs of a stage that decide alike: those that start from another, and the others."""
     return f"{run.stage}, from another" if run.parent else run.stage
 
 
 def _is_free(name: str, mode: str) -> bool:
-    """Whether a flag may differ from machine to machine."""
+    """Whether a flag may differ from machine to machine, or is of another version."""
     places = tagged(Config, Tag.DATA_PLACE | Tag.RUN_PLACE)
-    return name in places or not is_compared(FLAGS[name], mode)
+    return name in places or name not in FLAGS or not is_compared(FLAGS[name], mode)
 
 
 def _shown(name: str, value: Any) -> str:

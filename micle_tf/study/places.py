@@ -26,9 +26,8 @@ def path_of(name: str) -> pathlib.Path:
     ours = sorted(one.stem for one in STUDIES.glob("*.toml"))
     if name in ours:
         return STUDIES / f"{name}.toml"
-    raise BadInput(
-        f"--study={name}: no such file, and none of {', '.join(ours)}{nearest(name, ours)}"
-    )
+    hint = nearest(path.stem, ours)
+    raise BadInput(f"--study={name}: no such file, and none of {', '.join(ours)}{hint}")
 
 
 def default_place(name_of_study: str, flags: Mapping[str, Any]) -> str:

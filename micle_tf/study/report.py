@@ -2,11 +2,12 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from micle_tf import console
 from micle_tf.files import write_text
 from micle_tf.program import typed
+from micle_tf.run_config import is_finished
 from micle_tf.study import curve, results, tables
 from micle_tf.study.directory import StudyDirectory
 from micle_tf.study.results import Judged
@@ -24,49 +25,67 @@ def write(directory: StudyDirectory, study: Study, runs: Sequence[Planned], samp
       study: `Study`.
       runs: of it.
       samples: resamples of patients.
+
+    Raises:
+      BadInput: as `results.judged`, study.csv being there; or a result.json is damaged.
     """
-    done = [run for run in runs if os.path.exists(_result(directory, run))]
-    places = {run.path: directory.run(run) for run in done}
+    places = {run.path: directory.run(run) for run in runs if is_finished(directory.run(run))}
     found = {path: read_result(place) for path, place in places.items()}
     file = lambda name: os.path.join(directory.path, name)
-    write_text(file("study.csv"), results.tidy(runs, found))
-    judged, missing = results.judged(study, runs, places, samples)
-    for name in missing:
-        console.say(f"not in the tables, as runs of it are not there: {name}")
+    with directory.locked():  # as other processes may end just now
+        write_text(file("study.csv"), results.tidy(runs, found))
+    judged, left_out = results.judged(study, runs, places, samples)
     summaries = [one for each in judged for one in each.summaries]
-    write_text(file("tables.csv"), tables.csv_text(summaries))
-    write_text(file("tables.md"), "\n".join(_markdown(study, each) for each in judged))
+    markdown = "\n".join(_markdown(study, each) for each in judged)
+    with directory.locked():
+        write_text(file("tables.csv"), tables.csv_text(summaries))
+        write_text(file("tables.md"), markdown)
+        pictures = [file(name) for each in judged if (name := _draw(directory, study, each))]
+    for line in left_out:
+        console.say(line)
     for each in judged:
-        name = "curve" if each.stage == "test" else f"curve-{each.stage}"
-        if any(one.mean == one.mean for one in each.summaries if one.metric == each.primary):
-            curve.draw(each.summaries, file(name), metric=each.primary, reference=study.reference)
-        title = "" if each.stage == "test" else f" ({each.stage})"
-        console.say(f"\n{study.name}{title}, test")
+        console.say(f"\n{study.name}, {each.stage}")
         table = tables.terminal(each.summaries, reference=study.reference, primary=each.primary)
         console.say(table.rstrip())
     if judged:
         for line in in_words(study, judged[0]):
             console.say(line)
-        console.say(f"tables: {file('tables.md')}, picture: {file('curve.png')}")
-        console.say(f"every number: {file('study.csv')}")
-        console.say(f"next: {_next(directory, study, runs, judged[0])}")
+        console.say(f"tables: {', '.join([file('tables.md'), *pictures])}")
+    else:
+        console.say("no variant has all of its runs yet, so that there is nothing to compare")
+    console.say(f"every number: {file('study.csv')}")
+    best = best_run(study, runs, judged[0]) if judged else None
+    if best is not None:
+        checkpoint = f"--checkpoint={directory.run(best)}"
+        console.say(f"next: {typed('--mode=export', checkpoint)}")
+
+
+def _draw(directory: StudyDirectory, study: Study, found: Judged) -> str:
+    """Draws the curve of a table; the picture's name, "" where nothing of it is defined."""
+    name = "curve" if found.stage == results.TEST else f"curve-{found.stage}"
+    if all(math.isnan(one.mean) for one in found.summaries if one.metric == found.primary):
+        return ""
+    path = os.path.join(directory.path, name)
+    curve.draw(found.summaries, path, metric=found.primary, reference=study.reference)
+    return f"{name}.png"
 
 
 def in_words(study: Study, found: Judged) -> list[str]:
-    """A sentence for each variant against the reference, with all labels that it had."""
+    """A sentence for each variant against the reference, with most labels that the study has."""
     primary = [one for one in found.summaries if one.metric == found.primary]
-    most = max(one.fraction for one in primary)
-    lines = []
-    for one in primary:
-        if one.fraction == most and one.variant != study.reference:
-            lines.append(_sentence(one, study.reference))
+    fractions = {one.fraction for one in primary}
+    lines = [
+        _sentence(one, study.reference)
+        for one in primary
+        if one.fraction == max(fractions) and one.variant != study.reference
+    ]
     if any(one.seeds == 1 for one in primary):
         lines.append(
             "one seed: another training could come out otherwise; seeds = [0, 1, 2] says how much"
         )
-    for variant, needed, low, high in found.needed:
+    for variant, *needed in found.needed:
         if variant != study.reference:
-            lines.append(_labels(variant, study.reference, needed, low, high))
+            lines.append(_labels(variant, study.reference, needed, fractions))
     return lines
 
 
@@ -86,20 +105,25 @@ def _sentence(one: Summary, reference: str) -> str:
     )
 
 
-def _labels(variant: str, reference: str, needed: float, low: float, high: float) -> str:
-    if math.isnan(needed):
-        return f"{variant} does not reach what {reference} does with all labels"
-    shown = lambda value: tables.share(value, 2) if math.isfinite(value) else "never"
+def _labels(
+    variant: str, reference: str, needed: Sequence[float], fractions: Collection[float]
+) -> str:
+    """How many labels a variant needs: `needed` is the fraction and the ends of its interval."""
+    most = "all labels" if max(fractions) == 1 else f"{tables.share(max(fractions))} of the labels"
+    if math.isnan(needed[0]):
+        return f"{variant} does not reach what {reference} does with {most}"
+    fewer = " or fewer" * (needed[0] <= min(fractions))
+    ends = [tables.share(one, 2) if math.isfinite(one) else "never" for one in needed[1:]]
+    interval = "" if any(map(math.isnan, needed)) else f" [{', '.join(ends)}]"
     return (
-        f"{variant} needs {shown(needed)} of the labels [{shown(low)}, {shown(high)}] to be as "
-        f"good as {reference} with all of them"
+        f"{variant} needs {tables.share(needed[0], 2)}{fewer} of the labels{interval} to be as "
+        f"good as {reference} with {most}"
     )
 
 
 def _markdown(study: Study, found: Judged) -> str:
     of = {"reference": study.reference}
-    title = "test" if found.stage == "test" else f"{found.stage}, which no model learned from"
-    text = f"# {study.name}: {title}\n\n"
+    text = f"# {study.name}: {found.stage}\n\n"
     text += tables.markdown(found.summaries, primary=found.primary, of=found.shown, **of)
     if found.needed:
         smallest = min(one.fraction for one in found.summaries)
@@ -107,19 +131,15 @@ def _markdown(study: Study, found: Judged) -> str:
     return text
 
 
-def _next(directory: StudyDirectory, study: Study, runs: Sequence[Planned], found: Judged) -> str:
-    """An export of the best variant's first run with most labels."""
+def best_run(study: Study, runs: Sequence[Planned], found: Judged) -> Planned | None:
+    """The best variant's first run with most labels; None where no mean is defined."""
     sign = -1 if lower_is_better(found.primary) else 1
     primary = [one for one in found.summaries if one.metric == found.primary]
     most = max(one.fraction for one in primary)
-    at_most = [one for one in primary if one.fraction == most and one.mean == one.mean]
+    at_most = [one for one in primary if one.fraction == most and not math.isnan(one.mean)]
     best = max(at_most, key=lambda one: sign * one.mean, default=None)
-    run = next(
-        run for run in runs if run.kind == "judged" and run.fraction == most
-        and (best is None or best.variant in run.variants)
+    return next(
+        (run for run in runs if run.kind == "judged" and run.fraction == most
+         and best is not None and best.variant in run.variants),
+        None,
     )  # fmt: skip
-    return typed("--mode=export", f"--checkpoint={directory.run(run)}")
-
-
-def _result(directory: StudyDirectory, run: Planned) -> str:
-    return os.path.join(directory.run(run), "result.json")

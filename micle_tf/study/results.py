@@ -5,22 +5,30 @@ import dataclasses
 import io
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from micle_tf import console
 from micle_tf.errors import BadInput
-from micle_tf.evaluation.contrasts import PRIMARY, contrasts, is_of_discrimination, statistics_of
+from micle_tf.evaluation.contrasts import (
+    PRIMARY,
+    Contrast,
+    contrasts,
+    is_of_discrimination,
+    statistics_of,
+)
 from micle_tf.evaluation.judging import labelled
 from micle_tf.evaluation.variants import Variants, variants_of
+from micle_tf.settings import nearest
 from micle_tf.statistics import bootstrap, holm, label_efficiency, statistic
 from micle_tf.statistics.obuchowski_rockette import covariance_of, of_differences
-from micle_tf.study.runs import Planned
+from micle_tf.study.runs import Planned, lower_is_better, spelled
 from micle_tf.study.specification import Study
 from micle_tf.study.tables import Summary
 
 SEED = 0  # of resamples and exchanges of patients
+TEST = "test"  # the judged stages of all variants, in one table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,10 +36,11 @@ class Judged:
     """What was judged on one stage: the judged ones of all variants, or one that transfers.
 
     Attributes:
-      stage: "test", or the name of the stage that transfers.
+      stage: `TEST`, or the name of the stage that transfers.
       summaries: see `Summary`.
-      needed: (variant, fraction, low, high), as of `label_efficiency`; empty where there is one
-        fraction or no reference.
+      needed: (variant, fraction, low, high), as of `label_efficiency`, of the means over seeds;
+        empty where there is one fraction or no reference. The interval is of other patients, not of
+        other seeds.
       primary: the metric that the variants are compared by.
       shown: the metrics of the summaries, the primary one first.
     """
@@ -44,11 +53,15 @@ class Judged:
 
 
 def tidy(runs: Sequence[Planned], results: Mapping[str, dict[str, Any]]) -> str:
-    """study.csv: a row per variant, judged run and metric.
+    """study.csv: a row per variant, judged run and metric, those of grids among them.
 
     Args:
       runs: of the study.
       results: {path: result.json} of the finished ones.
+
+    Returns:
+      CSV of variant, stage, fraction, seed, split, metric, value, low, high (the 95 % interval of
+      the run itself) and run; what is not defined is empty.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -61,8 +74,8 @@ def tidy(runs: Sequence[Planned], results: Mapping[str, dict[str, Any]]) -> str:
         result = results[run.path]
         split = run.flags.get("eval_split", "test")
         for variant in run.variants:
-            for metric, value in result["metrics"].items():
-                low, high = result["intervals"].get(metric) or ("", "")
+            for metric, value in result.get("metrics", {}).items():
+                low, high = result.get("intervals", {}).get(metric) or ("", "")
                 row = [variant, run.stage, run.fraction, run.seed, split, metric, value, low, high]
                 writer.writerow([*("" if one is None else one for one in row), run.path])
     return text.getvalue()
@@ -73,6 +86,10 @@ def judged(
 ) -> tuple[list[Judged], list[str]]:
     """Means over seeds, differences from the reference, labels needed.
 
+    With one seed, intervals are those of a bootstrap of patients, and differences those of
+    `contrasts`. With several, all are those of `obuchowski_rockette`, whose intervals are of other
+    patients and other seeds; of `of_differences`, that of a mean takes the values of the seeds.
+
     Args:
       study: `Study`.
       runs: of it.
@@ -80,21 +97,31 @@ def judged(
       samples: resamples of patients, and exchanges of them.
 
     Returns:
-      What was judged on each stage, and what is left out since some of its runs are not there, as
-      "variant, fraction".
+      What was judged on each stage, and a sentence for whatever is left out.
 
     Raises:
-      BadInput: predictions are damaged, or the primary metric is not among them.
+      BadInput: predictions of judged stages are damaged, or the primary metric is not among them.
+        Where that is of a stage that transfers, there is a sentence instead.
     """
-    found, missing = [], []
+    allow_seen = any(run.flags.get("allow_seen") for run in runs)
+    found, left_out = [], []
     for stage, cells in _cells(study, runs).items():
-        whole = {cell: of for cell, of in cells.items() if all(path in places for path in of)}
-        missing += [f"{variant}, {fraction:g}" for variant, fraction in cells if
-                    (variant, fraction) not in whole]  # fmt: skip
-        if whole:
-            paths = {cell: [places[path] for path in of] for cell, of in whole.items()}
-            found.append(_judge(study, stage, paths, samples))
-    return found, missing
+        whole = {cell: [places[path] for path in of] for cell, of in cells.items()
+                 if all(path in places for path in of)}  # fmt: skip
+        table = "tables" if stage == TEST else f"table of {stage}"
+        left_out += [
+            f"not in the {table}, as runs of it are not there: {variant}, {spelled(fraction)}"
+            for variant, fraction in cells
+            if (variant, fraction) not in whole
+        ]
+        try:
+            if whole:
+                found.append(_judge(study, stage, whole, samples, allow_seen))
+        except BadInput as error:
+            if stage == TEST:
+                raise
+            left_out.append(f"no table of {stage}: {error}")
+    return found, left_out
 
 
 # A variant at a fraction of the labels.
@@ -108,74 +135,69 @@ def _cells(study: Study, runs: Sequence[Planned]) -> dict[str, dict[_Cell, list[
         for run in runs:
             if variant in run.variants and run.kind in ("judged", "transfer"):
                 assert run.fraction is not None
-                stage = "test" if run.kind == "judged" else run.stage
+                stage = TEST if run.kind == "judged" else run.stage
                 cells = stages.setdefault(stage, {})
                 cells.setdefault((variant, run.fraction), []).append(run.path)
     return stages
 
 
-def _judge(study: Study, stage: str, paths: Mapping[_Cell, Sequence[str]], samples: int) -> Judged:
-    named = {f"{variant} {fraction:g}": of for (variant, fraction), of in paths.items()}
-    variants = variants_of(named)
-    cells = dict(zip(named, paths, strict=True))
-    metrics, theta, drawn = _resampled(study, variants, samples)
-    differences = _differences(study, variants, cells, metrics[0], samples)
-    family = {name: one.p for name, one in differences.items()}
-    adjusted = holm.adjusted_by_name(family)
+class _Drawn(NamedTuple):
+    """Numbers of C cells, S seeds and M metrics.
+
+    Attributes:
+      metrics: [M] names, the primary one first.
+      theta: float64 [C, S, M], of all patients once.
+      drawn: float64 [samples, C, S, M], of each resample of them.
+    """
+
+    metrics: list[str]
+    theta: np.ndarray
+    drawn: np.ndarray
+
+
+def _judge(
+    study: Study,
+    stage: str,
+    places: Mapping[_Cell, Sequence[str]],
+    samples: int,
+    allow_seen: bool,
+) -> Judged:
+    named = {f"{variant} {spelled(fraction)}": of for (variant, fraction), of in places.items()}
+    variants, cells = variants_of(named, allow_seen=allow_seen), list(places)
+    of = _resampled(study, variants, samples)
+    against = _differences(study, variants, cells, of, samples)
+    adjusted = holm.adjusted_by_name({name: one.p for name, one in against.items()})
     summaries = []
-    for k, (name, (variant, fraction)) in enumerate(cells.items()):
-        for m, metric in enumerate(metrics):
-            values = theta[k, :, m]
-            low, high = _ends(values, drawn[:, k, :, m])
-            against, p, p_holm = (math.nan,) * 3, math.nan, math.nan
-            if name in differences:
-                against = differences[name].differences.get(metric, against)
-                if m == 0:
-                    p, p_holm = family[name], adjusted[name]
+    for k, (name, (variant, fraction)) in enumerate(zip(named, cells, strict=True)):
+        for m, metric in enumerate(of.metrics):
+            values = of.theta[k, :, m]
+            difference, p = (math.nan,) * 3, (math.nan,) * 2
+            if name in against:
+                difference = against[name].differences.get(metric, difference)
+                p = (against[name].p, adjusted[name]) if m == 0 else p
             sd = float(values.std(ddof=1)) if len(values) > 1 else math.nan
+            ends = _ends(values, of.drawn[:, k, :, m])
             mean = float(values.mean())
-            summaries.append(
-                Summary(
-                    variant,
-                    stage,
-                    fraction,
-                    metric,
-                    len(values),
-                    mean,
-                    sd,
-                    low,
-                    high,
-                    *against,
-                    p,
-                    p_holm,
-                )
-            )
-    needed = _needed(study, list(paths), theta[..., 0].mean(axis=1), drawn[..., 0].mean(axis=2))
-    return Judged(stage, tuple(summaries), tuple(needed), metrics[0], tuple(metrics))
+            row = (variant, stage, fraction, metric, len(values), mean, sd, *ends, *difference, *p)
+            summaries.append(Summary(*row))
+    needed = _needed(study.reference, cells, of)
+    return Judged(stage, tuple(summaries), tuple(needed), of.metrics[0], tuple(of.metrics))
 
 
-def _resampled(
-    study: Study, variants: Variants, samples: int
-) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """(metrics, the primary first; their values [cells, S, M]; of each resample [samples, ...])."""
+def _resampled(study: Study, variants: Variants, samples: int) -> _Drawn:
+    """What the level of the primary metric defines for all, on the same resamples of patients."""
     few = is_of_discrimination(study.primary)
     of_seeds = [
         [statistics_of(rows, variants.names, variants.multilabel, few) for rows in variant.seeds]
         for variant in variants.all
     ]
-    first = of_seeds[0][0]
-    known = [name for level in first.values() for name in level.names]
-    primary = study.primary or next((name for name in PRIMARY if name in known), "")
-    level = next((level for level, one in first.items() if primary in one.names), "")
-    if not level:
-        raise BadInput(f"primary: {primary or 'no AUC'} is not defined by what was predicted")
-    shared = [set(one[level].names) for of in of_seeds for one in of]
-    main = [name for name in first[level].names if _is_main(name)]
-    metrics = list(dict.fromkeys([primary, *main]))
-    metrics = [name for name in metrics if all(name in names for names in shared)]
+    level, primary = _primary(study.primary, of_seeds[0][0])
+    every = [one[level] for of_variant in of_seeds for one in of_variant]
+    metrics = [primary, *(name for name in every[0].names if _is_main(name) and name != primary)]
+    metrics = [name for name in metrics if all(name in one.names for one in every)]
     if primary not in metrics:
         raise BadInput(f"primary: {primary} is not defined for all variants")
-    every = [statistic.selected(one[level], metrics) for of in of_seeds for one in of]
+    every = [statistic.selected(one, metrics) for one in every]
     joined = statistic.Statistic(
         [f"{name} of {k}" for k in range(len(every)) for name in metrics],
         lambda weights: np.concatenate([one(weights) for one in every]),
@@ -185,7 +207,19 @@ def _resampled(
         drawn = bootstrap.replicates(joined, patients, samples, SEED, progress=progress.at)
     shape = (len(of_seeds), len(of_seeds[0]), len(metrics))
     theta = joined(np.ones(len(patients), np.int64)).reshape(shape)
-    return metrics, theta, drawn.reshape(samples, *shape)
+    return _Drawn(metrics, theta, drawn.reshape(samples, *shape))
+
+
+def _primary(asked: str, levels: Mapping[str, statistic.Statistic]) -> tuple[str, str]:
+    """(level, name) of the primary metric, among those of a run's levels."""
+    level_of = {name: level for level, one in levels.items() for name in one.names}
+    name = asked or next((one for one in PRIMARY if one in level_of), "")
+    if not name:
+        raise BadInput("primary: what was predicted defines no AUC; name another metric")
+    if name not in level_of:
+        hint = nearest(name, level_of)
+        raise BadInput(f"primary: {name} is not defined by what was predicted{hint}")
+    return level_of[name], name
 
 
 def _is_main(name: str) -> bool:
@@ -202,31 +236,45 @@ def _ends(values: np.ndarray, drawn: np.ndarray) -> tuple[float, float]:
 
 
 def _differences(
-    study: Study, variants: Variants, cells: Mapping[str, _Cell], primary: str, samples: int
-) -> dict[str, Any]:
-    """{cell's name: `Contrast` with the reference at the same fraction}."""
-    by_name = {variant.name: variant for variant in variants.all}
+    study: Study, variants: Variants, cells: Sequence[_Cell], of: _Drawn, samples: int
+) -> dict[str, Contrast]:
+    """{cell's name: what it has more than the reference at the same fraction}."""
     found = {}
-    for fraction in sorted({fraction for _, fraction in cells.values()}):
-        names = [name for name, (_, of) in cells.items() if of == fraction]
-        reference = [name for name in names if cells[name][0] == study.reference]
-        others = [name for name in names if cells[name][0] != study.reference]
-        if reference and others:
-            several = tuple(by_name[name] for name in (*reference, *others))
-            compared = dataclasses.replace(variants, all=several)
-            few = is_of_discrimination(primary)
-            for one in contrasts(compared, samples, SEED, primary, discrimination=few).all:
-                found[one.name] = one
+    for k, (variant, fraction) in enumerate(cells):
+        reference = (study.reference, fraction)
+        if variant != study.reference and reference in cells:
+            r = cells.index(reference)
+            a, b = variants.all[r], variants.all[k]
+            if len(b.seeds) > 1:
+                found[b.name] = _of_seeds(b.name, of, r, k)
+            else:
+                pair = dataclasses.replace(variants, all=(a, b))
+                few = is_of_discrimination(of.metrics[0])
+                (found[b.name],) = contrasts(
+                    pair, samples, SEED, of.metrics[0], discrimination=few
+                ).all
     return found
 
 
+def _of_seeds(name: str, of: _Drawn, a: int, b: int) -> Contrast:
+    """`contrasts` of two cells, from the resamples that are drawn already, which are the same."""
+    theta, drawn = of.theta[b] - of.theta[a], of.drawn[:, b] - of.drawn[:, a]
+    each = [
+        of_differences(theta[:, m], covariance_of(drawn[..., m])) for m in range(theta.shape[1])
+    ]
+    ends = [(one.value, one.low, one.high) for one in each]
+    return Contrast(name, dict(zip(of.metrics, ends, strict=True)), each[0].p, math.nan)
+
+
 def _needed(
-    study: Study, cells: Sequence[_Cell], mean: np.ndarray, drawn: np.ndarray
+    reference: str, cells: Sequence[_Cell], of: _Drawn
 ) -> list[tuple[str, float, float, float]]:
-    """Labels needed by each variant, of means [cells] and of each resample [samples, cells]."""
-    goal = (study.reference, max(fraction for _, fraction in cells))
+    """Labels needed by each variant to be as good as the reference with most of them."""
+    goal = (reference, max(fraction for _, fraction in cells))
     if goal not in cells or len({fraction for _, fraction in cells}) < 2:
         return []
+    sign = -1 if lower_is_better(of.metrics[0]) else 1
+    mean, drawn = (sign * values[..., 0].mean(axis=-1) for values in (of.theta, of.drawn))
     at = cells.index(goal)
     found = []
     for variant in dict.fromkeys(variant for variant, _ in cells):

@@ -4,7 +4,9 @@ Any number of processes, on any machines that share the directory, do it at once
 whoever has the lock of its directory.
 """
 
+import contextlib
 import gc
+import io
 import json
 import os
 import sys
@@ -15,13 +17,13 @@ from typing import Any, Protocol
 
 import keras
 
-from micle_tf import console
-from micle_tf.errors import BadInput, Held, Stopped
+from micle_tf import console, exits
+from micle_tf.errors import BadInput, Held, Preempted, Stopped
 from micle_tf.evaluation.contrasts import PRIMARY
 from micle_tf.run_config import is_finished
 from micle_tf.study.directory import Machine, StudyDirectory, decided_words
 from micle_tf.study.runs import Planned, choose, command
-from micle_tf.training.lock import RunLock
+from micle_tf.training.lock import LOCK_FILE, RunLock
 
 _LOOK_EVERY = 5.0  # seconds, while others hold what is left
 
@@ -44,6 +46,9 @@ class Work:
       directory: `StudyDirectory`.
       runs: `planned`, parents before children.
       prepare: from the words of a command to a `Command`.
+
+    Attributes:
+      failed: {path: why} of the runs that failed in this process.
     """
 
     def __init__(
@@ -60,12 +65,17 @@ class Work:
         """Makes all runs that are not there; returns when there is none that could be made.
 
         What fails is in `failed`, and what needs it is left.
+
+        Raises:
+          BadInput: a result.json is damaged.
+          KeyboardInterrupt, Preempted: this process is to end.
         """
         waits = False
         while any(map(self._can_begin, self._runs)):
             taken = False
             for run in self._runs:
-                if self._can_begin(run) and not is_held(self._directory.run(run)):
+                # In this order: who lets go of a run may have finished it.
+                if not is_held(self._directory.run(run)) and self._can_begin(run):
                     self._say_progress(run)
                     taken = self._make(run) or taken
             if not taken:
@@ -93,22 +103,31 @@ class Work:
     def _make(self, run: Planned) -> bool:
         """Runs it; False where another process was faster."""
         try:
-            prepared = self._prepare(self.command(run))
-            if not self._directory.decided(run):
-                words = decided_words(run, prepared.machine)
-                if self._directory.decide(run, words):
-                    prepared = self._prepare(self.command(run))
+            prepared = self._prepared(run)
+            self._say_choice(run)
             prepared.run()
         except Held:
             return False
+        except Preempted:
+            raise
         except (BadInput, Stopped) as error:
             self._fail(run, str(error))
         except Exception as error:  # the others go on, whatever it was
+            if exits.is_ending():  # native code makes other errors of an interrupt
+                raise
             traceback.print_exc()
             self._fail(run, f"{type(error).__name__}: {error}".partition("\n")[0])
         keras.utils.clear_session()
         gc.collect()
         return True
+
+    def _prepared(self, run: Planned) -> Command:
+        """Its command, with what was decided for its stage: if nothing was, by this machine."""
+        if not self._directory.decided(run):
+            with contextlib.redirect_stdout(io.StringIO()):  # its notes come below
+                machine = self._prepare(self.command(run)).machine
+            self._directory.decide(run, decided_words(run, machine))
+        return self._prepare(self.command(run))
 
     def _fail(self, run: Planned, reason: str) -> None:
         self.failed[run.path] = reason
@@ -119,11 +138,13 @@ class Work:
             path: metric_of(os.path.join(self._directory.path, path), run.metric)
             for path in run.chosen_from
         }
-        chosen = choose(run, self._by_path, values)
+        return choose(run, self._by_path, values)
+
+    def _say_choice(self, run: Planned) -> None:
+        chosen = self._chosen(run).items()
         if chosen:
-            shown = " ".join(f"--{name}={console.flag_value(v)}" for name, v in chosen.items())
+            shown = " ".join(f"--{name}={console.flag_value(value)}" for name, value in chosen)
             console.say(f"study: {run.path}: chosen on validation: {shown}")
-        return chosen
 
     def _say_progress(self, run: Planned) -> None:
         done = sum(map(self.is_done, self._runs))
@@ -131,17 +152,20 @@ class Work:
         parts = [f"{done:,} of {len(self._runs):,} runs done"]
         parts += [f"{held:,} at work elsewhere"] * bool(held)
         parts += [f"{len(self.failed):,} failed"] * bool(self.failed)
-        left = self.seconds_left()
+        left = self.seconds_left() / (1 + held)
         parts += [f"some {console.duration(left)} left"] * bool(left)
         console.say(f"\nstudy: {', '.join(parts)}; now {run.path}")
 
     def seconds_left(self) -> float:
-        """What the runs that are not done will take, by the same stage's that are; 0: unknown."""
+        """What one process needs for the runs that are not done, by the same stage's that are.
+
+        0 where there is none of a stage, or nothing is left.
+        """
         seconds: dict[str, list[float]] = {}
         for run in self._runs:
             if self.is_done(run):
                 result = read_result(self._directory.run(run))
-                seconds.setdefault(run.stage, []).append(result.get("seconds", 0.0))
+                seconds.setdefault(run.stage, []).append(result.get("seconds") or 0.0)
         left = [run for run in self._runs if not self.is_done(run) and run.path not in self.failed]
         if any(run.stage not in seconds for run in left):
             return 0.0
@@ -149,8 +173,8 @@ class Work:
 
 
 def is_held(path: str) -> bool:
-    """Whether another process is at work in a run directory."""
-    if not os.path.exists(os.path.join(path, "lock")):
+    """Whether another process is at work in a run directory; raises Stopped as `RunLock` does."""
+    if not os.path.exists(os.path.join(path, LOCK_FILE)):
         return False
     lock = RunLock(path)
     try:
@@ -171,12 +195,14 @@ def read_result(path: str) -> dict[str, Any]:
         with open(os.path.join(path, "result.json"), encoding="utf-8") as file:
             return dict(json.load(file))
     except (OSError, ValueError, TypeError) as error:
-        raise BadInput(f"{path}: its result.json cannot be read ({error})") from None
+        raise BadInput(
+            f"{path}: its result.json is damaged ({error}); remove it, and the run is done again"
+        ) from None
 
 
 def metric_of(path: str, name: str) -> float:
     """A metric of a finished run, "" for the AUC of its highest level; nan where it has none."""
-    metrics = read_result(path)["metrics"]
+    metrics = read_result(path).get("metrics", {})
     if not name:
         name = next((one for one in PRIMARY if one in metrics), "")
     value = metrics.get(name)

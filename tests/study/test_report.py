@@ -1,0 +1,284 @@
+"""What a study leaves for people: files that are whole, words that say no more than is known."""
+
+import csv
+import io
+import math
+import os
+import threading
+
+import pytest
+
+from micle_tf.errors import BadInput
+from micle_tf.program import typed
+from micle_tf.study import report, results
+from micle_tf.study.directory import StudyDirectory
+from micle_tf.study.report import best_run, in_words
+from micle_tf.study.results import Judged
+from micle_tf.study.runs import planned
+from micle_tf.study.specification import parse
+from micle_tf.training.lock import RunLock
+from tests.study.fake_runs import finished, judged, scores
+from tests.study.summaries import METRIC, NAN, summary
+
+TEXT = """
+dataset = "derm_cases"
+seeds = [0, 1]
+label_fractions = [0.1, 1.0]
+reference = "supervised"
+[stages.simclr]
+mode = "pretrain"
+[stages.finetune]
+mode = "finetune"
+[stages.nih]
+mode = "evaluate"
+dataset = "nih_chest_xray14"
+[variants]
+supervised = ["finetune"]
+simclr = ["simclr", "finetune", "nih"]
+"""
+STUDY = parse(TEXT, "mine")
+RUNS = planned(STUDY, {})
+SAMPLES = 10
+
+
+@pytest.fixture
+def directory(tmp_path):
+    found = StudyDirectory(str(tmp_path / "study"))
+    found.keep(RUNS)
+    return found
+
+
+def done(directory, without=(), quality=(0.2, 0.5), runs=RUNS):
+    """All runs but some, finished; "simclr" better than "supervised"."""
+    for number, run in enumerate(runs):
+        if run.path in without:
+            continue
+        if run.fraction is None:
+            finished(directory.run(run))
+        else:
+            better = quality["simclr" in run.variants] + 0.1 * run.fraction
+            metrics = {METRIC: 0.5}
+            judged(directory.run(run), scores(number, better), metrics=metrics)
+
+
+def content(directory, name):
+    with open(os.path.join(directory.path, name), encoding="utf-8") as file:
+        return file.read()
+
+
+def files(directory):
+    return sorted(name for name in os.listdir(directory.path) if not name.startswith("seed"))
+
+
+# ---------------------------------------------------------------- files
+
+
+def test_all_that_is_written_and_said(directory, capsys):
+    done(directory)
+    report.write(directory, STUDY, RUNS, SAMPLES)
+    place = directory.path
+    pictures = ["curve-nih.png", "curve-nih.svg", "curve.png", "curve.svg"]
+    assert files(directory) == sorted(
+        [*pictures, "study.csv", "study.json", "tables.csv", "tables.md"]
+    )
+    for name in pictures:
+        assert os.path.getsize(os.path.join(place, name)) > 1000
+    rows = list(csv.DictReader(io.StringIO(content(directory, "tables.csv"))))
+    assert {(row["variant"], row["stage"]) for row in rows} == {
+        ("supervised", "test"), ("simclr", "test"), ("simclr", "nih"),
+    }  # fmt: skip
+    assert len(rows) == 6 * 3
+    assert content(directory, "study.csv").count("\n") == 1 + 12
+    text = content(directory, "tables.md")
+    headings = [line.lstrip("# ") for line in text.splitlines() if line.startswith("#")]
+    metrics = ["case/auc_macro", "case/auc_macro, difference from supervised"]
+    metrics += ["case/top1", "case/balanced_accuracy"]
+    assert headings[:6] == ["mine: test", *metrics, "Labels needed"]
+    assert headings[6:8] == ["mine: nih", "case/auc_macro"] and "Labels" not in headings[-1]
+    said = capsys.readouterr().out
+    assert "\nmine, test\ncase/auc_macro\n" in said and "\nmine, nih\ncase/auc_macro\n" in said
+    assert "\nsimclr against supervised: no difference is shown, and none" in said
+    assert said.splitlines()[-3:] == [
+        f"tables: {place}/tables.md, {place}/curve.png, {place}/curve-nih.png",
+        f"every number: {place}/study.csv",
+        f"next: {typed('--mode=export', f'--checkpoint={place}/seed0/simclr/finetune-1')}",
+    ]
+
+
+def test_what_is_missing_is_said_and_the_rest_is_there(directory, capsys):
+    done(directory, without=["seed1/simclr/finetune-1", "seed1/simclr/finetune-1/nih"])
+    report.write(directory, STUDY, RUNS, SAMPLES)
+    said = capsys.readouterr().out
+    assert "not in the tables, as runs of it are not there: simclr, 1\n" in said
+    assert "not in the table of nih, as runs of it are not there: simclr, 1\n" in said
+    assert f"--checkpoint={directory.path}/seed0/finetune-1\n" in said  # the best that is whole
+    rows = list(csv.DictReader(io.StringIO(content(directory, "tables.csv"))))
+    cells = {(row["variant"], row["fraction"]) for row in rows if row["stage"] == "test"}
+    assert cells == {("supervised", "0.1"), ("supervised", "1.0"), ("simclr", "0.1")}
+
+
+@pytest.mark.parametrize("without", [RUNS, [run for run in RUNS if run.path != "seed0/simclr"]])
+def test_nothing_that_can_be_compared_is_said(directory, capsys, without):
+    done(directory, without=[run.path for run in without])
+    report.write(directory, STUDY, RUNS, SAMPLES)
+    said = capsys.readouterr().out.splitlines()
+    assert said[-2:] == [
+        "no variant has all of its runs yet, so that there is nothing to compare",
+        f"every number: {directory.path}/study.csv",
+    ]
+    assert len(said) == 4 + 2 + 2
+    assert content(directory, "study.csv").count("\n") == 1
+    assert content(directory, "tables.csv").count("\n") == 1
+    assert content(directory, "tables.md") == ""
+    assert "curve.png" not in files(directory)
+
+
+def test_a_primary_metric_that_is_not_there_leaves_what_is_known(directory):
+    done(directory)
+    study = parse('primary = "case/auc/z"\n' + TEXT, "mine")
+    with pytest.raises(BadInput, match=r"^primary: case/auc/z is not defined"):
+        report.write(directory, study, RUNS, SAMPLES)
+    assert content(directory, "study.csv").count("\n") == 1 + 12
+
+
+def test_who_writes_waits_for_who_does(directory, monkeypatch):
+    """Two processes that end at once would otherwise take each other's unfinished files."""
+    done(directory)
+    lock, order = RunLock(directory.path), []
+    lock.acquire()
+    let_go = threading.Timer(0.7, lambda: (order.append("let go"), lock.release()))
+    monkeypatch.setattr(
+        report, "write_text", lambda path, text: order.append(os.path.basename(path))
+    )
+    monkeypatch.setattr(report.curve, "draw", lambda *of, **others: order.append("curve"))
+    let_go.start()
+    report.write(directory, STUDY, RUNS, SAMPLES)
+    let_go.join()
+    assert order == ["let go", "study.csv", "tables.csv", "tables.md", "curve", "curve"]
+
+
+def test_what_cannot_be_written_leaves_what_was_there(directory, monkeypatch):
+    done(directory)
+    report.write(directory, STUDY, RUNS, SAMPLES)
+    before = {name: content(directory, name) for name in ("tables.csv", "tables.md")}
+
+    def fails(*of, **others):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(report.tables, "markdown", fails)
+    with pytest.raises(ZeroDivisionError):
+        report.write(directory, STUDY, RUNS, SAMPLES + 1)
+    assert {name: content(directory, name) for name in before} == before
+    assert not [name for name in files(directory) if name.startswith("unfinished")]
+
+
+# ---------------------------------------------------------------- words
+
+
+def found(*summaries, needed=(), primary=METRIC):
+    return Judged("test", summaries, tuple(needed), primary, (primary,))
+
+
+def words(*summaries, **others):
+    return in_words(STUDY, found(*summaries, **others))
+
+
+def against(low, high, metric=METRIC, **others):
+    ends = {"difference": (low + high) / 2, "difference_low": low, "difference_high": high}
+    return summary("simclr", 1.0, 0.9, metric=metric, **ends, **others)
+
+
+@pytest.mark.parametrize(
+    "metric, low, high, verdict",
+    [
+        (METRIC, 0.01, 0.05, "simclr is better than supervised: {m} +0.030 [+0.010, +0.050]"),
+        (METRIC, -0.05, -0.01, "simclr is worse than supervised: {m} -0.030 [-0.050, -0.010]"),
+        ("case/ece", 0.01, 0.05, "simclr is worse than supervised: {m} +0.030 [+0.010, +0.050]"),
+        ("case/ece", -0.05, -0.01, "simclr is better than supervised: {m} -0.030 [-0.050, -0.010]"),
+        (
+            METRIC, -0.01, 0.03, "simclr against supervised: no difference is shown, and none is "
+            "excluded within +0.010 [-0.010, +0.030]",
+        ),
+        (
+            METRIC, 0.0, 0.02, "simclr against supervised: no difference is shown, and none is "
+            "excluded within +0.010 [+0.000, +0.020]",
+        ),
+        (METRIC, NAN, NAN, "simclr against supervised: not known"),
+    ],
+)  # fmt: skip
+def test_a_difference_is_shown_where_its_interval_says_so(metric, low, high, verdict):
+    reference = summary("supervised", 1.0, 0.9, metric=metric)
+    lines = words(reference, against(low, high, metric), primary=metric)
+    assert lines == [verdict.format(m=metric)]
+
+
+def test_words_are_of_the_primary_metric_with_most_labels():
+    few = summary("simclr", 0.1, 0.5, difference=-0.3, difference_low=-0.4, difference_high=-0.2)
+    other = against(-0.3, -0.2, "case/top1")
+    lines = words(summary("supervised", 1.0, 0.9), few, other, against(0.01, 0.05))
+    assert lines == ["simclr is better than supervised: case/auc_macro +0.030 [+0.010, +0.050]"]
+
+
+def test_one_seed_is_no_proof():
+    lines = words(summary("supervised", 1.0, 0.9, seeds=1), against(0.01, 0.05, seeds=1))
+    assert lines[1:] == [
+        "one seed: another training could come out otherwise; seeds = [0, 1, 2] says how much"
+    ]
+
+
+@pytest.mark.parametrize(
+    "needed, line",
+    [
+        ((0.4, 0.2, 0.85), "needs 40 % of the labels [20 %, 85 %] to be as good as supervised"),
+        ((0.4, 0.2, math.inf), "needs 40 % of the labels [20 %, never] to be as good as"),
+        ((0.4, NAN, NAN), "needs 40 % of the labels to be as good as supervised with all labels"),
+        ((0.1, 0.1, 0.3), "needs 10 % or fewer of the labels [10 %, 30 %] to be as good as"),
+        ((NAN, 0.3, math.inf), "does not reach what supervised does with all labels"),
+        ((NAN, NAN, NAN), "does not reach what supervised does with all labels"),
+    ],
+)
+def test_labels_needed(needed, line):
+    cells = [summary(v, f, 0.9) for v in ("supervised", "simclr") for f in (0.1, 1.0)]
+    lines = words(*cells, needed=[("supervised", 1.0, 0.5, 1.0), ("simclr", *needed)])
+    assert len(lines) == 2 and lines[1].startswith(f"simclr {line}")
+
+
+def test_all_labels_of_a_study_may_be_a_share_of_them():
+    cells = [summary(v, f, 0.9) for v in ("supervised", "simclr") for f in (0.01, 0.1)]
+    lines = words(*cells, needed=[("simclr", 0.05, 0.02, 0.1)])
+    assert lines[1] == (
+        "simclr needs 5 % of the labels [2 %, 10 %] to be as good as supervised with 10 % of the "
+        "labels"
+    )
+
+
+# ---------------------------------------------------------------- what is next
+
+
+@pytest.mark.parametrize(
+    "metric, supervised, simclr, path",
+    [
+        (METRIC, 0.8, 0.9, "seed0/simclr/finetune-1"),
+        (METRIC, 0.9, 0.8, "seed0/finetune-1"),
+        ("case/brier", 0.8, 0.9, "seed0/finetune-1"),
+        (METRIC, NAN, 0.1, "seed0/simclr/finetune-1"),
+        (METRIC, NAN, NAN, None),
+    ],
+)
+def test_the_best_variant_is_exported(metric, supervised, simclr, path):
+    cells = [
+        summary(variant, fraction, mean, metric=metric)
+        for variant, mean in (("supervised", supervised), ("simclr", simclr))
+        for fraction, mean in ((0.1, 1 - mean), (1.0, mean))
+    ]
+    run = best_run(STUDY, RUNS, found(*cells, primary=metric))
+    assert (run.path if run else None) == path
+
+
+def test_where_no_mean_is_defined_nothing_is_drawn_and_nothing_next(directory, capsys, monkeypatch):
+    judged_so = found(summary("supervised", 1.0, NAN), summary("simclr", 1.0, NAN))
+    monkeypatch.setattr(results, "judged", lambda *of: ([judged_so], []))
+    report.write(directory, STUDY, RUNS, SAMPLES)
+    said = capsys.readouterr().out
+    assert "next:" not in said and f"tables: {directory.path}/tables.md\n" in said
+    assert "curve.png" not in files(directory)
