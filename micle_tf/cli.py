@@ -374,10 +374,19 @@ def _study(line: Parsed) -> None:
 
 
 class Commands:
-    """The commands of a study, which run in this process one after the other."""
+    """A command of a study, which run in this process one after the other.
 
-    def __init__(self, argv: list[str]) -> None:
-        self.config, self._origin, self._stated = _decided(argv)
+    Args:
+      argv: its words.
+      decided: those of them that a machine decided and nobody stated: such a batch may be cut.
+    """
+
+    def __init__(self, argv: list[str], decided: Collection[str] = ()) -> None:
+        self.config, self._origin, stated = _decided(argv)
+        free = (
+            {"train_batch_size"} if any(w.startswith("--train_batch") for w in decided) else set()
+        )
+        self._stated = Stated(stated.typed - free, stated.anywhere - free)
 
     @property
     def machine(self) -> Machine:

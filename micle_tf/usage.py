@@ -45,7 +45,7 @@ def first_screen():
     modes = (
         " -> ".join(MODES[:2]) + " -> " + " | ".join(MODES[2:4]) + " -> " + " | ".join(MODES[4:6])
     )
-    modes += f"; {MODES[6]}: all of it"
+    modes += f"; {MODES[6]}"
     return "\n".join(
         [
             "micle-tf: SimCLR and MICLe pretraining for medical images, many of them, few",

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("elsewhere", "whole_networks")
         (
             "--mode=pretain",
             "--mode=pretain: not one of prepare, pretrain, linear_eval, finetune, evaluate, "
-            "export; did you mean pretrain?",
+            "export, study; did you mean pretrain?",
         ),
         ("--temperature=warm", "--temperature=warm: not a number"),
         (
@@ -414,3 +414,11 @@ def test_kernels_are_chosen_before_weights_of_others_load_tensorflow(tmp_path):
             capture_output=True, text=True, cwd=ROOT, env=clean,
         )  # fmt: skip
         assert done.stdout.splitlines()[-1] == expected, done.stderr
+
+
+def test_a_batch_that_a_machine_decided_for_a_study_may_be_cut(elsewhere):
+    words = ["--mode=pretrain", "--dataset=derm_cases", "--train_batch_size=64"]
+    assert "train_batch_size" in cli.Commands(words)._stated.anywhere
+    decided = cli.Commands(words, ["--preset=gpu", "--train_batch_size=64"])
+    assert "train_batch_size" not in decided._stated.anywhere | decided._stated.typed
+    assert decided.config.train_batch_size == 64

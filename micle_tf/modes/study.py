@@ -19,6 +19,7 @@ from micle_tf.study.places import default_place, path_of
 from micle_tf.study.runs import Planned, command, planned
 from micle_tf.study.specification import Study
 
+VALIDATION_LOSS = "validation/loss"
 # Flags that a study reads for itself, and does not hand to its runs.
 _OWN = [f.name for f in dataclasses.fields(Config) if set(STUDY) & set(f.metadata["only"])]
 
@@ -133,6 +134,11 @@ def _check_data(
         key = tuple((name, run.flags[name]) for name in data_flags if name in run.flags)
         if run.kind != "judged" or key in checked:
             continue
+        if checked:
+            raise BadInput(
+                f"{asked.name}: {run.variants[0]} is judged on other data than the variants before "
+                "it, so that they cannot be compared; transfer is a stage of mode evaluate"
+            )
         checked.add(key)
         config = _without_a_place(run, commands).config.replace(label_fraction=1.0)
         data = opening.open_data(config)
@@ -144,8 +150,10 @@ def _check_data(
         named = {"primary": asked.primary}
         named |= {f"[select] {stage}": metric for stage, metric in asked.select.items()}
         for where, metric in named.items():
-            base = metric.removeprefix("calibrated/").partition("@")[0]
-            if base and base not in known:
+            base = metric
+            if where != "primary":  # tables are of metrics that predictions give by themselves
+                base = metric.removeprefix("calibrated/").partition("@")[0]
+            if base and (base not in known or (where, base) == ("primary", VALIDATION_LOSS)):
                 raise BadInput(
                     f"{asked.name}: {where} = {metric}: no metric of {data.name}"
                     f"{nearest(metric, known)}"
@@ -176,7 +184,7 @@ def metrics_of_targets(names: Sequence[str], multilabel: bool) -> list[str]:
         label = (np.arange(4 * count)[:, None] // 2 + np.arange(count)) % 2
     rows = {"label": label, "score": score}
     panels = panels_of({"image": rows, "case": rows}, names, multilabel, Questions(), None)
-    known = ["validation/loss"]
+    known = [VALIDATION_LOSS]
     for of_level in panels.values():
         for panel in of_level:
             known += [*panel.statistic.names, *panel.undefined]

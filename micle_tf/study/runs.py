@@ -13,7 +13,7 @@ from micle_tf.errors import BadInput
 from micle_tf.settings import Tag, tagged
 from micle_tf.study.specification import DECIDED, FLAGS, Study, combinations
 
-_METRIC = re.compile(r"(calibrated/)?((case|image)/)?(findings/)?(?P<metric>\w+)")
+_METRIC = re.compile(r"(calibrated/)?((case|image|validation)/)?(findings/)?(?P<metric>\w+)")
 _LOWER_IS_BETTER = re.compile(r"(ece|brier|(\w+_)?loss)(_mean|_macro)?")
 
 
@@ -223,6 +223,8 @@ def _before(study: Study, variant: str) -> tuple[str, ...]:
 def _flags(study: Study, stage: str, seed: int) -> dict[str, Any]:
     """Flags of a stage, ~ in paths replaced as on a command line."""
     flags = study.flags(stage) | {"seed": seed}
+    if flags.get("preset") == "auto":  # which is to state none
+        del flags["preset"]
     return {name: _expanded(name, value) for name, value in flags.items()}
 
 

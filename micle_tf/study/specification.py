@@ -50,8 +50,8 @@ DECIDED = {
 }
 _MODES = (*PRETRAIN, *JUDGE)
 _DATA = tagged(Config, Tag.DATA)
-# What a run directory may hold, below which the stages behind it lie.
-_TAKEN = ("checkpoints", "export", "lock")
+# What a run directory may hold, below which the stages behind it lie; and what tables call test.
+_TAKEN = ("checkpoints", "export", "lock", "test")
 # Data of which every flag of data does something: which data it is may be said later.
 _ANY_DATA = {"dataset": "derm_cases/manifest", "manifest": "cases.csv", "manual_dir": ""}
 

@@ -139,8 +139,9 @@ def by_label(summaries: Sequence[Summary]) -> dict[str, list[Summary]]:
 
 
 def compared_with(reference: str, summaries: Sequence[Summary]) -> list[Summary]:
-    """Those of other variants."""
-    return [one for one in summaries if one.variant != reference]
+    """Those of other variants; none where there is nothing of the reference to compare with."""
+    others = [one for one in summaries if one.variant != reference]
+    return others if any(not math.isnan(one.difference) for one in others) else []
 
 
 def share(fraction: float, digits: int = 4) -> str:

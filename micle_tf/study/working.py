@@ -45,7 +45,8 @@ class Work:
     Args:
       directory: `StudyDirectory`.
       runs: `planned`, parents before children.
-      prepare: from the words of a command to a `Command`.
+      prepare: from the words of a command, and those of them that a machine decided, to a
+        `Command`.
 
     Attributes:
       failed: {path: why} of the runs that failed in this process.
@@ -55,7 +56,7 @@ class Work:
         self,
         directory: StudyDirectory,
         runs: Sequence[Planned],
-        prepare: Callable[[list[str]], Command],
+        prepare: Callable[[list[str], list[str]], Command],
     ) -> None:
         self._directory, self._runs, self._prepare = directory, runs, prepare
         self._by_path = {run.path: run for run in runs}
@@ -125,9 +126,9 @@ class Work:
         """Its command, with what was decided for its stage: if nothing was, by this machine."""
         if not self._directory.decided(run):
             with contextlib.redirect_stdout(io.StringIO()):  # its notes come below
-                machine = self._prepare(self.command(run)).machine
+                machine = self._prepare(self.command(run), []).machine
             self._directory.decide(run, decided_words(run, machine))
-        return self._prepare(self.command(run))
+        return self._prepare(self.command(run), self._directory.decided(run))
 
     def _fail(self, run: Planned, reason: str) -> None:
         self.failed[run.path] = reason

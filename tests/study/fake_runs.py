@@ -34,7 +34,7 @@ class FakeRuns:
         self.log, self.during, self.seconds, self.machine = str(log), during, seconds, machine
         self.prepared = []
 
-    def __call__(self, words):
+    def __call__(self, words, decided=()):
         self.prepared.append(words)
         return _FakeCommand(self, words)
 

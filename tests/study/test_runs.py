@@ -379,3 +379,12 @@ def test_a_grid_is_of_most_labels_and_what_it_chose_is_taken_with_fewer_too():
     order = list(runs)
     first = min(order.index(run.path) for run in judged)
     assert max(order.index(run.path) for run in grid) < first
+
+
+def test_a_loss_is_better_where_it_is_lower_and_auto_is_no_preset():
+    run, runs = with_a_grid(finetune="validation/loss")
+    worst = {path: float(k) for k, path in enumerate(run.chosen_from)}
+    assert choose(run, runs, worst) == runs[run.chosen_from[0]].choice
+    table = '[stages.f]\nmode = "finetune"\npreset = "{}"\n[variants]\nx = ["f"]'
+    flags = [planned(parse(table.format(name), "s"), {})[0].flags for name in ("auto", "laptop")]
+    assert "preset" not in flags[0] and flags[1]["preset"] == "laptop"

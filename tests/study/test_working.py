@@ -139,7 +139,7 @@ def test_what_another_machine_decided_holds(begin, place):
 def test_notes_of_a_command_are_said_once(begin, capsys):
     work, runs, _ = begin()
 
-    def with_note(words):
+    def with_note(words, decided):
         print(f"note of {words[-1]}")
         return runs(words)
 
@@ -195,7 +195,7 @@ def test_an_interrupt_that_native_code_made_an_error_of_ends_it_too(begin, monke
 def test_a_command_that_cannot_be_prepared_fails_alone(begin):
     work, runs, made = begin()
 
-    def refuses(words):
+    def refuses(words, decided):
         if "--seed=0" in words and words[0] == "--mode=pretrain":
             raise BadInput("no such weights")
         return runs(words)
@@ -362,7 +362,7 @@ def test_a_run_that_another_process_takes_first_is_left_to_it(begin, place):
     work, runs, made = begin()
     turns = []
 
-    def too_late(words):
+    def too_late(words, decided):
         command = runs(words)
         if words[-1].endswith("seed0/simclr") and len(turns) < 3:
             turns.append(words)
