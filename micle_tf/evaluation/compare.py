@@ -84,7 +84,8 @@ def main(argv: list[str]) -> int:
 
 
 def _say(contrast: Contrast, found: Contrasts) -> None:
-    names = main_metrics(contrast.differences)
+    shown = {*main_metrics(contrast.differences), found.primary}
+    names = [name for name in contrast.differences if name in shown]
     width = max(28, *(len(name) for name in names))
     for name in names:
         value, low, high = contrast.differences[name]

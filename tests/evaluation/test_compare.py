@@ -329,6 +329,21 @@ def test_several_are_compared_with_the_first_and_their_p_adjusted(tmp_path, caps
     )
 
 
+@pytest.mark.parametrize("primary", ["image/sensitivity/ring", "image/auc/ring", "case/npv/star"])
+def test_the_metric_that_has_a_p_is_shown_where_the_table_has_it_not(tmp_path, capsys, primary):
+    for name, seed in (("a", 1), ("b", 2)):
+        write_classes(tmp_path / name, seed)
+        with_cases(tmp_path / name)
+    a, b = tmp_path / "a", tmp_path / "b"
+    usual = [line.split()[0] for line in shown(capsys, a, b) if line.startswith("  ")]
+    assert primary not in usual
+    lines = [line for line in shown(capsys, a, b, f"--primary={primary}") if line[0] == " "]
+    assert {line.split()[0] for line in lines} == {*usual, primary}
+    assert [line.split()[0] for line in lines if "  p " in line] == [primary]
+    order = list(compare.compare(str(a), str(b), samples=40))
+    assert sorted(lines, key=lambda line: order.index(line.split()[0])) == lines
+
+
 def test_seeds_of_two_variants(tmp_path, capsys):
     a, b = (write_seeds(tmp_path, variant, (0, 1, 2)) for variant in "ab")
     found = compare.compare(a, b, samples=40)
