@@ -120,6 +120,9 @@ def _explained(found: Contrasts, seeds: int, samples: int) -> list[str]:
     lines = [how]
     if found.primary and seeds == 1 and "/auc/" not in found.primary:
         lines.append(f"p: the predictions of patients exchanged at random, {samples:,} times")
+    for name, variant in found.of_other_classes.items():
+        kind = "findings" if "findings/" in name else "classes"
+        lines.append(f"{name}: not compared, defined for other {kind} in {variant}")
     if len(found.all) > 1 and found.primary:
         lines.append(f"by Holm: of {len(found.all)} comparisons of {found.primary} together")
     return lines

@@ -6,14 +6,14 @@ cancels out: the interval of the difference is narrower than those of the two su
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 
 import numpy as np
 
 from micle_tf import console
 from micle_tf.errors import BadInput
 from micle_tf.evaluation.judging import labelled, panels_of, prefix_of
-from micle_tf.evaluation.metric_names import parsed
+from micle_tf.evaluation.metric_names import MEANS, parsed
 from micle_tf.evaluation.metrics import metrics_of
 from micle_tf.evaluation.predictions_file import Rows
 from micle_tf.evaluation.variants import Variants
@@ -55,10 +55,13 @@ class Contrasts:
     Attributes:
       all: in the order of the variants, without the first.
       primary: the metric that has a p; "" where no AUC is defined and none was named.
+      of_other_classes: {mean over classes or findings: the variant that defines it for others than
+        the first does}; such a mean is not compared.
     """
 
     all: tuple[Contrast, ...]
     primary: str
+    of_other_classes: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +91,9 @@ def contrasts(
 ) -> Contrasts:
     """Compares the variants with the first in whatever is defined for all of them.
 
+    A mean over classes or findings is compared where it is over the same ones in all variants and
+    seeds: that of the PPV, for one, is over those that a model decides for at all.
+
     With one seed of each, ends are percentiles of a bootstrap of patients (of cases, where no
     patient is known) or, of the AUC of one class or finding, those of `obuchowski`; p is that of
     `swap_test` or, of such an AUC, of `obuchowski`. With several seeds, all are those of
@@ -106,10 +112,11 @@ def contrasts(
     """
     few = discrimination and is_of_discrimination(primary)
     levels = [_levels(variants, number, few) for number in range(len(variants.all))]
-    shared = _shared(levels)
+    others = _of_other_classes(variants, levels)
+    shared = _shared(levels, others)
     if not shared:
         raise BadInput("nothing that was predicted has a label, so that nothing can be compared")
-    primary = _primary(primary, [name for names in shared.values() for name in names])
+    primary = _primary(primary, [name for names in shared.values() for name in names], others)
     found = []
     for variant, of_variant in zip(variants.all[1:], levels[1:], strict=True):
         differences: dict[str, Difference] = {}
@@ -121,7 +128,7 @@ def contrasts(
         found.append((variant.name, ends, differences[primary].p if primary else math.nan))
     adjusted = holm.adjusted([p for *_, p in found]).tolist()
     return Contrasts(
-        tuple(Contrast(*one, p) for one, p in zip(found, adjusted, strict=True)), primary
+        tuple(Contrast(*one, p) for one, p in zip(found, adjusted, strict=True)), primary, others
     )
 
 
@@ -176,19 +183,40 @@ def _levels(variants: Variants, number: int, discrimination: bool) -> dict[str, 
     return found
 
 
-def _shared(levels: Sequence[dict[str, _Level]]) -> dict[str, list[str]]:
+def _shared(levels: Sequence[dict[str, _Level]], without: Container[str]) -> dict[str, list[str]]:
     """{level: names of what all variants and seeds define}, in the order of the first."""
     shared = {}
     for level, first in levels[0].items():
         known = [set(one.names) for variant in levels for one in variant[level].statistics]
-        names = first.statistics[0].names
+        names = [name for name in first.statistics[0].names if name not in without]
         shared[level] = [name for name in names if all(name in of_seed for of_seed in known)]
     return shared
 
 
-def _primary(name: str, names: Sequence[str]) -> str:
+def _of_other_classes(variants: Variants, levels: Sequence[dict[str, _Level]]) -> dict[str, str]:
+    """{mean: the variant that defines it for other classes than the first seed of the first}."""
+    found: dict[str, str] = {}
+    for level, first in levels[0].items():
+        for name in first.statistics[0].names:
+            members = _members(name, first.statistics[0], variants.names)
+            for variant, of_variant in zip(variants.all, levels, strict=True):
+                of_seeds = of_variant[level].statistics
+                if any(_members(name, one, variants.names) != members for one in of_seeds):
+                    found.setdefault(name, variant.name)
+    return found
+
+
+def _members(mean: str, of: Statistic, names: Sequence[str]) -> set[str]:
+    """What a mean over classes or findings is of; nothing of what is no mean."""
+    stem = next((mean.removesuffix(end) for end in MEANS if mean.endswith(end)), "")
+    return {f"{stem}/{name}" for name in names} & set(of.names)
+
+
+def _primary(name: str, names: Sequence[str], of_other_classes: Mapping[str, str]) -> str:
     if not name:
         return next((one for one in PRIMARY if one in names), "")
+    if name in of_other_classes:
+        raise BadInput(f"--primary={name}: is defined for others in {of_other_classes[name]}")
     if name not in names:
         raise BadInput(f"--primary={name}: is not there{nearest(name, names)}")
     return name

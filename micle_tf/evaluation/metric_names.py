@@ -16,7 +16,7 @@ _NAME = re.compile(
 # Metrics of a class or finding that rest on its positives.
 _OF_POSITIVES = ("auc", "average_precision", "sensitivity", "f1", "calibration_slope",
                  "calibration_intercept")  # fmt: skip
-_MEANS = ("_macro", "_mean")
+MEANS = ("_macro", "_mean")  # ends of what is a mean over classes or findings
 
 
 class Parsed(NamedTuple):
@@ -49,7 +49,7 @@ class Parsed(NamedTuple):
     @property
     def is_mean(self) -> bool:
         """Whether it is a mean over classes or findings."""
-        return self.metric.endswith(_MEANS) or self.metric == "balanced_accuracy"
+        return self.metric.endswith(MEANS) or self.metric == "balanced_accuracy"
 
 
 def parsed(name: str) -> Parsed:

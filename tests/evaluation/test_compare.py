@@ -344,6 +344,16 @@ def test_the_metric_that_has_a_p_is_shown_where_the_table_has_it_not(tmp_path, c
     assert sorted(lines, key=lambda line: order.index(line.split()[0])) == lines
 
 
+def test_a_mean_over_other_classes_is_said(tmp_path, capsys):
+    for name, seed in (("a", 1), ("b", 2)):
+        write_classes(tmp_path / name, seed)
+    never_ring = lambda rows: [[*row[:5], str(1 - float(row[7])), "0", row[7]] for row in rows]
+    rewrite(tmp_path / "b", never_ring)
+    lines = shown(capsys, tmp_path / "a", tmp_path / "b")
+    said = f"image/ppv_macro: not compared, defined for other classes in {tmp_path / 'b'}"
+    assert [line for line in lines if "ppv" in line] == [said]
+
+
 def test_seeds_of_two_variants(tmp_path, capsys):
     a, b = (write_seeds(tmp_path, variant, (0, 1, 2)) for variant in "ab")
     found = compare.compare(a, b, samples=40)

@@ -151,3 +151,36 @@ def test_accuracies_and_aucs_alone_are_the_same():
         "image/ece"
         in contrasts(variants, 5, 0, "image/ece", discrimination=True).all[0].differences
     )
+
+
+def decided_for(seed, classes):
+    """Rows of a model that never decides for another class."""
+    rows = rows_of(seed)
+    rows["image"]["score"] = rows["image"]["score"] * np.isin(np.arange(3), classes)
+    return rows
+
+
+def test_a_mean_is_compared_where_it_is_over_the_same_classes_in_all_variants_and_seeds():
+    """The PPV of c is not defined in v1: its mean would be over a and b there, over all in v0."""
+    whole, part = (rows_of(1),), (decided_for(2, [0, 1]),)
+    found = contrasts(Variants((Variant("v0", whole), Variant("v1", part)), NAMES, False), 10, 0)
+    assert found.of_other_classes == {"image/ppv_macro": "v1"}
+    (contrast,) = found.all
+    assert "image/ppv_macro" not in contrast.differences
+    of_a, of_b = (rows_of(1)["image"], part[0]["image"])
+    ppv = lambda rows, k: (rows["label"] == k)[rows["score"].argmax(axis=1) == k].mean()
+    expected = ppv(of_b, 0) - ppv(of_a, 0)
+    assert contrast.differences["image/ppv/a"][0] == pytest.approx(expected, abs=1e-12)
+    assert {"image/npv_macro", "image/auc_macro", "image/sensitivity_macro"} <= set(
+        contrast.differences
+    )
+    with pytest.raises(BadInput, match="--primary=image/ppv_macro: is defined for others in v1"):
+        contrasts(
+            Variants((Variant("v0", whole), Variant("v1", part)), NAMES, False), 10, 0,
+            "image/ppv_macro",
+        )  # fmt: skip
+    same = Variants((Variant("v0", part), Variant("v1", (decided_for(3, [0, 1]),))), NAMES, False)
+    found = contrasts(same, 10, 0)
+    assert not found.of_other_classes and "image/ppv_macro" in found.all[0].differences
+    seeds = Variants((Variant("v0", whole * 2), Variant("v1", (*whole, *part))), NAMES, False)
+    assert contrasts(seeds, 10, 0).of_other_classes == {"image/ppv_macro": "v1"}
