@@ -34,9 +34,10 @@ WITH_MEAN = (
 )  # fmt: skip
 # Without which rows a metric is not defined.
 NEEDS_POSITIVES = (
-    "auc", "average_precision", "sensitivity", "f1", "calibration_slope", "calibration_intercept",
+    "auc", "average_precision", "sensitivity", "ppv", "f1", "calibration_slope",
+    "calibration_intercept",
 )  # fmt: skip
-NEEDS_NEGATIVES = ("auc", "specificity", "calibration_slope", "calibration_intercept")
+NEEDS_NEGATIVES = ("auc", "specificity", "npv", "calibration_slope", "calibration_intercept")
 # What else a metric may lack.
 OTHERWISE = {
     "sensitivity": "validation has no positive or no negative: no threshold",
