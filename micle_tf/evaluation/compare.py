@@ -9,6 +9,7 @@ share. All others are compared with the first.
 """
 
 import sys
+from collections.abc import Sequence
 
 from micle_tf import console, quiet
 from micle_tf.errors import BadInput
@@ -76,15 +77,15 @@ def main(argv: list[str]) -> int:
         found = contrasts(variants, asked.samples, asked.seed, asked.primary)
         for contrast in found.all:
             console.say(f"{contrast.name} minus {asked.a}, 95 % interval of the pairs:")
-            _say(contrast, found)
+            _say(contrast, found, variants.names)
         for line in _explained(found, seeds, asked.samples):
             console.say(line)
 
     return guarded(command)
 
 
-def _say(contrast: Contrast, found: Contrasts) -> None:
-    shown = {*main_metrics(contrast.differences), found.primary}
+def _say(contrast: Contrast, found: Contrasts, columns: Sequence[str]) -> None:
+    shown = {*main_metrics(contrast.differences, columns), found.primary}
     names = [name for name in contrast.differences if name in shown]
     width = max(28, *(len(name) for name in names))
     for name in names:

@@ -110,7 +110,7 @@ def contrasts(
     Raises:
       BadInput: nothing is labelled, or `primary` is not defined.
     """
-    few = discrimination and is_of_discrimination(primary)
+    few = discrimination and is_of_discrimination(primary, variants.names)
     levels = [_levels(variants, number, few) for number in range(len(variants.all))]
     others = _of_other_classes(variants, levels)
     shared = _shared(levels, others)
@@ -132,11 +132,11 @@ def contrasts(
     )
 
 
-def is_of_discrimination(name: str) -> bool:
+def is_of_discrimination(name: str, columns: Sequence[str] = ()) -> bool:
     """Whether a metric is an accuracy or an AUC, or "" for the AUC of the highest level."""
-    metric = parsed(name).metric
-    return not parsed(name).at and (
-        metric in ("", "top1", "top3", "balanced_accuracy") or metric.startswith("auc")
+    of = parsed(name, columns)
+    return not of.at and (
+        of.metric in ("", "top1", "top3", "balanced_accuracy") or of.metric.startswith("auc")
     )
 
 
@@ -238,8 +238,10 @@ def _compared(
     found = {
         name: Difference(one.value, one.low, one.high, **unknown) for name, one in estimates.items()
     }
-    found |= {name: _of_one_auc(a, b, name) for name in names if parsed(name).metric == "auc"}
-    if primary in found and parsed(primary).metric != "auc":
+    found |= {
+        name: _of_one_auc(a, b, name) for name in names if parsed(name, a.names).metric == "auc"
+    }
+    if primary in found and parsed(primary, a.names).metric != "auc":
         p = _swapped(a, b, primary, samples, seed)
         found[primary] = dataclasses.replace(found[primary], p=p)
     return found
@@ -249,7 +251,7 @@ def _of_one_auc(a: _Level, b: _Level, name: str) -> Difference:
     """The difference of the AUC of one class or finding, which needs no resampling."""
     of_rows = Columns.of_findings if a.multilabel else Columns.of_classes
     of_a, of_b = (of_rows(one.label, one.scores[0], one.names) for one in (a, b))
-    k = a.names.index(parsed(name).column)
+    k = a.names.index(parsed(name, a.names).column)
     known = of_a.known[:, k]
     return paired_difference(
         of_a.truths[known, k], of_a.scores[known, k], of_b.scores[known, k], a.groups[known]
@@ -261,7 +263,7 @@ def _swapped(a: _Level, b: _Level, name: str, permutations: int, seed: int) -> f
     with console.Progress(f"p of {name}", permutations, "exchange") as progress:
         return swap_test(
             _measure(a, name), a.scores[0], b.scores[0], a.groups, permutations, seed,
-            on_ranks=parsed(name).metric.startswith("auc_"), progress=progress.at,
+            on_ranks=parsed(name, a.names).metric.startswith("auc_"), progress=progress.at,
         )  # fmt: skip
 
 

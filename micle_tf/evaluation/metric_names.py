@@ -6,6 +6,7 @@
 """
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 _NAME = re.compile(
@@ -52,10 +53,21 @@ class Parsed(NamedTuple):
         return self.metric.endswith(MEANS) or self.metric == "balanced_accuracy"
 
 
-def parsed(name: str) -> Parsed:
-    """The parts of a name."""
+def parsed(name: str, columns: Sequence[str] = ()) -> Parsed:
+    """The parts of a name.
+
+    Args:
+      name: of a metric.
+      columns: names of the classes or findings, where they are known: one that itself ends like a
+        condition, as "m@specificity=0.9", is then told from "m" at a condition.
+    """
     found = _NAME.fullmatch(name)
     if not found:
         return Parsed("image", name, "", "", False)
     level, column, at = (found[part] or "" for part in ("level", "column", "at"))
+    whole = column + at
+    known = [one for one in columns if whole == one or whole.startswith(f"{one}@")]
+    if found["column"] is not None and known:
+        column = max(known, key=len)
+        at = whole.removeprefix(column)
     return Parsed(level or "image", found["metric"], column, at, bool(found["calibrated"]))

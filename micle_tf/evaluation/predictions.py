@@ -104,7 +104,7 @@ def support(metrics, predicted, targets):
         positives[level] = dict(zip(targets.names, has.sum(axis=0).tolist(), strict=True))
     behind = {}
     for name in metrics:
-        of = parsed(name)
+        of = parsed(name, targets.names)
         behind[name] = positives[of.level][of.column] if of.counts_positives else rows[of.level]
     return behind
 
@@ -152,7 +152,7 @@ def finish(
         undefined=judged.undefined, from_validation=_shown_of_validation(fixed, targets),
         subgroups=groups, **result,
     )  # fmt: skip
-    say_result(result)
+    say_result(result, targets.names)
     say_groups(groups)
     return result
 

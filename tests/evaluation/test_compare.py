@@ -354,6 +354,22 @@ def test_a_mean_over_other_classes_is_said(tmp_path, capsys):
     assert [line for line in lines if "ppv" in line] == [said]
 
 
+@pytest.mark.parametrize("primary", ["auc_macro", "auc/m@specificity=0.9", "f1/m"])
+def test_a_class_called_like_a_condition(tmp_path, capsys, primary):
+    for name, seed in (("a", 1), ("b", 2)):
+        write_classes(tmp_path / name, seed)
+        path = tmp_path / name / "predictions.csv"
+        text = path.read_text().replace("ring", "m").replace("star", "m@specificity=0.9")
+        path.write_text(text)
+    lines = shown(capsys, tmp_path / "a", tmp_path / "b", f"--primary=image/{primary}")
+    rows = [line.split()[0] for line in lines if line[0] == " "]
+    assert [name for name in rows if "/auc/" in name] == [
+        "image/auc/oval", "image/auc/m", "image/auc/m@specificity=0.9",
+    ]  # fmt: skip
+    assert not any("sensitivity" in name for name in rows)
+    assert [line.split()[0] for line in lines if "  p " in line] == [f"image/{primary}"]
+
+
 def test_seeds_of_two_variants(tmp_path, capsys):
     a, b = (write_seeds(tmp_path, variant, (0, 1, 2)) for variant in "ab")
     found = compare.compare(a, b, samples=40)

@@ -153,6 +153,22 @@ def test_what_is_behind_each_metric():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_a_class_may_be_called_like_a_condition(multilabel):
+    targets = Targets(("m", "m@specificity=0.9", "m@prevalence=0.1"), multilabel)
+    labels = np.array([0, 0, 1, 2, 2, 2])
+    labels = (labels[:, None] == np.arange(3)).astype(int) if multilabel else labels
+    scores = np.random.default_rng(0).dirichlet(np.ones(3), 6)
+    levels = predictions.by_level(make_index([1] * 6), labels, scores, False)
+    questions = Questions(prevalence=0.2)
+    judged = judge(levels, targets.names, multilabel, questions, None, samples=5, seed=0)
+    found = predictions.support(judged.estimates, levels, targets)
+    prefix = "findings" if multilabel else "image"
+    of_each = [found[f"{prefix}/auc/{name}"] for name in targets.names]
+    assert of_each == [2, 1, 3]
+    assert found[f"{prefix}/sensitivity/m@specificity=0.9"] == 1
+
+
 def test_what_is_behind_the_metrics_of_findings():
     labels = np.array([[1, 1], [1, 1], [0, -1], [-2, -2], [0, 0]])
     index = make_index([2, 1, 1, 1])
