@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from micle_tf import console
 from micle_tf.errors import BadInput
 from micle_tf.evaluation.columns import IDS, label_columns, names_of, score_columns
 from micle_tf.evaluation.metrics import case_probabilities
@@ -51,6 +52,7 @@ def _read(path: str) -> tuple[Rows, tuple[str, ...], bool]:
     text = _read_text(path)
     reader, line = csv.reader(io.StringIO(text, newline=""), strict=True), 1
     rows_of: dict[str, list[tuple[Any, ...]]] = {}
+    there: set[tuple[str, ...]] = set()
     try:
         header = next(reader, [])
         names, multilabel = names_of(header)
@@ -60,7 +62,11 @@ def _read(path: str) -> tuple[Rows, tuple[str, ...], bool]:
         for fields in reader:
             if fields:
                 row = _parse_row(fields, header, names, multilabel)
-                rows_of.setdefault(fields[header.index("level")], []).append(row)
+                level, case, _, image = row[0]
+                if (level, case, image) in there:
+                    raise ValueError(f"{level} {image or case} is there twice")
+                there.add((level, case, image))
+                rows_of.setdefault(level, []).append(row)
             line = reader.line_num + 1
     except (csv.Error, ValueError) as error:
         raise BadInput(f"{path} row {line}: damaged ({error})") from None
@@ -83,9 +89,9 @@ def read_others(
 
     A row has `image_id` and a probability of each class or finding of the run, in a column of its
     name, with or without p_ before it, and `case_id` where the run has an image_id in several
-    cases; rows with the `level` case, which our own files have, and other columns are left alone.
-    Labels, cases and patients are the run's, and the probabilities of a case are the mean of its
-    images'.
+    cases; spaces around ids do not count. Rows with the `level` case, which our own files have, and
+    other columns are left alone. Labels, cases and patients are the run's, and the probabilities of
+    a case are the mean of its images'.
 
     Args:
       path: of the CSV.
@@ -115,8 +121,8 @@ def read_others(
                 if len(fields) != len(header):
                     raise ValueError(f"{len(fields)} fields, but the header has {len(header)}")
                 row = dict(zip(header, fields, strict=True))
-                if row.get("level") != "case":
-                    images.append(tuple(row[key] for key in keys))
+                if row.get("level", "").strip() != "case":
+                    images.append(tuple(row[key].strip() for key in keys))
                     scores.append(_probabilities(row, columns, multilabel))
             line = reader.line_num + 1
     except (csv.Error, ValueError) as error:
@@ -126,7 +132,11 @@ def read_others(
     if not _is_unique(images):
         twice = next(image for image, n in collections.Counter(images).items() if n > 1)
         raise BadInput(f"{path}: {', '.join(keys)} {', '.join(twice)} is there twice")
-    place = {(case, image)[-len(keys) :]: k for k, (_, case, _, image) in enumerate(ids)}
+    if not text.endswith("\n"):
+        console.say(f"note: {path}: its last line has no end; the file may be cut off")
+    place = {
+        (case.strip(), image.strip())[-len(keys) :]: k for k, (_, case, _, image) in enumerate(ids)
+    }
     places = np.array([place.get(image, -1) for image in images])
     return with_cases_of(_known_by(path, run, places, np.array(scores), common), run)
 
@@ -139,6 +149,9 @@ def _columns_of_others(
     path: str, header: list[str], keys: Sequence[str], names: Sequence[str]
 ) -> list[str]:
     """The column of each name."""
+    for separator, called in ((";", "semicolons"), ("\t", "tabs")):
+        if len(header) == 1 and separator in header[0]:
+            raise BadInput(f"{path}: separated by {called}; commas are needed")
     columns = [f"p_{name}" if f"p_{name}" in header else name for name in names]
     missing = [column for column in (*keys, *columns) if column not in header]
     if missing:
@@ -147,7 +160,7 @@ def _columns_of_others(
             f"{path}: has no column {missing[0]}{more}; {', '.join(keys)} and a probability for "
             f"each of {', '.join(names)} are needed"
         )
-    twice = next((column for column in columns if header.count(column) > 1), None)
+    twice = next((one for one in (*keys, "level", *columns) if header.count(one) > 1), None)
     if twice:
         raise BadInput(f"{path}: has two columns {twice}")
     return columns
@@ -211,7 +224,7 @@ def read_bytes(path: str) -> bytes:
 
 def _read_text(path: str) -> str:
     try:
-        return read_bytes(path).decode()
+        return read_bytes(path).decode("utf-8-sig")  # as Excel writes it, with a mark at its start
     except UnicodeDecodeError as error:
         line = 1 + error.object[: error.start].count(b"\n")
         raise BadInput(f"{path} row {line}: damaged (not UTF-8 text)") from None
