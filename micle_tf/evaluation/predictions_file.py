@@ -20,7 +20,14 @@ PREDICTIONS, VALIDATION = "predictions.csv", "validation_predictions.csv"
 # {level: {name: array with an entry per row}}, see `read_predictions`.
 Rows = dict[str, dict[str, np.ndarray]]
 
+_NOT_NAMED = "\0"  # before the case, of a patient who is not known
+
 _FINDING = {"1": 1, "0": 0, "-1": -1, "-2": -2}
+
+
+def is_named(patient: str) -> bool:
+    """Whether a patient of `Rows` is known, and does not stand for those of a case."""
+    return bool(patient) and not patient.startswith(_NOT_NAMED)
 
 
 def read_validation(run: str) -> Rows | None:
@@ -37,7 +44,7 @@ def read_predictions(run: str) -> tuple[Rows, tuple[str, ...], bool]:
     """Reads a run's predictions.csv.
 
     Returns:
-      ({level: {"ids": [n, 4] str, "patient": [n] str, "label": [n] or [n, K] int,
+      ({level: {"ids": [n, 4] str, "patient": [n] str (see `is_named`), "label": [n] or [n, K] int,
       "score": [n, K] float}}, names, multilabel); a label of -1 is no label, or -1 and -2
       among findings.
 
@@ -266,7 +273,7 @@ def _parse_row(
     row = dict(zip(header, fields, strict=True))
     values = _FINDING if multilabel else {name: k for k, name in enumerate(names)} | {"": -1}
     labels = [_label(row, column, values) for column in label_columns(names, multilabel)]
-    patient = row["patient_id"] or f"\0{row['case_id']}"
+    patient = row["patient_id"] or f"{_NOT_NAMED}{row['case_id']}"
     scores = [_score(row, column) for column in score_columns(names)]
     return [row[name] for name in IDS], patient, labels if multilabel else labels[0], scores
 

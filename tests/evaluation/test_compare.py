@@ -311,6 +311,24 @@ def test_somebody_elses_table_may_come_first(tmp_path):
     assert first == back
 
 
+def test_whichever_comes_first_and_names_the_patients(tmp_path, capsys):
+    """Intervals are the same with the sign turned, where one run knows who has several cases."""
+    for name, seed in (("a", 1), ("b", 2)):
+        write_classes(tmp_path / name, seed)
+    rewrite(tmp_path / "b", lambda rows: [[*row[:2], "", *row[3:]] for row in rows])
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    there, back = compare.compare(a, b, samples=50), compare.compare(b, a, samples=50)
+    said = f"note: {b} does not name the patients of 34 images; taken from {a}"
+    assert capsys.readouterr().out.splitlines() == [said, said]
+    for name, (value, low, high) in there.items():
+        assert back[name] == pytest.approx((-value, -high, -low), abs=1e-12)
+    rewrite(tmp_path / "b", lambda rows: [[*row[:2], "p6", *row[3:]] for row in rows])
+    assert compare.main([a, b]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {b}: names another patient than {a} for 32 images, as p6 and not p3 for i6\n"
+    )
+
+
 def test_several_are_compared_with_the_first_and_their_p_adjusted(tmp_path, capsys):
     for seed in (1, 2, 3):
         write_classes(tmp_path / f"r{seed}", seed)
