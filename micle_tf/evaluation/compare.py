@@ -14,8 +14,10 @@ from collections.abc import Sequence
 from micle_tf import console, quiet
 from micle_tf.errors import BadInput
 from micle_tf.evaluation.contrasts import Contrast, Contrasts, contrasts
+from micle_tf.evaluation.judging import labelled
+from micle_tf.evaluation.predictions_file import is_named
 from micle_tf.evaluation.shown import main_metrics
-from micle_tf.evaluation.variants import read_variants
+from micle_tf.evaluation.variants import Variants, read_variants
 from micle_tf.exits import ArgumentParser, guarded
 
 
@@ -78,7 +80,7 @@ def main(argv: list[str]) -> int:
         for contrast in found.all:
             console.say(f"{contrast.name} minus {asked.a}, 95 % interval of the pairs:")
             _say(contrast, found, variants.names)
-        for line in _explained(found, seeds, asked.samples):
+        for line in (_compared_on(variants), *_explained(found, seeds, asked.samples)):
             console.say(line)
 
     return guarded(command)
@@ -104,6 +106,22 @@ def _shown_p(contrast: Contrast, family: int) -> str:
 
 def _digits(p: float) -> str:
     return f"{p:.3f}" if p >= 0.001 else f"{p:.1g}"
+
+
+def _compared_on(variants: Variants) -> str:
+    """How many images, cases and patients the comparison rests on."""
+    levels = {level: labelled(rows) for level, rows in variants.all[0].seeds[0].items()}
+    there = [console.count(len(rows["label"]), level) for level, rows in levels.items()]
+    patients = {patient for rows in levels.values() for patient in rows["patient"].tolist()}
+    named = sum(map(is_named, patients))
+    others = len(patients) - named
+    text = f"compared on {', '.join(there)}"
+    if not named:
+        return f"{text}; no patient is known, so that cases are resampled"
+    text += f" of {console.count(named, 'patient')}"
+    if others:
+        text += f"; resampled as patients: {console.count(others, 'case')} without one"
+    return text
 
 
 def _explained(found: Contrasts, seeds: int, samples: int) -> list[str]:

@@ -104,7 +104,7 @@ def read_others(
       path: of the CSV.
       run: what `read_predictions` gives of the run.
       names, multilabel: likewise.
-      common: images that only one of the two has are left out.
+      common: images that only one of the two has are left out, those of the file being counted.
 
     Returns:
       Rows as `read_predictions` gives them, of the images that both have, and of the cases whose
@@ -198,6 +198,9 @@ def _known_by(
             f"{path}: of {images:,} images of the run {missing:,} are missing, and {extra:,} "
             f"of its {len(places):,} rows are of others; --common compares what both have"
         )
+    if extra:
+        rows_are = f"{console.count(extra, 'row')} {'is' if extra == 1 else 'are'}"
+        console.say(f"{path}: {rows_are} of other images")
     if not known.any():
         raise BadInput(f"{path}: none of its {len(places):,} rows is of an image of the run")
     rows = {name: values[places[known]] for name, values in run["image"].items()}

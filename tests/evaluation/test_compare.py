@@ -161,9 +161,12 @@ def test_the_command_line_prints_a_table(tmp_path, capsys):
         "image/brier",
     ]  # fmt: skip
     assert [line.split("  p ")[0] for line in lines if "  p " in line] == [lines[3].split("  p")[0]]
-    assert lines[10].startswith("intervals: of other patients; how much one training differs")
-    assert lines[11] == "p: the predictions of patients exchanged at random, 20 times"
-    assert len(lines) == 12
+    assert lines[10] == (
+        "compared on 39 images of 17 patients; resampled as patients: 6 cases without one"
+    )
+    assert lines[11].startswith("intervals: of other patients; how much one training differs")
+    assert lines[12] == "p: the predictions of patients exchanged at random, 20 times"
+    assert len(lines) == 13
 
 
 # ---------------------------------------------------------------- rows that differ
@@ -386,6 +389,22 @@ def test_a_class_called_like_a_condition(tmp_path, capsys, primary):
     ]  # fmt: skip
     assert not any("sensitivity" in name for name in rows)
     assert [line.split()[0] for line in lines if "  p " in line] == [f"image/{primary}"]
+
+
+def test_what_was_compared_is_counted(tmp_path, capsys):
+    for name, seed in (("a", 1), ("b", 2)):
+        write_classes(tmp_path / name, seed)
+    rewrite(tmp_path / "a", lambda rows: rows[6:])
+    a, b, theirs = tmp_path / "a", tmp_path / "b", tmp_path / "b.csv"
+    theirs.write_bytes((b / "predictions.csv").read_bytes())
+    for other in (b, theirs):
+        lines = shown(capsys, a, other, "--common")
+        assert "compared on 33 images of 17 patients" in lines
+    assert lines[0] == f"{theirs}: 6 rows are of other images"
+    for run in (a, b):
+        with_cases(run)
+    said = "compared on 34 images, 17 cases; no patient is known, so that cases are resampled"
+    assert said in shown(capsys, a, b, "--common")
 
 
 def test_seeds_of_two_variants(tmp_path, capsys):

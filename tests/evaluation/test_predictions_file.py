@@ -70,11 +70,12 @@ def test_a_mean_over_images_does_not_depend_on_their_order(run):
     np.testing.assert_allclose(expected["score"], run["case"]["score"], atol=1e-15)
 
 
-def test_images_that_only_one_has_are_counted_or_left_out(read):
+def test_images_that_only_one_has_are_counted_or_left_out(read, capsys):
     text = "image_id,oval,ring,star\ni1,1,0,0\ni2,0,0,1\nnew,0,0,1\n"
     with pytest.raises(BadInput, match="of 4 images of the run 2 are missing, and 1 of its 3 rows"):
         read(text)
     rows = read(text, common=True)
+    assert capsys.readouterr().out.endswith("theirs.csv: 1 row is of other images\n")
     assert rows["image"]["ids"][:, 3].tolist() == ["i1", "i2"]
     assert rows["case"]["ids"][:, 1].tolist() == ["c1"]  # i3 is not there, and so c2 is not whole
     with pytest.raises(BadInput, match="none of its 1 rows is of an image of the run"):
