@@ -15,10 +15,13 @@ from micle_tf import console, quiet
 from micle_tf.errors import BadInput
 from micle_tf.evaluation.contrasts import Contrast, Contrasts, contrasts
 from micle_tf.evaluation.judging import labelled
+from micle_tf.evaluation.metric_names import parsed
 from micle_tf.evaluation.predictions_file import is_named
 from micle_tf.evaluation.shown import main_metrics
 from micle_tf.evaluation.variants import Variants, read_variants
 from micle_tf.exits import ArgumentParser, guarded
+
+_EXAMPLES = 3  # of what is not defined
 
 
 def compare(
@@ -80,21 +83,30 @@ def main(argv: list[str]) -> int:
         for contrast in found.all:
             console.say(f"{contrast.name} minus {asked.a}, 95 % interval of the pairs:")
             _say(contrast, found, variants.names)
-        for line in (_compared_on(variants), *_explained(found, seeds, asked.samples)):
+        for line in (
+            _compared_on(variants),
+            *_explained(found, seeds, asked.samples),
+            *_left_out(found, variants.names, asked.samples),
+        ):
             console.say(line)
 
     return guarded(command)
 
 
 def _say(contrast: Contrast, found: Contrasts, columns: Sequence[str]) -> None:
-    shown = {*main_metrics(contrast.differences, columns), found.primary}
-    names = [name for name in contrast.differences if name in shown]
+    names = _shown(contrast, found.primary, columns)
     width = max(28, *(len(name) for name in names))
     for name in names:
         value, low, high = contrast.differences[name]
         ends = f"[{low:+.3f}, {high:+.3f}]" if low == low else "[too few for an interval]"
         p = _shown_p(contrast, len(found.all)) if name == found.primary else ""
         console.say(f"  {name:{width}s} {value:+.3f} {ends}{p}")
+
+
+def _shown(contrast: Contrast, primary: str, columns: Sequence[str]) -> list[str]:
+    """The metrics that are printed."""
+    names = {*main_metrics(contrast.differences, columns), primary}
+    return [name for name in contrast.differences if name in names]
 
 
 def _shown_p(contrast: Contrast, family: int) -> str:
@@ -139,12 +151,39 @@ def _explained(found: Contrasts, seeds: int, samples: int) -> list[str]:
     lines = [how]
     if found.primary and seeds == 1 and "/auc/" not in found.primary:
         lines.append(f"p: the predictions of patients exchanged at random, {samples:,} times")
-    for name, variant in found.of_other_classes.items():
-        kind = "findings" if "findings/" in name else "classes"
-        lines.append(f"{name}: not compared, defined for other {kind} in {variant}")
     if len(found.all) > 1 and found.primary:
         lines.append(f"by Holm: of {len(found.all)} comparisons of {found.primary} together")
     return lines
+
+
+def _left_out(found: Contrasts, columns: Sequence[str], samples: int) -> list[str]:
+    """What is not compared, has no p, or is not defined in all resamples."""
+    lines = []
+    if not found.primary:
+        reasons = (
+            f"{name}: {why}" for name, why in found.undefined.items()
+            if parsed(name, columns).metric == "auc"
+        )  # fmt: skip
+        lines.append(f"no p: no AUC is defined ({next(reasons, 'no level has any')})")
+    for name, variant in found.of_other_classes.items():
+        kind = "findings" if "findings/" in name else "classes"
+        lines.append(f"{name}: not compared, defined for other {kind} in {variant}")
+    if found.undefined:
+        examples = [f"{name}: {why}" for name, why in found.undefined.items()][:_EXAMPLES]
+        more = ", ..." * (len(found.undefined) > _EXAMPLES)
+        lines.append(
+            "not compared, as not defined for all: "
+            f"{console.count(len(found.undefined), 'metric')} ({', '.join(examples)}{more})"
+        )
+    for contrast in found.all:
+        for name in _shown(contrast, found.primary, columns):
+            dropped = contrast.dropped.get(name, 0)
+            if dropped > samples / 100:
+                lines.append(
+                    f"{dropped:,} of {samples:,} resamples do not define {name} and are not in its "
+                    "interval"
+                )
+    return list(dict.fromkeys(lines))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ cancels out: the interval of the difference is narrower than those of the two su
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Container, Mapping, Sequence
 
@@ -22,6 +23,7 @@ from micle_tf.statistics import bootstrap, holm, obuchowski_rockette, panel, sta
 from micle_tf.statistics.columns import Columns
 from micle_tf.statistics.difference import Difference
 from micle_tf.statistics.obuchowski import paired_difference
+from micle_tf.statistics.panel import Panel
 from micle_tf.statistics.permutation import swap_test
 from micle_tf.statistics.questions import Questions
 from micle_tf.statistics.statistic import Statistic
@@ -40,12 +42,15 @@ class Contrast:
         where too few rows define them.
       p: two-sided, of the primary metric; nan where it is not defined.
       p_holm: the same, adjusted for the number of variants.
+      dropped: {metric: how many resamples do not define it, and are not in its interval}, of those
+        that have any.
     """
 
     name: str
     differences: dict[str, tuple[float, float, float]]
     p: float
     p_holm: float
+    dropped: dict[str, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,11 +62,13 @@ class Contrasts:
       primary: the metric that has a p; "" where no AUC is defined and none was named.
       of_other_classes: {mean over classes or findings: the variant that defines it for others than
         the first does}; such a mean is not compared.
+      undefined: {metric: why one of the variants and seeds, or all, do not define it}.
     """
 
     all: tuple[Contrast, ...]
     primary: str
-    of_other_classes: dict[str, str] = dataclasses.field(default_factory=dict)
+    of_other_classes: dict[str, str]
+    undefined: dict[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +81,7 @@ class _Level:
       label: int [n] or [n, K].
       groups: str [n], patients.
       scores: [S] of float [n, K].
-      statistics: [S], with names as in result.json.
+      panels: [S], with names as in result.json.
     """
 
     level: str
@@ -83,7 +90,12 @@ class _Level:
     label: np.ndarray
     groups: np.ndarray
     scores: list[np.ndarray]
-    statistics: list[Statistic]
+    panels: list[Panel]
+
+    @property
+    def statistics(self) -> list[Statistic]:
+        """What each seed defines."""
+        return [one.statistic for one in self.panels]
 
 
 def contrasts(
@@ -117,18 +129,31 @@ def contrasts(
     if not shared:
         raise BadInput("nothing that was predicted has a label, so that nothing can be compared")
     primary = _primary(primary, [name for names in shared.values() for name in names], others)
-    found = []
-    for variant, of_variant in zip(variants.all[1:], levels[1:], strict=True):
-        differences: dict[str, Difference] = {}
+    found: list[dict[str, Difference]] = []
+    for of_variant in levels[1:]:
+        found.append({})
         for level, names in shared.items():
-            differences |= _compared(
+            found[-1] |= _compared(
                 levels[0][level], of_variant[level], names, samples, seed, primary
             )
-        ends = {name: (one.value, one.low, one.high) for name, one in differences.items()}
-        found.append((variant.name, ends, differences[primary].p if primary else math.nan))
-    adjusted = holm.adjusted([p for *_, p in found]).tolist()
+    p = [of[primary].p if primary else math.nan for of in found]
+    adjusted = holm.adjusted(p).tolist()
+    names = [variant.name for variant in variants.all[1:]]
     return Contrasts(
-        tuple(Contrast(*one, p) for one, p in zip(found, adjusted, strict=True)), primary, others
+        tuple(itertools.starmap(_contrast, zip(names, found, p, adjusted, strict=True))),
+        primary,
+        others,
+        _undefined(levels),
+    )
+
+
+def _contrast(name: str, found: dict[str, Difference], p: float, p_holm: float) -> Contrast:
+    return Contrast(
+        name,
+        {metric: (one.value, one.low, one.high) for metric, one in found.items()},
+        p,
+        p_holm,
+        {metric: one.dropped for metric, one in found.items() if one.dropped},
     )
 
 
@@ -150,16 +175,23 @@ def statistics_of(
       names, multilabel: as of `Variants`.
       discrimination: accuracies and AUCs alone.
     """
+    panels = _panels(rows, names, multilabel, discrimination)
+    return {level: one.statistic for level, one in panels.items()}
+
+
+def _panels(
+    rows: Rows, names: Sequence[str], multilabel: bool, discrimination: bool
+) -> dict[str, Panel]:
     if not discrimination:
         panels = panels_of(rows, names, multilabel, Questions(), None)
-        return {level: of_level[0].statistic for level, of_level in panels.items()}
+        return {level: of_level[0] for level, of_level in panels.items()}
     of_rows = panel.discrimination_of_findings if multilabel else panel.discrimination_of_classes
     found = {}
     for level, every in rows.items():
         part = labelled(every)
         if len(part["label"]):
             one = of_rows(part["label"], part["score"], names)
-            found[level] = one.behind(prefix_of(level, multilabel)).statistic
+            found[level] = one.behind(prefix_of(level, multilabel))
     return found
 
 
@@ -167,9 +199,9 @@ def _levels(variants: Variants, number: int, discrimination: bool) -> dict[str, 
     """What the seeds of a variant say of each level that has labels."""
     seeds = variants.all[number].seeds
     names, multilabel = variants.names, variants.multilabel
-    statistics = [statistics_of(rows, names, multilabel, discrimination) for rows in seeds]
+    panels = [_panels(rows, names, multilabel, discrimination) for rows in seeds]
     found = {}
-    for level in statistics[0]:
+    for level in panels[0]:
         rows = [labelled(one[level]) for one in seeds]
         found[level] = _Level(
             level,
@@ -178,7 +210,7 @@ def _levels(variants: Variants, number: int, discrimination: bool) -> dict[str, 
             rows[0]["label"],
             rows[0]["patient"],
             [one["score"] for one in rows],
-            [of_seed[level] for of_seed in statistics],
+            [of_seed[level] for of_seed in panels],
         )
     return found
 
@@ -212,6 +244,16 @@ def _members(mean: str, of: Statistic, names: Sequence[str]) -> set[str]:
     return {f"{stem}/{name}" for name in names} & set(of.names)
 
 
+def _undefined(levels: Sequence[dict[str, _Level]]) -> dict[str, str]:
+    """{metric: why the first variant or seed that does not define it does not}."""
+    found: dict[str, str] = {}
+    for variant in levels:
+        for level in variant.values():
+            for one in level.panels:
+                found = one.undefined | found
+    return found
+
+
 def _primary(name: str, names: Sequence[str], of_other_classes: Mapping[str, str]) -> str:
     if not name:
         return next((one for one in PRIMARY if one in names), "")
@@ -234,9 +276,9 @@ def _compared(
             )
         paired = statistic.difference(of_a[0], of_b[0])
         estimates = bootstrap.estimates(paired, a.groups, samples, seed, progress=progress.at)
-    unknown = dict.fromkeys(("p", "standard_error", "df"), math.nan)
     found = {
-        name: Difference(one.value, one.low, one.high, **unknown) for name, one in estimates.items()
+        name: Difference(one.value, one.low, one.high, math.nan, math.nan, math.nan, one.dropped)
+        for name, one in estimates.items()
     }
     found |= {
         name: _of_one_auc(a, b, name) for name in names if parsed(name, a.names).metric == "auc"

@@ -6,6 +6,7 @@ approach for analyzing multireader multicase radiological imaging data". Seeds a
 patients and seeds are samples of those that there might have been.
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -64,7 +65,7 @@ def seeds_as_readers(
 
     The covariance of the seeds' differences is that over one bootstrap of the groups, the same
     resamples for all seeds and names. A resample that does not define a number for every seed is
-    left out of that number.
+    left out of that number, and counted as `dropped`.
 
     Args:
       statistics_a, statistics_b: [S], of the seeds' predictions of the same n rows, all with the
@@ -100,9 +101,11 @@ def seeds_as_readers(
     drawn = bootstrap.replicates(all_seeds, groups, samples, seed, progress=progress)
     drawn = drawn.reshape(samples, seeds, len(names))
     theta = all_seeds(np.ones(len(np.asarray(groups)), np.int64)).reshape(seeds, len(names))
+    dropped = np.isnan(drawn).any(axis=1).sum(axis=0).tolist()
+    found = [of_differences(theta[:, k], covariance_of(drawn[..., k])) for k in range(len(names))]
     return {
-        name: of_differences(theta[:, k], covariance_of(drawn[:, :, k]))
-        for k, name in enumerate(names)
+        name: dataclasses.replace(one, dropped=without)
+        for name, one, without in zip(names, found, dropped, strict=True)
     }
 
 

@@ -372,7 +372,7 @@ def test_a_mean_over_other_classes_is_said(tmp_path, capsys):
     rewrite(tmp_path / "b", never_ring)
     lines = shown(capsys, tmp_path / "a", tmp_path / "b")
     said = f"image/ppv_macro: not compared, defined for other classes in {tmp_path / 'b'}"
-    assert [line for line in lines if "ppv" in line] == [said]
+    assert [line for line in lines if "ppv_macro" in line] == [said]
 
 
 @pytest.mark.parametrize("primary", ["auc_macro", "auc/m@specificity=0.9", "f1/m"])
@@ -405,6 +405,42 @@ def test_what_was_compared_is_counted(tmp_path, capsys):
         with_cases(run)
     said = "compared on 34 images, 17 cases; no patient is known, so that cases are resampled"
     assert said in shown(capsys, a, b, "--common")
+
+
+def relabel(folder, label_of):
+    rewrite(folder, lambda rows: [[*r[:4], label_of(k, r[4]), *r[5:]] for k, r in enumerate(rows)])
+
+
+def test_what_is_not_defined_is_said(tmp_path, capsys):
+    for name, seed in (("a", 1), ("b", 2)):
+        write_classes(tmp_path / name, seed)
+        relabel(tmp_path / name, lambda k, label: "ring" if label == "star" else label)
+    lines = shown(capsys, tmp_path / "a", tmp_path / "b")
+    said = [line for line in lines if line.startswith("not compared")]
+    assert len(said) == 1
+    assert said[0].startswith(
+        "not compared, as not defined for all: 7 metrics (image/auc/star: no positive among 39 "
+        "rows, image/average_precision/star: no positive among 39 rows, image/"
+    )
+    assert said[0].endswith(", ...)") and said[0].count(": no positive") == 3
+    for name in "ab":
+        relabel(tmp_path / name, lambda k, label: "oval" if label else "")
+    lines = shown(capsys, tmp_path / "a", tmp_path / "b")
+    assert not any("  p " in line or line.startswith("p:") for line in lines)
+    assert "no p: no AUC is defined (image/auc/oval: no negative among 39 rows)" in lines
+
+
+def test_resamples_without_a_class_are_counted(tmp_path, capsys):
+    for name, seed in (("a", 1), ("b", 2)):
+        write_classes(tmp_path / name, seed)
+        relabel(tmp_path / name, lambda k, label: "star" if k == 0 else label and "oval")
+        rewrite(tmp_path / name, lambda rows: [[*r[:6], "0", str(1 - float(r[5]))] for r in rows])
+    lines = shown(capsys, tmp_path / "a", tmp_path / "b")
+    said = [line for line in lines if "resamples do not define" in line]
+    assert said[0].endswith(
+        " of 40 resamples do not define image/balanced_accuracy and are not in its interval"
+    )
+    assert 0 < int(said[0].split()[0]) < 40 and len(set(said)) == len(said) > 1
 
 
 def test_seeds_of_two_variants(tmp_path, capsys):

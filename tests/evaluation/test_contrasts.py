@@ -134,6 +134,8 @@ def test_without_any_auc_there_is_no_p():
         rows["image"] = rows["image"] | {"label": np.zeros(N, int)}
     found = contrasts(variants, 10, 0)
     assert found.primary == "" and math.isnan(found.all[0].p)
+    assert found.undefined["image/auc/a"] == f"no negative among {N} rows"
+    assert found.undefined["image/auc/b"] == f"no positive among {N} rows"
     assert "image/top1" in found.all[0].differences
     with pytest.raises(BadInput, match="--primary=image/auc_macro: is not there"):
         contrasts(variants, 10, 0, "image/auc_macro")
@@ -184,3 +186,20 @@ def test_a_mean_is_compared_where_it_is_over_the_same_classes_in_all_variants_an
     assert not found.of_other_classes and "image/ppv_macro" in found.all[0].differences
     seeds = Variants((Variant("v0", whole * 2), Variant("v1", (*whole, *part))), NAMES, False)
     assert contrasts(seeds, 10, 0).of_other_classes == {"image/ppv_macro": "v1"}
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_resamples_that_do_not_define_a_number_are_counted(seeds):
+    """Of class c two rows are left, of two patients: some resamples have neither."""
+    variants = variants_of(tuple(range(seeds)), tuple(range(5, 5 + seeds)))
+    label = np.where(np.arange(N) < 2, 2, LABEL % 2)
+    for variant in variants.all:
+        for rows in variant.seeds:
+            rows["image"] = rows["image"] | {"label": label}
+    (contrast,) = contrasts(variants, 100, 0).all
+    drawn = [(weights * (label == 2)).any() for weights in bootstrap.weights_of(PATIENT, 100, 0)]
+    without = drawn.count(False)
+    assert 0 < without < 50
+    assert contrast.dropped["image/auc_macro"] == contrast.dropped["image/sensitivity/c"] == without
+    assert "image/top1" not in contrast.dropped
+    assert ("image/auc/c" in contrast.dropped) == (seeds > 1)  # of one seed it is not resampled

@@ -83,6 +83,7 @@ def test_a_resample_that_one_seed_does_not_define_is_left_out_of_that_number():
         covariance = np.cov([[w @ values[s, :, k] / 10 for w in kept] for s in range(2)])
         expected = of_differences(values[:, :, k].mean(axis=1), covariance)
         assert got[f"m{k}"].p == pytest.approx(expected.p, rel=1e-9)
+        assert got[f"m{k}"].dropped == len(drawn) - len(kept) == [0, got["m1"].dropped][k]
 
 
 def test_ends_and_p_need_two_resamples():
