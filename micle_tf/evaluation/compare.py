@@ -21,6 +21,7 @@ from micle_tf.evaluation.shown import main_metrics
 from micle_tf.evaluation.variants import Variants, read_variants
 from micle_tf.exits import ArgumentParser, guarded
 
+LEAST = 10  # resamples, from which on there are percentiles to speak of
 _EXAMPLES = 3  # of what is not defined
 
 
@@ -75,8 +76,8 @@ def main(argv: list[str]) -> int:
             "--allow_seen", action="store_true", help="also where one learned from what is judged"
         )
         asked = parser.parse_args(argv)
-        if asked.samples < 1 or asked.seed < 0:
-            raise BadInput("--samples: at least 1; --seed: at least 0")
+        if asked.samples < LEAST or asked.seed < 0:
+            raise BadInput(f"--samples: at least {LEAST}; --seed: at least 0")
         variants = read_variants([asked.a, *asked.others], asked.common, asked.allow_seen)
         seeds = len(variants.all[0].seeds)
         found = contrasts(variants, asked.samples, asked.seed, asked.primary)

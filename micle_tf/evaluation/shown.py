@@ -82,9 +82,14 @@ def _shown_support(name, behind, columns):
 
 
 def shown_value(value, interval=None):
-    """ "0.812 [0.790, 0.833]"; "n/a" for what the split does not define."""
+    """ "0.812 [0.790, 0.833]"; "n/a" for what the split does not define.
+
+    Ends that too few patients define are nan, or None once they are read back.
+    """
     if value is None or value != value:
         return "n/a"
-    if interval is None or None in interval:
+    if interval is None:
         return f"{value:.3f}"
+    if any(end is None or end != end for end in interval):
+        return f"{value:.3f} [too few for an interval]"
     return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"

@@ -76,7 +76,8 @@ def seeds_as_readers(
       progress: called as `progress(done, samples)` after each resample.
 
     Returns:
-      `{name: Difference}`; ends and p are nan where fewer than two resamples define the number.
+      `{name: Difference}`; ends and p are nan where fewer than two resamples define the number, or
+      with fewer than two groups, which have no covariance.
 
     Raises:
       ValueError: fewer than two seeds, not as many of A as of B, names that differ, or as
@@ -101,8 +102,12 @@ def seeds_as_readers(
     drawn = bootstrap.replicates(all_seeds, groups, samples, seed, progress=progress)
     drawn = drawn.reshape(samples, seeds, len(names))
     theta = all_seeds(np.ones(len(np.asarray(groups)), np.int64)).reshape(seeds, len(names))
+    if len(np.unique(groups)) < 2:
+        covariances = [np.full((seeds, seeds), np.nan)] * len(names)
+    else:
+        covariances = [covariance_of(drawn[..., k]) for k in range(len(names))]
     dropped = np.isnan(drawn).any(axis=1).sum(axis=0).tolist()
-    found = [of_differences(theta[:, k], covariance_of(drawn[..., k])) for k in range(len(names))]
+    found = [of_differences(of, one) for of, one in zip(theta.T, covariances, strict=True)]
     return {
         name: dataclasses.replace(one, dropped=without)
         for name, one, without in zip(names, found, dropped, strict=True)

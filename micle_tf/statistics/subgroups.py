@@ -26,7 +26,8 @@ class Group:
     Attributes:
       patients, rows: how many.
       positives, negatives: rows; of several columns of truth, in the column that has least.
-      estimate: of the metric, patients resampled; None with too few positives or negatives.
+      estimate: of the metric, patients resampled, without an interval of one patient alone; None
+        with too few positives or negatives.
     """
 
     patients: int
@@ -208,6 +209,8 @@ class _Rows:
         positives, negatives = (int(of[k]) for of in self.counts(self.label))
         there = self.label == k
         patients = len(np.unique(self.patient[there]))
+        if estimate is not None and patients < 2:
+            estimate = estimate.without_interval()
         return Group(patients, int(there.sum()), positives, negatives, estimate)
 
 

@@ -96,8 +96,8 @@ def test_runs_that_cannot_be_compared(tmp_path, capsys):
         assert compare.main([a, str(tmp_path / name)]) == 2
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
-    assert compare.main([a, a, "--samples=0"]) == 2
-    assert capsys.readouterr().err == "error: --samples: at least 1; --seed: at least 0\n"
+    assert compare.main([a, a, "--samples=9"]) == 2
+    assert capsys.readouterr().err == "error: --samples: at least 10; --seed: at least 0\n"
 
 
 @pytest.mark.parametrize(
@@ -441,6 +441,17 @@ def test_resamples_without_a_class_are_counted(tmp_path, capsys):
         " of 40 resamples do not define image/balanced_accuracy and are not in its interval"
     )
     assert 0 < int(said[0].split()[0]) < 40 and len(set(said)) == len(said) > 1
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_one_patient_has_no_interval(tmp_path, capsys, seeds):
+    a, b = (write_seeds(tmp_path, variant, seeds) for variant in "ab")
+    for run in (*a.split(","), *b.split(",")):
+        rewrite(tmp_path / run, lambda rows: [[*row[:2], "p1", *row[3:]] for row in rows])
+    found = compare.compare(a, b, samples=10)
+    assert np.isnan([ends for _, *ends in found.values()]).all()
+    lines = [line for line in shown(capsys, a, b) if line.startswith("  ")]
+    assert all("[too few for an interval]" in line for line in lines)
 
 
 def test_seeds_of_two_variants(tmp_path, capsys):

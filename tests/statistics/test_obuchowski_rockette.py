@@ -94,6 +94,14 @@ def test_ends_and_p_need_two_resamples():
     assert got.value == pytest.approx(values.mean()) and math.isnan(got.p)
 
 
+def test_one_patient_has_neither_ends_nor_p():
+    values = np.random.default_rng(2).normal(size=(2, 10, 1))
+    zero = means_of(np.zeros((10, 1)))
+    got = seeds_as_readers([zero, zero], [means_of(one) for one in values], np.zeros(10), 20)["m0"]
+    assert got.value == pytest.approx(values.mean()) and got.dropped == 0
+    assert np.isnan([got.low, got.high, got.p]).all()
+
+
 def test_progress_is_told_once_a_resample():
     steps, one = [], means_of(np.zeros((4, 1)))
     seeds_as_readers([one] * 2, [one] * 2, range(4), 5, progress=lambda *at: steps.append(at))
