@@ -82,7 +82,7 @@ def main(argv: list[str]) -> int:
         seeds = len(variants.all[0].seeds)
         found = contrasts(variants, asked.samples, asked.seed, asked.primary)
         for contrast in found.all:
-            console.say(f"{contrast.name} minus {asked.a}, 95 % interval of the pairs:")
+            console.say(f"{contrast.name} (B) minus {asked.a} (A), 95 % interval of the pairs:")
             _say(contrast, found, variants.names)
         for line in (
             _compared_on(variants),
@@ -97,11 +97,13 @@ def main(argv: list[str]) -> int:
 def _say(contrast: Contrast, found: Contrasts, columns: Sequence[str]) -> None:
     names = _shown(contrast, found.primary, columns)
     width = max(28, *(len(name) for name in names))
+    console.say(f"  {'':{width}s}  {'A':>6s}  {'B':>6s}   B - A")
     for name in names:
+        a, b = contrast.values[name]
         value, low, high = contrast.differences[name]
         ends = f"[{low:+.3f}, {high:+.3f}]" if low == low else "[too few for an interval]"
         p = _shown_p(contrast, len(found.all)) if name == found.primary else ""
-        console.say(f"  {name:{width}s} {value:+.3f} {ends}{p}")
+        console.say(f"  {name:{width}s}  {a:6.3f}  {b:6.3f}  {value:+.3f} {ends}{p}")
 
 
 def _shown(contrast: Contrast, primary: str, columns: Sequence[str]) -> list[str]:
@@ -150,6 +152,11 @@ def _explained(found: Contrasts, seeds: int, samples: int) -> list[str]:
             "them: name several seeds of each, A0,A1,A2 B0,B1,B2"
         )
     lines = [how]
+    if seeds == 1 and any("/auc/" in name for name in found.all[0].differences):
+        lines.append(
+            "intervals of the AUC of one class or finding: DeLong's, in Obuchowski's form for "
+            "several rows of a patient"
+        )
     if found.primary and seeds == 1 and "/auc/" not in found.primary:
         lines.append(f"p: the predictions of patients exchanged at random, {samples:,} times")
     if len(found.all) > 1 and found.primary:
@@ -177,12 +184,14 @@ def _left_out(found: Contrasts, columns: Sequence[str], samples: int) -> list[st
             f"{console.count(len(found.undefined), 'metric')} ({', '.join(examples)}{more})"
         )
     for contrast in found.all:
-        for name in _shown(contrast, found.primary, columns):
-            dropped = contrast.dropped.get(name, 0)
-            if dropped > samples / 100:
+        shown = _shown(contrast, found.primary, columns)
+        for dropped in sorted(set(contrast.dropped.values())):
+            names = [name for name in shown if contrast.dropped.get(name) == dropped]
+            if names and dropped > samples / 100:
+                its = "its interval" if len(names) == 1 else "their intervals"
                 lines.append(
-                    f"{dropped:,} of {samples:,} resamples do not define {name} and are not in its "
-                    "interval"
+                    f"{dropped:,} of {samples:,} resamples do not define {', '.join(names)} and are "
+                    f"not in {its}"
                 )
     return list(dict.fromkeys(lines))
 

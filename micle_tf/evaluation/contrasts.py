@@ -5,7 +5,6 @@ cancels out: the interval of the difference is narrower than those of the two su
 """
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Callable, Container, Mapping, Sequence
 
@@ -44,6 +43,7 @@ class Contrast:
       p_holm: the same, adjusted for the number of variants.
       dropped: {metric: how many resamples do not define it, and are not in its interval}, of those
         that have any.
+      values: {metric: (of the first, of the variant)}, means over seeds.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Contrast:
     p: float
     p_holm: float
     dropped: dict[str, int]
+    values: dict[str, tuple[float, float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,32 +130,36 @@ def contrasts(
     if not shared:
         raise BadInput("nothing that was predicted has a label, so that nothing can be compared")
     primary = _primary(primary, [name for names in shared.values() for name in names], others)
-    found: list[dict[str, Difference]] = []
-    for of_variant in levels[1:]:
-        found.append({})
+    first, *rest = levels
+    found = []
+    for variant, of_variant in zip(variants.all[1:], rest, strict=True):
+        differences: dict[str, Difference] = {}
+        values: dict[str, tuple[float, float]] = {}
         for level, names in shared.items():
-            found[-1] |= _compared(
-                levels[0][level], of_variant[level], names, samples, seed, primary
-            )
-    p = [of[primary].p if primary else math.nan for of in found]
-    adjusted = holm.adjusted(p).tolist()
-    names = [variant.name for variant in variants.all[1:]]
-    return Contrasts(
-        tuple(itertools.starmap(_contrast, zip(names, found, p, adjusted, strict=True))),
-        primary,
-        others,
-        _undefined(levels),
-    )
+            a, b = first[level], of_variant[level]
+            differences |= _compared(a, b, names, samples, seed, primary)
+            both = zip(_values(a, names), _values(b, names), strict=True)
+            values |= dict(zip(names, both, strict=True))
+        p = differences[primary].p if primary else math.nan
+        found.append(_contrast(variant.name, differences, values, p))
+    adjusted = holm.adjusted([one.p for one in found]).tolist()
+    adapted = (dataclasses.replace(one, p_holm=p) for one, p in zip(found, adjusted, strict=True))
+    return Contrasts(tuple(adapted), primary, others, _undefined(levels))
 
 
-def _contrast(name: str, found: dict[str, Difference], p: float, p_holm: float) -> Contrast:
-    return Contrast(
-        name,
-        {metric: (one.value, one.low, one.high) for metric, one in found.items()},
-        p,
-        p_holm,
-        {metric: one.dropped for metric, one in found.items() if one.dropped},
-    )
+def _values(of: _Level, names: Sequence[str]) -> list[float]:
+    """Means over seeds."""
+    once = np.ones(len(of.label), np.int64)
+    return np.mean([statistic.selected(one, names)(once) for one in of.statistics], axis=0).tolist()
+
+
+def _contrast(
+    name: str, found: dict[str, Difference], values: dict[str, tuple[float, float]], p: float
+) -> Contrast:
+    """One that is not adjusted."""
+    ends = {metric: (one.value, one.low, one.high) for metric, one in found.items()}
+    dropped = {metric: one.dropped for metric, one in found.items() if one.dropped}
+    return Contrast(name, ends, p, p, dropped, values)
 
 
 def is_of_discrimination(name: str, columns: Sequence[str] = ()) -> bool:

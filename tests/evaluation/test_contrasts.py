@@ -108,6 +108,9 @@ def test_seeds_are_readers_and_several_variants_a_family():
             ends = one.value, one.low, one.high
             assert contrast.differences[f"image/{name}"] == ends
         assert contrast.p == expected["top1"].p
+        for name in names:
+            once = (np.mean([one(np.ones(N, int))[names.index(name)] for one in s]) for s in (a, b))
+            assert contrast.values[f"image/{name}"] == tuple(once)
     adjusted = holm.adjusted([one.p for one in found.all])
     assert [one.p_holm for one in found.all] == adjusted.tolist()
 
