@@ -190,8 +190,8 @@ def _left_out(found: Contrasts, columns: Sequence[str], samples: int) -> list[st
             if names and dropped > samples / 100:
                 its = "its interval" if len(names) == 1 else "their intervals"
                 lines.append(
-                    f"{dropped:,} of {samples:,} resamples do not define {', '.join(names)} and are "
-                    f"not in {its}"
+                    f"{dropped:,} of {samples:,} resamples do not define {', '.join(names)} and "
+                    f"are not in {its}"
                 )
     return list(dict.fromkeys(lines))
 
