@@ -52,7 +52,8 @@ def test_difference_and_interval_are_those_of_a_recomputation(tmp_path):
 
 def test_a_run_is_no_better_than_itself(tmp_path):
     write_classes(tmp_path / "a", 1)
-    found = compare.compare(str(tmp_path / "a"), str(tmp_path / "a"), samples=20)
+    write_classes(tmp_path / "again", 1)
+    found = compare.compare(str(tmp_path / "a"), str(tmp_path / "again"), samples=20)
     assert set(found.values()) == {(0.0, 0.0, 0.0)}
 
 
@@ -128,7 +129,7 @@ def test_a_file_cut_off_in_its_last_number(tmp_path, capsys):
     write_classes(tmp_path / "a", 1, num_cases=5)
     path = tmp_path / "a/predictions.csv"
     path.write_bytes(path.read_bytes()[:-4])
-    assert compare.main([str(tmp_path / "a")] * 2) == 2
+    assert compare.main([str(tmp_path / "a"), str(tmp_path / "b")]) == 2
     assert capsys.readouterr().err == f"error: {path} row 6: damaged (the line has no end)\n"
 
 
@@ -136,7 +137,7 @@ def test_a_binary_file(tmp_path, capsys):
     write_classes(tmp_path / "a", 1)
     path = tmp_path / "a/predictions.csv"
     path.write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0")
-    assert compare.main([str(tmp_path / "a")] * 2) == 2
+    assert compare.main([str(tmp_path / "a"), str(tmp_path / "b")]) == 2
     assert capsys.readouterr().err == f"error: {path} row 1: damaged (not UTF-8 text)\n"
 
 
@@ -145,7 +146,7 @@ def test_a_damaged_finding(tmp_path, capsys, value):
     write_findings(tmp_path / "a", np.zeros((6, 2)))
     path = tmp_path / "a/predictions.csv"
     path.write_text(path.read_text().replace("c2,p2,i2,1,-1", f"c2,p2,i2,1,{value}"))
-    assert compare.main([str(tmp_path / "a")] * 2) == 2
+    assert compare.main([str(tmp_path / "a"), str(tmp_path / "b")]) == 2
     what = f"column label_Effusion holds '{value}'"
     assert capsys.readouterr().err == f"error: {path} row 4: damaged ({what})\n"
 
@@ -493,24 +494,29 @@ def test_seeds_of_two_variants(tmp_path, capsys):
 def test_what_is_no_comparison(tmp_path, capsys):
     for name in ("a", "b", "c"):
         write_classes(tmp_path / name, 1)
-    write_classes(tmp_path / "unlabelled", 1)
-    rewrite(tmp_path / "unlabelled", lambda rows: [[*row[:4], "", *row[5:]] for row in rows])
+    for name in ("unlabelled", "unlabelled_too"):
+        write_classes(tmp_path / name, 1)
+        rewrite(tmp_path / name, lambda rows: [[*row[:4], "", *row[5:]] for row in rows])
     write_classes(tmp_path / "strange", 1)
     rewrite(tmp_path / "strange", lambda rows: [[*row[:5], "1.5", *row[6:]] for row in rows])
     few = tmp_path / "few.csv"
     few.write_text("image_id,oval,ring,star\ni1,1,0,0\nnew,1,0,0\n")
-    a, b, c, unlabelled, strange = (
-        str(tmp_path / name) for name in ("a", "b", "c", "unlabelled", "strange")
+    a, b, c, unlabelled, unlabelled_too, strange = (
+        str(tmp_path / name) for name in ("a", "b", "c", "unlabelled", "unlabelled_too", "strange")
     )
     for arguments, message in (
         ([f"{a},{b}", c], f"{c}: 1 seed, but {a},{b} has 2; seeds are paired in their order"),
         ([f"{a},{a}", f"{b},{c}"], f"{a},{a}: the same run twice is no second seed"),
+        ([a, f"{a}/"], f"{a}/: is named twice"),
         ([f"{a},", b], f"{a},: a name between two commas is empty"),
-        ([few, few], f"{few}: has no labels; compare it with a run, from which they are"),
+        (
+            [few, f"{tmp_path}/other.csv"],
+            f"{few}: has no labels; compare it with a run, from which they are",
+        ),
         ([a, few], f"{few}: of 40 images of the run 39 are missing, and 1 of its 2 rows are of"),
         ([a, b, "--primary=image/auc_macr"], "--primary=image/auc_macr: is not there; did you"),
-        ([unlabelled, unlabelled], "nothing that was predicted has a label"),
-        ([strange, strange], f"{strange}: its predictions.csv holds a probability outside 0 to 1"),
+        ([unlabelled, unlabelled_too], "nothing that was predicted has a label"),
+        ([strange, a], f"{strange}: its predictions.csv holds a probability outside 0 to 1"),
         ([a], "the following arguments are required: B"),
     ):
         assert compare.main([str(one) for one in arguments]) == 2
