@@ -22,7 +22,7 @@ def of_differences(theta: ArrayLike, covariance: ArrayLike) -> Difference:
     """The difference of two variants from those of their seeds.
 
     With MS = var(theta, ddof=1) and Cov2 the mean covariance of two seeds, and M = MS + S
-    max(Cov2, 0), the variance of the mean is M / S, and df = M^2 / (MS^2 / (S - 1)).
+    max(Cov2, 0), the variance of the mean is M / S, and df = (S - 1) (M / MS)^2.
 
     Args:
       theta: float [S], the paired difference of each seed.
@@ -48,7 +48,8 @@ def of_differences(theta: ArrayLike, covariance: ArrayLike) -> Difference:
     between = float(theta.var(ddof=1))
     shared = float(covariance[~np.eye(seeds, dtype=bool)].mean())
     total = between + seeds * (0.0 if shared < 0 else shared)  # nan stays nan
-    df = total**2 / (between**2 / (seeds - 1)) if between else math.inf
+    times = total / between if between else math.inf  # of small numbers, squares would be 0
+    df = (seeds - 1) * (times * times)
     return t_test(float(theta.mean()), math.sqrt(total / seeds), df)
 
 

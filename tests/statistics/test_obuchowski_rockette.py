@@ -36,6 +36,18 @@ def test_is_a_z_test_where_the_seeds_are_alike():
     assert got.p == pytest.approx(2 * stats.norm.sf(2.5), rel=1e-12)
 
 
+@pytest.mark.parametrize("scale", [1e-90, 1e-150, 1e90])
+def test_small_and_large_numbers(scale):
+    for shared in (0.0, 1e-3, 7.0):
+        expected = of_differences([1.0, 3.0], np.full((2, 2), shared))
+        got = of_differences([scale, 3 * scale], np.full((2, 2), shared * scale**2))
+        assert got.df == pytest.approx(expected.df, rel=1e-9)
+        assert got.p == pytest.approx(expected.p, rel=1e-9)
+        assert got.low / scale == pytest.approx(expected.low, rel=1e-9)
+    nearly = of_differences([1e-90, 3e-90], np.full((2, 2), 0.01))
+    assert nearly.df == math.inf and nearly.standard_error == pytest.approx(0.1, abs=1e-15)
+
+
 def test_where_nothing_varies_or_the_covariance_is_not_known():
     assert of_differences([0.0, 0.0], np.zeros((2, 2))).p == 1
     assert math.isnan(of_differences([0.5, 0.5], np.zeros((2, 2))).p)
