@@ -19,7 +19,7 @@ from micle_tf.evaluation.predictions_file import Rows
 from micle_tf.evaluation.variants import Variants
 from micle_tf.settings import nearest
 from micle_tf.statistics import bootstrap, holm, obuchowski_rockette, panel, statistic
-from micle_tf.statistics.columns import Columns
+from micle_tf.statistics.columns import Columns, Key
 from micle_tf.statistics.difference import Difference
 from micle_tf.statistics.obuchowski import paired_difference
 from micle_tf.statistics.panel import Panel
@@ -243,10 +243,10 @@ def _of_other_classes(variants: Variants, levels: Sequence[dict[str, _Level]]) -
     return found
 
 
-def _members(mean: str, of: Statistic, names: Sequence[str]) -> set[str]:
-    """What a mean over classes or findings is of; nothing of what is no mean."""
+def _members(mean: str, of: Statistic, names: Sequence[str]) -> list[str]:
+    """The classes or findings that a mean is over; nothing of what is no mean."""
     stem = next((mean.removesuffix(end) for end in MEANS if mean.endswith(end)), "")
-    return {f"{stem}/{name}" for name in names} & set(of.names)
+    return [name for name in names if f"{stem}/{name}" in of.names]
 
 
 def _undefined(levels: Sequence[dict[str, _Level]]) -> dict[str, str]:
@@ -317,16 +317,24 @@ def _swapped(a: _Level, b: _Level, name: str, permutations: int, seed: int) -> f
 def _measure(of: _Level, name: str) -> Callable[[np.ndarray], float]:
     """A metric as a function of scores [n, K]; nan where they do not define it.
 
-    Those of `evaluation.metrics`, which take ranks too and are faster, are to the bit the same.
+    Those of `evaluation.metrics`, which take ranks too and are faster, are to the bit the same; of
+    others no more is made than what they are among.
     """
     fast = metrics_of(of.level, of.names, of.multilabel)
     if name in fast(of.label, of.scores[0]):
         return lambda scores: fast(of.label, scores)[name]
+    asked = parsed(name, of.names)
+    metric, columns = asked.metric, [asked.column]
+    if asked.is_mean:  # of the same ones whatever the scores
+        metric, columns = metric.rpartition("_")[0], _members(name, of.statistics[0], of.names)
+    wanted = [Key(metric, column, asked.at).name for column in columns]
     once = np.ones(len(of.label), np.int64)
+    of_rows = Columns.of_findings if of.multilabel else Columns.of_classes
 
     def measure(scores: np.ndarray) -> float:
-        rows = {of.level: {"label": of.label, "score": scores}}
-        found = statistics_of(rows, of.names, of.multilabel)[of.level]
-        return dict(zip(found.names, found(once).tolist(), strict=True)).get(name, math.nan)
+        rows = of_rows(of.label, scores, of.names)
+        found = panel.one_metric(rows, metric, columns, multilabel=of.multilabel)
+        values = dict(zip(found.names, found(once).tolist(), strict=True))
+        return float(np.mean([values[one] for one in wanted]))
 
     return measure

@@ -7,7 +7,7 @@ import pytest
 
 from micle_tf.errors import BadInput
 from micle_tf.evaluation import metrics
-from micle_tf.evaluation.contrasts import contrasts
+from micle_tf.evaluation.contrasts import _levels, _measure, contrasts
 from micle_tf.evaluation.variants import Variant, Variants
 from micle_tf.statistics import bootstrap, holm, obuchowski_rockette, panel
 from micle_tf.statistics.obuchowski import paired_difference
@@ -95,6 +95,28 @@ def test_other_metrics_are_exchanged_as_they_are(primary):
 
     (contrast,) = contrasts(variants_of((1,), (2,)), 30, 1, primary).all
     assert contrast.p == swap_test(measure, score(1), score(2), PATIENT, 30, 1)
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_one_metric_is_that_of_the_panel(multilabel):
+    """Of other scores too, as an exchange makes them."""
+    variants = variants_of((1,), (2,), multilabel=multilabel)
+    levels = [_levels(variants, number, False)["image"] for number in (0, 1)]
+    first, second = (level.statistics[0] for level in levels)
+    names = [name for name in first.names if name in second.names]
+    assert len(names) > 30
+    for level, statistic in zip(levels, (first, second), strict=True):
+        values = statistic(np.ones(len(level.label), int)).tolist()
+        expected = dict(zip(statistic.names, values, strict=True))
+        for name in names:
+            found = _measure(levels[0], name)(level.scores[0])
+            assert found == pytest.approx(expected[name], rel=1e-9, abs=1e-12), name
+
+
+def test_a_mean_is_of_the_same_classes_whatever_the_scores():
+    level = _levels(variants_of((1,), (2,)), 0, False)["image"]
+    measure = _measure(level, "image/ppv_macro")
+    assert math.isnan(measure(level.scores[0] * [1, 1, 0])) and measure(level.scores[0]) > 0
 
 
 def test_seeds_are_readers_and_several_variants_a_family():
