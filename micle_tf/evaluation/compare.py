@@ -66,10 +66,15 @@ def main(argv: list[str]) -> int:
         )
         parser.add_argument("a", metavar="A", help="with what is compared")
         parser.add_argument("others", metavar="B", nargs="+", help="what is compared with it")
-        parser.add_argument("--samples", type=int, default=1000, help="resamples of patients")
+        parser.add_argument(
+            "--samples", type=int, default=1000,
+            help="resamples of patients, and exchanges of them between two models for a p",
+        )  # fmt: skip
         parser.add_argument("--seed", type=int, default=0, help="of the resampling")
         parser.add_argument(
-            "--primary", default="", help="the metric that gets a p; case/auc_macro"
+            "--primary",
+            default="",
+            help="the metric that gets a p (default: macro AUC of the highest level)",
         )
         parser.add_argument("--common", action="store_true", help="only the rows that all have")
         parser.add_argument(

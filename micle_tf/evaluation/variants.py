@@ -69,6 +69,9 @@ def read_variants(texts: Sequence[str], common: bool = False, allow_seen: bool =
         seeds; they are not of the same rows, labels and names, or share none; or one learned from
         images that it was judged on, labels and all.
     """
+    for which, text in zip("A" + "B" * (len(texts) - 1), texts, strict=True):
+        if not text.strip():
+            raise BadInput(f"{which}: empty name")
     paths = {text: _paths(text) for text in texts}
     _check_seeds(texts, paths)
     _check_distinct(texts, paths)
@@ -85,6 +88,9 @@ def variants_of(
     """As `read_variants`, of the runs or files of each variant, by its name."""
     every = list(dict.fromkeys(path for of_variant in paths.values() for path in of_variant))
     runs = [path for path in every if not _is_foreign(path)]
+    file = next((path for path in runs if os.path.isfile(path)), None)
+    if file:
+        raise BadInput(f"{file}: a file of predictions ends in .csv")
     if not runs:
         raise BadInput(f"{every[0]}: has no labels; compare it with a run, from which they are")
     tables, names, multilabel = _tables_of_runs(runs, allow_seen)

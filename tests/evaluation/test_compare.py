@@ -470,6 +470,14 @@ def test_one_patient_has_no_interval(tmp_path, capsys, seeds):
     assert all("[too few for an interval]" in line for line in lines)
 
 
+def test_help_says_what_gets_a_p(capsys):
+    with pytest.raises(SystemExit):
+        compare.main(["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "the metric that gets a p (default: macro AUC of the highest level)" in said
+    assert "resamples of patients, and exchanges of them between two models for a p" in said
+
+
 def test_seeds_of_two_variants(tmp_path, capsys):
     a, b = (write_seeds(tmp_path, variant, (0, 1, 2)) for variant in "ab")
     found = compare.compare(a, b, samples=40)
@@ -499,6 +507,7 @@ def test_what_is_no_comparison(tmp_path, capsys):
         rewrite(tmp_path / name, lambda rows: [[*row[:4], "", *row[5:]] for row in rows])
     write_classes(tmp_path / "strange", 1)
     rewrite(tmp_path / "strange", lambda rows: [[*row[:5], "1.5", *row[6:]] for row in rows])
+    (tmp_path / "a/predictions.csv.old").write_text("")
     few = tmp_path / "few.csv"
     few.write_text("image_id,oval,ring,star\ni1,1,0,0\nnew,1,0,0\n")
     a, b, c, unlabelled, unlabelled_too, strange = (
@@ -508,6 +517,9 @@ def test_what_is_no_comparison(tmp_path, capsys):
         ([f"{a},{b}", c], f"{c}: 1 seed, but {a},{b} has 2; seeds are paired in their order"),
         ([f"{a},{a}", f"{b},{c}"], f"{a},{a}: the same run twice is no second seed"),
         ([a, f"{a}/"], f"{a}/: is named twice"),
+        (["", a], "A: empty name"),
+        ([a, b, " "], "B: empty name"),
+        ([a, f"{a}/predictions.csv.old"], f"{a}/predictions.csv.old: a file of predictions ends"),
         ([f"{a},", b], f"{a},: a name between two commas is empty"),
         (
             [few, f"{tmp_path}/other.csv"],
