@@ -263,7 +263,8 @@ def _primary(name: str, names: Sequence[str], of_other_classes: Mapping[str, str
     if not name:
         return next((one for one in PRIMARY if one in names), "")
     if name in of_other_classes:
-        raise BadInput(f"--primary={name}: is defined for others in {of_other_classes[name]}")
+        variant = of_other_classes[name]
+        raise BadInput(f"--primary={name}: is over other classes or findings in {variant}")
     if name not in names:
         raise BadInput(f"--primary={name}: is not there{nearest(name, names)}")
     return name

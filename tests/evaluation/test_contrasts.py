@@ -201,7 +201,9 @@ def test_a_mean_is_compared_where_it_is_over_the_same_classes_in_all_variants_an
     assert {"image/npv_macro", "image/auc_macro", "image/sensitivity_macro"} <= set(
         contrast.differences
     )
-    with pytest.raises(BadInput, match="--primary=image/ppv_macro: is defined for others in v1"):
+    with pytest.raises(
+        BadInput, match="--primary=image/ppv_macro: is over other classes or findings in v1"
+    ):
         contrasts(
             Variants((Variant("v0", whole), Variant("v1", part)), NAMES, False), 10, 0,
             "image/ppv_macro",
