@@ -1,12 +1,14 @@
-"""CPU seconds and peak memory of all metrics of a chest X-ray evaluation, patients resampled.
+"""CPU seconds and peak memory of judging a chest X-ray evaluation, patients resampled.
 
-    python benchmarks/statistics_speed.py [RESAMPLES]
+    python benchmarks/statistics_speed.py [--samples=1000] [--images=25596]
 
 25,596 images of 10,600 patients and 14 findings, the size of the test split of NIH ChestX-ray14,
 with made-up labels and probabilities: one in ten is not known, and a third of the probabilities has
-two digits, so that there are ties. One process, one thread.
+two digits, so that there are ties. All metrics, at two operating points, a prevalence and three
+thresholds, as they are and calibrated by as many images of validation. One process, one thread.
 """
 
+import argparse
 import os
 import pathlib
 import resource
@@ -18,54 +20,51 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
 import numpy as np
 
-from micle_tf.statistics import operating_points, panel
+from micle_tf.evaluation.judging import from_validation, judge
+from micle_tf.statistics.questions import Questions, operating_points
 
 IMAGES, PATIENTS, FINDINGS = 25_596, 10_600, 14
+NAMES = tuple(f"finding{k}" for k in range(FINDINGS))
+QUESTIONS = Questions(
+    operating_points("sensitivity@specificity=0.9,specificity@sensitivity=0.95"),
+    prevalence=0.1,
+    net_benefit_at=(0.05, 0.1, 0.2),
+)
 
 
-def made_up(rng):
-    """(findings int8 [n, K], probabilities float64 [n, K])."""
+def made_up(rng, images):
+    """Rows of images, as `judging.judge` takes them."""
     prevalences = np.geomspace(0.002, 0.3, FINDINGS)
-    p = 1 / (1 + np.exp(-(np.log(prevalences) + rng.normal(0, 1.2, (IMAGES, FINDINGS)))))
+    p = 1 / (1 + np.exp(-(np.log(prevalences) + rng.normal(0, 1.2, (images, FINDINGS)))))
     y = (rng.random(p.shape) < p).astype(np.int8)
     y[rng.random(p.shape) < 0.1] = -2
     p[:, ::3] = np.round(p[:, ::3], 2)
-    return y, p
+    ids = np.array([["image", f"c{k}", "", f"i{k}"] for k in range(images)])
+    patient = rng.integers(0, max(1, images * PATIENTS // IMAGES), images)
+    return {"image": {"ids": ids, "patient": patient, "label": y, "score": p}}
 
 
-def main(resamples=1000):
-    resamples = int(resamples)
+def main(argv):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--samples", type=int, default=1000, help="resamples of patients")
+    parser.add_argument("--images", type=int, default=IMAGES)
+    asked = parser.parse_args(argv)
     rng = np.random.default_rng(0)
-    y, p = made_up(rng)
-    points = operating_points.parse("sensitivity@specificity=0.9,specificity@sensitivity=0.95")
-    thresholds = {
-        point: np.array(
-            [
-                operating_points.choose_threshold(y[:, k] == 1, p[:, k], point)
-                for k in range(FINDINGS)
-            ]
-        )
-        for point in points
-    }
-    asked = panel.Asked(0.1, thresholds, (0.05, 0.1, 0.2))
+    rows, validation = made_up(rng, asked.images), made_up(rng, asked.images)
 
     started = time.process_time()
-    names = [f"finding{k}" for k in range(FINDINGS)]
-    statistic = panel.of_findings(y, p, names, asked).statistic
-    prepared = time.process_time() - started
-    patient = rng.integers(0, PATIENTS, IMAGES)
-    for _ in range(resamples):
-        drawn = rng.choice(PATIENTS, size=PATIENTS)
-        statistic(np.bincount(drawn, minlength=PATIENTS)[patient])
+    fixed = from_validation(validation, NAMES, True, QUESTIONS.operating_points)
+    after_validation = time.process_time() - started
+    judged = judge(rows, NAMES, True, QUESTIONS, fixed, samples=asked.samples, seed=0)
     total = time.process_time() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print("| metrics | resamples | CPU s to prepare | CPU ms a resample | CPU s | peak MB |")
+    print("| images | metrics | resamples | CPU s of validation | CPU s | peak MB |")
     print("|---|---|---|---|---|---|")
     print(
-        f"| {len(statistic.names)} | {resamples:,} | {prepared:.1f} "
-        f"| {1000 * (total - prepared) / resamples:.1f} | {total:.1f} | {peak:,.0f} |"
+        f"| {asked.images:,} | {len(judged.estimates)} | {asked.samples:,} "
+        f"| {after_validation:.1f} | {total:.1f} | {peak:,.0f} |"
     )
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1:])

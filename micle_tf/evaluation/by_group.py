@@ -10,12 +10,10 @@ from micle_tf.data.targets import is_labelled
 from micle_tf.evaluation.judging import Names, prefix_of
 from micle_tf.evaluation.predictions_file import Rows
 from micle_tf.statistics import auc, subgroups
-from micle_tf.statistics.attributes import assign
+from micle_tf.statistics.attributes import SEVERAL, UNKNOWN, assign
 from micle_tf.statistics.columns import Columns
 from micle_tf.statistics.questions import Attribute
 from micle_tf.statistics.subgroups import Gap, Group
-
-SEVERAL = "several"  # of a case whose images do not agree
 
 
 def judge_groups(
@@ -52,8 +50,8 @@ def judge_groups(
     found: dict[str, Any] = {}
     with console.Progress("sub-groups", len(texts) * len(columns), "comparison") as progress:
         for attribute, of_images in texts.items():
-            of_level = of_images if level == "image" else _of_cases(rows, of_images)
-            labels = assign(of_level[known], attribute.cuts)
+            labels = assign(of_images, attribute.cuts)
+            labels = (labels if level == "image" else _of_cases(rows, labels))[known]
             found[attribute.name] = {}
             for k, name in enumerate(columns.names):
                 truth = np.where(columns.known[:, k], columns.truths[:, k], -1)
@@ -68,11 +66,13 @@ def judge_groups(
 
 
 def _of_cases(rows: Rows, of_images: np.ndarray) -> np.ndarray:
-    """[C] str: what the images of a case agree on."""
+    """[C] str: the group that those images of a case agree on whose group is known."""
     stated: dict[str, str] = {}
-    for case, text in zip(rows["image"]["ids"][:, 1].tolist(), of_images.tolist(), strict=True):
-        stated[case] = text if stated.get(case, text) == text else SEVERAL
-    return np.array([stated[case] for case in rows["case"]["ids"][:, 1].tolist()], np.str_)
+    for case, label in zip(rows["image"]["ids"][:, 1].tolist(), of_images.tolist(), strict=True):
+        if label != UNKNOWN:
+            stated[case] = label if stated.get(case, label) == label else SEVERAL
+    cases = rows["case"]["ids"][:, 1].tolist()
+    return np.array([stated.get(case, UNKNOWN) for case in cases], np.str_)
 
 
 def _shown(groups: dict[str, Group], gap: Gap | None) -> dict[str, Any]:

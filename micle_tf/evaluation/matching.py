@@ -7,25 +7,57 @@ import numpy as np
 
 from micle_tf import console
 from micle_tf.errors import BadInput
-from micle_tf.evaluation.predictions_file import Rows
+from micle_tf.evaluation.predictions_file import Rows, is_named
 
 
 def matched(tables: Sequence[tuple[str, Rows]], common: bool) -> list[Rows]:
     """The rows of several runs in the order of the first one's.
 
-    Cases are the same if their images are.
+    Cases are the same if their images are. A patient whom one run names, and another does not, is
+    the same in both, so that they are resampled alike whichever comes first.
 
     Args:
       tables: (what the run is called, its rows), two at least.
       common: leave out rows that one of them has not, or with another label.
 
     Raises:
-      BadInput: they are not of the same rows and labels; with `common`, they share none.
+      BadInput: they are not of the same rows and labels, or name different patients for a row; with
+        `common`, they share none.
     """
     (run_a, first), *others = tables
     for run_b, rows_b in others:
         first = _shared(run_a, first, run_b, rows_b, common)
-    return [first, *(_alike(first, rows)[0] for _, rows in others)]
+    in_order = [first, *(_alike(first, rows)[0] for _, rows in others)]
+    return _with_patients_of_all([run for run, _ in tables], in_order)
+
+
+def _with_patients_of_all(runs: Sequence[str], tables: Sequence[Rows]) -> list[Rows]:
+    """Tables of the same rows, each with the patients that any of them names."""
+    found, said = [dict(rows) for rows in tables], set()
+    for level, rows in tables[0].items():
+        named = np.stack([of_run[level]["patient"] for of_run in tables])
+        known = np.array([[is_named(one) for one in of_run] for of_run in named.tolist()])
+        source = known.argmax(axis=0)  # the first run that names the patient
+        patient = named[source, np.arange(named.shape[1])]
+        for number, run in enumerate(runs):
+            strange = np.flatnonzero(known[number] & (named[number] != patient))
+            if len(strange):
+                k = strange[0]
+                raise BadInput(
+                    f"{run}: names another patient than {runs[source[k]]} for "
+                    f"{console.count(len(strange), level)}, as {named[number, k]} and not "
+                    f"{patient[k]} for {rows['ids'][k, 3] or rows['ids'][k, 1]}"
+                )
+            taken = np.flatnonzero(~known[number] & known.any(axis=0))
+            if len(taken) and run not in said:
+                said.add(run)
+                of = console.count(len(taken), level)
+                console.say(
+                    f"note: {run} does not name the patients of {of}; taken from "
+                    f"{runs[source[taken[0]]]}"
+                )
+            found[number][level] = found[number][level] | {"patient": patient}
+    return found
 
 
 def _shared(run_a: str, rows_a: Rows, run_b: str, rows_b: Rows, common: bool) -> Rows:

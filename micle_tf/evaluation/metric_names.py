@@ -6,6 +6,7 @@
 """
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 _NAME = re.compile(
@@ -16,7 +17,7 @@ _NAME = re.compile(
 # Metrics of a class or finding that rest on its positives.
 _OF_POSITIVES = ("auc", "average_precision", "sensitivity", "f1", "calibration_slope",
                  "calibration_intercept")  # fmt: skip
-_MEANS = ("_macro", "_mean")
+MEANS = ("_macro", "_mean")  # ends of what is a mean over classes or findings
 
 
 class Parsed(NamedTuple):
@@ -49,13 +50,24 @@ class Parsed(NamedTuple):
     @property
     def is_mean(self) -> bool:
         """Whether it is a mean over classes or findings."""
-        return self.metric.endswith(_MEANS) or self.metric == "balanced_accuracy"
+        return self.metric.endswith(MEANS) or self.metric == "balanced_accuracy"
 
 
-def parsed(name: str) -> Parsed:
-    """The parts of a name."""
+def parsed(name: str, columns: Sequence[str] = ()) -> Parsed:
+    """The parts of a name.
+
+    Args:
+      name: of a metric.
+      columns: names of the classes or findings, where they are known: one that itself ends like a
+        condition, as "m@specificity=0.9", is then told from "m" at a condition.
+    """
     found = _NAME.fullmatch(name)
     if not found:
         return Parsed("image", name, "", "", False)
     level, column, at = (found[part] or "" for part in ("level", "column", "at"))
+    whole = column + at
+    known = [one for one in columns if whole == one or whole.startswith(f"{one}@")]
+    if found["column"] is not None and known:
+        column = max(known, key=len)
+        at = whole.removeprefix(column)
     return Parsed(level or "image", found["metric"], column, at, bool(found["calibrated"]))

@@ -12,7 +12,12 @@ from micle_tf.evaluation.columns import IDS, label_columns, score_columns
 from micle_tf.evaluation.judging import from_validation, judge
 from micle_tf.evaluation.metric_names import parsed
 from micle_tf.evaluation.metrics import case_findings, case_probabilities, metrics_of
-from micle_tf.evaluation.predictions_file import PREDICTIONS, VALIDATION, read_validation
+from micle_tf.evaluation.predictions_file import (
+    PREDICTIONS,
+    VALIDATION,
+    read_predictions,
+    read_validation,
+)
 from micle_tf.evaluation.shown import say_result
 from micle_tf.files import write_text
 from micle_tf.training import state
@@ -104,7 +109,7 @@ def support(metrics, predicted, targets):
         positives[level] = dict(zip(targets.names, has.sum(axis=0).tolist(), strict=True))
     behind = {}
     for name in metrics:
-        of = parsed(name)
+        of = parsed(name, targets.names)
         behind[name] = positives[of.level][of.column] if of.counts_positives else rows[of.level]
     return behind
 
@@ -112,7 +117,10 @@ def support(metrics, predicted, targets):
 def finish(
     run, data, targets, predicted, *, attributes, validation, questions, samples, seed, **result
 ):
-    """Writes predictions.csv, judges them, and finishes the run.
+    """Writes predictions.csv, judges what it holds, and finishes the run.
+
+    So that who reads the file, as `compare` does, comes to the same numbers to the bit, and what is
+    at a threshold of validation, which is read from such a file too, is on the same side of it.
 
     Args:
       run: `RunDirectory`.
@@ -130,9 +138,10 @@ def finish(
       The content of result.json.
     """
     write_text(run.file(PREDICTIONS), predictions_csv(predicted, targets))
+    rows, _, _ = read_predictions(run.path)
     fixed = _fixed(run, targets, validation, questions)
     judged = judge(
-        predicted, targets.names, targets.multilabel, questions, fixed, samples=samples, seed=seed
+        rows, targets.names, targets.multilabel, questions, fixed, samples=samples, seed=seed
     )
     if not judged.estimates:
         console.say("no labels: predictions only, no metrics")
@@ -141,18 +150,18 @@ def finish(
     found = judged.estimates
     texts = {one: attributes.of(one.name) for one in questions.subgroups}
     groups = judge_groups(
-        predicted, texts, targets.names, targets.multilabel, samples=samples, seed=seed
+        rows, texts, targets.names, targets.multilabel, samples=samples, seed=seed
     )
     metrics = result.pop("metrics", {}) | {name: one.value for name, one in found.items()}
     result = run.finish(
         dataset=data.name, metrics=metrics,
         intervals={name: [one.low, one.high] for name, one in found.items()},
-        support=support(found, predicted, targets),
+        support=support(found, rows, targets),
         dropped_resamples={name: one.dropped for name, one in found.items() if one.dropped},
         undefined=judged.undefined, from_validation=_shown_of_validation(fixed, targets),
         subgroups=groups, **result,
     )  # fmt: skip
-    say_result(result)
+    say_result(result, targets.names)
     say_groups(groups)
     return result
 

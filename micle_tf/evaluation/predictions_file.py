@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from micle_tf import console
 from micle_tf.errors import BadInput
 from micle_tf.evaluation.columns import IDS, label_columns, names_of, score_columns
 from micle_tf.evaluation.metrics import case_probabilities
@@ -19,7 +20,14 @@ PREDICTIONS, VALIDATION = "predictions.csv", "validation_predictions.csv"
 # {level: {name: array with an entry per row}}, see `read_predictions`.
 Rows = dict[str, dict[str, np.ndarray]]
 
+_NOT_NAMED = "\0"  # before the case, of a patient who is not known
+
 _FINDING = {"1": 1, "0": 0, "-1": -1, "-2": -2}
+
+
+def is_named(patient: str) -> bool:
+    """Whether a patient of `Rows` is known, and does not stand for those of a case."""
+    return bool(patient) and not patient.startswith(_NOT_NAMED)
 
 
 def read_validation(run: str) -> Rows | None:
@@ -36,7 +44,7 @@ def read_predictions(run: str) -> tuple[Rows, tuple[str, ...], bool]:
     """Reads a run's predictions.csv.
 
     Returns:
-      ({level: {"ids": [n, 4] str, "patient": [n] str, "label": [n] or [n, K] int,
+      ({level: {"ids": [n, 4] str, "patient": [n] str (see `is_named`), "label": [n] or [n, K] int,
       "score": [n, K] float}}, names, multilabel); a label of -1 is no label, or -1 and -2
       among findings.
 
@@ -51,6 +59,7 @@ def _read(path: str) -> tuple[Rows, tuple[str, ...], bool]:
     text = _read_text(path)
     reader, line = csv.reader(io.StringIO(text, newline=""), strict=True), 1
     rows_of: dict[str, list[tuple[Any, ...]]] = {}
+    there: set[tuple[str, ...]] = set()
     try:
         header = next(reader, [])
         names, multilabel = names_of(header)
@@ -60,7 +69,11 @@ def _read(path: str) -> tuple[Rows, tuple[str, ...], bool]:
         for fields in reader:
             if fields:
                 row = _parse_row(fields, header, names, multilabel)
-                rows_of.setdefault(fields[header.index("level")], []).append(row)
+                level, case, _, image = row[0]
+                if (level, case, image) in there:
+                    raise ValueError(f"{level} {image or case} is there twice")
+                there.add((level, case, image))
+                rows_of.setdefault(level, []).append(row)
             line = reader.line_num + 1
     except (csv.Error, ValueError) as error:
         raise BadInput(f"{path} row {line}: damaged ({error})") from None
@@ -83,15 +96,15 @@ def read_others(
 
     A row has `image_id` and a probability of each class or finding of the run, in a column of its
     name, with or without p_ before it, and `case_id` where the run has an image_id in several
-    cases; rows with the `level` case, which our own files have, and other columns are left alone.
-    Labels, cases and patients are the run's, and the probabilities of a case are the mean of its
-    images'.
+    cases; spaces around ids do not count. Rows with the `level` case, which our own files have, and
+    other columns are left alone. Labels, cases and patients are the run's, and the probabilities of
+    a case are the mean of its images'.
 
     Args:
       path: of the CSV.
       run: what `read_predictions` gives of the run.
       names, multilabel: likewise.
-      common: images that only one of the two has are left out.
+      common: images that only one of the two has are left out, those of the file being counted.
 
     Returns:
       Rows as `read_predictions` gives them, of the images that both have, and of the cases whose
@@ -115,8 +128,8 @@ def read_others(
                 if len(fields) != len(header):
                     raise ValueError(f"{len(fields)} fields, but the header has {len(header)}")
                 row = dict(zip(header, fields, strict=True))
-                if row.get("level") != "case":
-                    images.append(tuple(row[key] for key in keys))
+                if row.get("level", "").strip() != "case":
+                    images.append(tuple(row[key].strip() for key in keys))
                     scores.append(_probabilities(row, columns, multilabel))
             line = reader.line_num + 1
     except (csv.Error, ValueError) as error:
@@ -126,7 +139,11 @@ def read_others(
     if not _is_unique(images):
         twice = next(image for image, n in collections.Counter(images).items() if n > 1)
         raise BadInput(f"{path}: {', '.join(keys)} {', '.join(twice)} is there twice")
-    place = {(case, image)[-len(keys) :]: k for k, (_, case, _, image) in enumerate(ids)}
+    if not text.endswith("\n"):
+        console.say(f"note: {path}: its last line has no end; the file may be cut off")
+    place = {
+        (case.strip(), image.strip())[-len(keys) :]: k for k, (_, case, _, image) in enumerate(ids)
+    }
     places = np.array([place.get(image, -1) for image in images])
     return with_cases_of(_known_by(path, run, places, np.array(scores), common), run)
 
@@ -139,6 +156,9 @@ def _columns_of_others(
     path: str, header: list[str], keys: Sequence[str], names: Sequence[str]
 ) -> list[str]:
     """The column of each name."""
+    for separator, called in ((";", "semicolons"), ("\t", "tabs")):
+        if len(header) == 1 and separator in header[0]:
+            raise BadInput(f"{path}: separated by {called}; commas are needed")
     columns = [f"p_{name}" if f"p_{name}" in header else name for name in names]
     missing = [column for column in (*keys, *columns) if column not in header]
     if missing:
@@ -147,7 +167,7 @@ def _columns_of_others(
             f"{path}: has no column {missing[0]}{more}; {', '.join(keys)} and a probability for "
             f"each of {', '.join(names)} are needed"
         )
-    twice = next((column for column in columns if header.count(column) > 1), None)
+    twice = next((one for one in (*keys, "level", *columns) if header.count(one) > 1), None)
     if twice:
         raise BadInput(f"{path}: has two columns {twice}")
     return columns
@@ -178,6 +198,9 @@ def _known_by(
             f"{path}: of {images:,} images of the run {missing:,} are missing, and {extra:,} "
             f"of its {len(places):,} rows are of others; --common compares what both have"
         )
+    if extra:
+        rows_are = f"{console.count(extra, 'row')} {'is' if extra == 1 else 'are'}"
+        console.say(f"{path}: {rows_are} of other images")
     if not known.any():
         raise BadInput(f"{path}: none of its {len(places):,} rows is of an image of the run")
     rows = {name: values[places[known]] for name, values in run["image"].items()}
@@ -211,7 +234,7 @@ def read_bytes(path: str) -> bytes:
 
 def _read_text(path: str) -> str:
     try:
-        return read_bytes(path).decode()
+        return read_bytes(path).decode("utf-8-sig")  # as Excel writes it, with a mark at its start
     except UnicodeDecodeError as error:
         line = 1 + error.object[: error.start].count(b"\n")
         raise BadInput(f"{path} row {line}: damaged (not UTF-8 text)") from None
@@ -253,7 +276,7 @@ def _parse_row(
     row = dict(zip(header, fields, strict=True))
     values = _FINDING if multilabel else {name: k for k, name in enumerate(names)} | {"": -1}
     labels = [_label(row, column, values) for column in label_columns(names, multilabel)]
-    patient = row["patient_id"] or f"\0{row['case_id']}"
+    patient = row["patient_id"] or f"{_NOT_NAMED}{row['case_id']}"
     scores = [_score(row, column) for column in score_columns(names)]
     return [row[name] for name in IDS], patient, labels if multilabel else labels[0], scores
 

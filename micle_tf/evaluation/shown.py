@@ -12,17 +12,21 @@ _ALWAYS = (*_OF_AUCS, "average_precision_macro", "average_precision_mean", "ece_
 _ASKED = ("prevalence", "specificity", "sensitivity", "threshold")
 
 
-def say_result(result):
+def say_result(result, columns=()):
     """A table: metrics per level with intervals, and how many positives or rows are behind each.
 
     Of classes, the AUCs of the highest level that has any; what rests on fewer than `FEW` is
     marked.
+
+    Args:
+      result: the content of result.json.
+      columns: names of the classes or findings, where they are known.
     """
     behind = result.get("support", {})  # a run of an earlier version has none
     lines = []
-    for name in main_metrics(result["metrics"]):
+    for name in main_metrics(result["metrics"], columns):
         value = shown_value(result["metrics"][name], result["intervals"].get(name))
-        lines.append((name, value, _shown_support(name, behind)))
+        lines.append((name, value, _shown_support(name, behind, columns)))
     if not lines:
         return
     widths = [max(len(line[column]) for line in lines) for column in (0, 1)]
@@ -32,14 +36,18 @@ def say_result(result):
         console.say(f"  few: less than {FEW}, on which a metric says little")
 
 
-def main_metrics(metrics):
+def main_metrics(metrics, columns=()):
     """The names to show, in the order of the metrics.
 
     Of what is there for each class or finding: areas under the curve, and what was asked for at an
     operating point, a prevalence or a threshold; of classes, those of the highest level that has
     any. Of the rest, what is there once or is a mean.
+
+    Args:
+      metrics: their names.
+      columns: names of the classes or findings, where they are known.
     """
-    names = {name: parsed(name) for name in metrics}
+    names = {name: parsed(name, columns) for name in metrics}
     highest = "case" if any(one.level == "case" for one in names.values()) else "image"
     listed = collections.Counter()
 
@@ -57,11 +65,11 @@ def main_metrics(metrics):
     return [name for name, one in names.items() if is_main(name, one)]
 
 
-def _shown_support(name, behind):
+def _shown_support(name, behind, columns):
     """ "9 cases, few", "1,200 images, few of 2 classes": what is behind a metric."""
     if name not in behind:
         return ""
-    count, of = behind[name], parsed(name)
+    count, of = behind[name], parsed(name, columns)
     text = console.count(count, "positive" if of.counts_positives else of.level)
     if count < FEW:
         return f"{text}, few"
@@ -74,9 +82,14 @@ def _shown_support(name, behind):
 
 
 def shown_value(value, interval=None):
-    """ "0.812 [0.790, 0.833]"; "n/a" for what the split does not define."""
+    """ "0.812 [0.790, 0.833]"; "n/a" for what the split does not define.
+
+    Ends that too few patients define are nan, or None once they are read back.
+    """
     if value is None or value != value:
         return "n/a"
-    if interval is None or None in interval:
+    if interval is None:
         return f"{value:.3f}"
+    if any(end is None or end != end for end in interval):
+        return f"{value:.3f} [too few for an interval]"
     return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from micle_tf import console
+from micle_tf.config import Config
 from micle_tf.errors import BadInput
 from micle_tf.evaluation.matching import matched
 from micle_tf.evaluation.predictions_file import (
@@ -19,6 +20,9 @@ from micle_tf.evaluation.predictions_file import (
     read_predictions,
     with_cases_of,
 )
+
+# In which the seeds of a variant may differ: where they are, and what they go on from.
+_OF_SEEDS = ("seed", *(one.name for one in dataclasses.fields(Config) if one.metadata["path"]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,12 +65,18 @@ def read_variants(texts: Sequence[str], common: bool = False, allow_seen: bool =
       allow_seen: take also a run that learned from what it was judged on.
 
     Raises:
-      BadInput: a file is missing or damaged; variants of other numbers of seeds; they are not of
-        the same rows, labels and names, or share none; or one learned from images that it was
-        judged on, labels and all.
+      BadInput: a file is missing or damaged; a run is named twice; variants of other numbers of
+        seeds; they are not of the same rows, labels and names, or share none; or one learned from
+        images that it was judged on, labels and all.
     """
+    for which, text in zip("A" + "B" * (len(texts) - 1), texts, strict=True):
+        if not text.strip():
+            raise BadInput(f"{which}: empty name")
     paths = {text: _paths(text) for text in texts}
     _check_seeds(texts, paths)
+    _check_distinct(texts, paths)
+    for of_variant in paths.values():
+        _say_unlike(of_variant)
     found = variants_of(paths, common, allow_seen)
     by_name = {variant.name: variant for variant in found.all}
     return dataclasses.replace(found, all=tuple(by_name[text] for text in texts))
@@ -78,6 +88,9 @@ def variants_of(
     """As `read_variants`, of the runs or files of each variant, by its name."""
     every = list(dict.fromkeys(path for of_variant in paths.values() for path in of_variant))
     runs = [path for path in every if not _is_foreign(path)]
+    file = next((path for path in runs if os.path.isfile(path)), None)
+    if file:
+        raise BadInput(f"{file}: a file of predictions ends in .csv")
     if not runs:
         raise BadInput(f"{every[0]}: has no labels; compare it with a run, from which they are")
     tables, names, multilabel = _tables_of_runs(runs, allow_seen)
@@ -104,9 +117,14 @@ def _paths(text: str) -> list[str]:
     paths = [path.strip() for path in text.split(",")]
     if not all(paths):
         raise BadInput(f"{text}: a name between two commas is empty")
-    if len(set(paths)) < len(paths):
+    if len(set(map(_place, paths))) < len(paths):
         raise BadInput(f"{text}: the same run twice is no second seed")
     return paths
+
+
+def _place(path: str) -> str:
+    """The same of one folder, however it is spelled."""
+    return path if "://" in path else os.path.realpath(path)
 
 
 def _is_foreign(path: str) -> bool:
@@ -121,6 +139,39 @@ def _check_seeds(texts: Sequence[str], paths: dict[str, list[str]]) -> None:
                 f"{text}: {console.count(len(paths[text]), 'seed')}, but {first} has "
                 f"{len(paths[first]):,}; seeds are paired in their order"
             )
+
+
+def _check_distinct(texts: Sequence[str], paths: dict[str, list[str]]) -> None:
+    places: set[str] = set()
+    for text in texts:
+        of_text = {_place(path): path for path in paths[text]}
+        twice = next((path for place, path in of_text.items() if place in places), None)
+        if twice is not None:
+            raise BadInput(f"{twice}: is named twice")
+        places |= of_text.keys()
+
+
+def _say_unlike(runs: Sequence[str]) -> None:
+    """Says where the runs of a variant differ in more than their seed and places, or not in it."""
+    configs = [(run, config) for run in runs if (config := _config_of(run))]
+    for run, config in configs[1:]:
+        first_run, first = configs[0]
+        unlike = [name for name in first.differences(config) if name not in _OF_SEEDS]
+        if unlike:
+            console.say(
+                f"note: {run} differs from {first_run} in more than its seed: {', '.join(unlike)}"
+            )
+        # Of `evaluate`, the seed is that of the resampling.
+        elif config.seed == first.seed and config.mode != "evaluate":
+            console.say(f"note: {run} has the seed of {first_run}, {config.seed}")
+
+
+def _config_of(run: str) -> Config | None:
+    """None where a run does not tell, such as one that is predictions alone."""
+    try:
+        return Config.from_json(read_bytes(os.path.join(run, "config.json")).decode())
+    except (BadInput, ValueError, TypeError, AttributeError):
+        return None
 
 
 def _tables_of_runs(

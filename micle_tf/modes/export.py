@@ -55,7 +55,7 @@ def export(config):
     _, kept = state.read_config(config.checkpoint)
     facts = {"lineage": lineage(classifier.config, kept), "temperatures": temperatures}
     if classifier.result:
-        facts["shown_metrics"] = main_metrics(classifier.result["metrics"])
+        facts["shown_metrics"] = main_metrics(classifier.result["metrics"], classifier.names)
     facts |= data_facts(config, classifier)
     as_stored = facts.pop("as_stored", None)
     if as_stored is None:

@@ -256,6 +256,7 @@ def check_questions(config, targets, split):
                 f"--prevalence={config.prevalence}: {name} is none of {', '.join(targets.names)}"
                 f"{nearest(name, targets.names)}"
             )
+    _check_names(questions, targets)
     attributes = split.reader.index.attributes
     known = attributes.names.tolist() if attributes else []
     for attribute in questions.subgroups:
@@ -264,6 +265,20 @@ def check_questions(config, targets, split):
             raise BadInput(
                 f"--subgroups={config.subgroups}: no {attribute.name}: {split.name} {there}"
                 f"{nearest(attribute.name, known)}"
+            )
+
+
+def _check_names(questions, targets):
+    """Raises BadInput where a class is called as another one's metric at a condition is."""
+    stated = questions.prevalence
+    prevalences = list(stated.values()) if isinstance(stated, dict) else [stated] * bool(stated)
+    points = [f"@{point.fixed}={point.at:g}" for point in questions.operating_points]
+    for at in (*points, *(f"@prevalence={one:g}" for one in prevalences)):
+        twice = next((name for name in targets.names if f"{name}{at}" in targets.names), None)
+        if twice is not None:
+            raise BadInput(
+                f"what is asked of {twice} {at} cannot be told from what there is of {twice}{at}, "
+                "which is a name too"
             )
 
 

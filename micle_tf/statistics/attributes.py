@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 UNKNOWN = "unknown"
+SEVERAL = "several"  # of a case whose images are of different groups
+NO_GROUPS = (UNKNOWN, SEVERAL)  # labels of rows that are of no one group
 
 
 def _number(text: str) -> float:

@@ -25,7 +25,8 @@ class Estimate:
 
     Attributes:
       value: of all rows once; nan where they do not define it.
-      low, high: ends of the interval; nan where no resample defines the number.
+      low, high: ends of the interval; nan where no resample defines the number, or where there are
+        fewer than two groups to resample.
       dropped: how many resamples do not, and are not in the interval.
     """
 
@@ -33,6 +34,10 @@ class Estimate:
     low: float
     high: float
     dropped: int
+
+    def without_interval(self) -> "Estimate":
+        """The same value, where there are too few groups to say more."""
+        return dataclasses.replace(self, low=np.nan, high=np.nan)
 
 
 def weights_of(groups: ArrayLike, samples: int, seed: int) -> Iterator[np.ndarray]:
@@ -120,17 +125,20 @@ def estimates(
 
     Returns:
       `{name: Estimate}` in the order of `statistic.names`. With one group every resample is the
-      data, and both ends are the value itself.
+      data, which says nothing of other groups: the ends are nan.
 
     Raises:
       ValueError: as `weights_of`.
     """
     drawn = replicates(statistic, groups, samples, seed, progress=progress)
     values = statistic(np.ones(len(np.asarray(groups)), np.int64))
-    return {
+    found = {
         name: estimate(value, column)
         for name, value, column in zip(statistic.names, values, drawn.T, strict=True)
     }
+    if len(np.unique(groups)) < 2:
+        found = {name: one.without_interval() for name, one in found.items()}
+    return found
 
 
 def estimate(value: float, replicates: np.ndarray) -> Estimate:

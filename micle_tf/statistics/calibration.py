@@ -1,10 +1,10 @@
 """Whether probabilities can be taken at their word: ECE, Brier score, calibration slope and
 intercept."""
 
-from collections.abc import Callable
+import math
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import logit
 
 from micle_tf.statistics.columns import Columns, OfColumns
 from micle_tf.statistics.counts import ratio
@@ -83,152 +83,167 @@ def intercept(columns: Columns) -> OfColumns:
 def _of_regression(columns: Columns, metric: str, *, has_slope: bool) -> OfColumns:
     """The last coefficient of a logistic regression of each column's truths on their logits."""
     logits = logit(np.clip(columns.scores, SMALLEST, 1 - SMALLEST))
-    regressions = _Regressions(columns, logits, has_slope)
-    return OfColumns(columns, [(metric, "")], lambda weights: regressions(weights)[None])
+    regressions = [
+        _Regression(x, y, known, has_slope)
+        for x, y, known in zip(logits.T, columns.truths.T, columns.known.T, strict=True)
+    ]
+
+    def of_weights(weights: np.ndarray) -> np.ndarray:
+        there = np.flatnonzero(weights)
+        return np.array([[regression(weights, there) for regression in regressions]])
+
+    return OfColumns(columns, [(metric, "")], of_weights)
 
 
-Derivatives = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+Theta = tuple[float, float]  # a and b
+# Of the log likelihood: what it rises by after a and b, and the second derivatives after a twice, a
+# and b, b twice, with the sign turned. Without a slope to find, those after b are 0.
+Derivatives = tuple[float, float, float, float, float]
+
+NOWHERE = (math.nan, math.nan)
 
 
-class _Regressions:
-    """K logistic regressions at once, of y on a + b x, or on a + x without a slope to find.
+class _Regression:
+    """A logistic regression of y on a + b x, or on a + x without a slope to find.
 
-    Newton's method from the solutions of all rows, to which those of a resample are near.
+    Newton's method from the solution of all rows, to which that of a resample is near. Column by
+    column, whose rows stay near the processor as they are summed up again and again.
+
+    Args:
+      x: float [n].
+      y, known: bool [n].
+      has_slope: whether b is looked for.
     """
 
-    def __init__(self, columns: Columns, x: np.ndarray, has_slope: bool) -> None:
-        # A column's rows lie side by side, as they are summed up.
-        self._known = np.ascontiguousarray(columns.known.T, np.float64)
-        self._y = np.ascontiguousarray(columns.truths.T, np.float64)
-        self._x, self._has_slope = np.ascontiguousarray(x.T), has_slope
-        self._ends = (
-            _Ends(self._x, columns.known.T & columns.truths.T),
-            _Ends(self._x, columns.known.T & ~columns.truths.T),
+    def __init__(self, x: np.ndarray, y: np.ndarray, known: np.ndarray, has_slope: bool) -> None:
+        self._x, self._y = np.ascontiguousarray(x), np.ascontiguousarray(y, np.float64)
+        self._known, self._has_slope = np.ascontiguousarray(known, np.float64), has_slope
+        self._ends = _Ends(self._x, known & y), _Ends(self._x, known & ~y)
+        self._neutral = self._start = (0.0, 0.0 if has_slope else 1.0)
+        self._start = self._solved(np.ones(len(x), np.int64), np.arange(len(x)))
+
+    def __call__(self, weights: np.ndarray, there: np.ndarray) -> float:
+        """b or, without a slope, a; nan where the likelihood has no maximum.
+
+        Args:
+          weights: int64 [n].
+          there: int [m], the rows with a weight.
+        """
+        return self._solved(weights, there)[1 if self._has_slope else 0]
+
+    def _solved(self, weights: np.ndarray, there: np.ndarray) -> Theta:
+        if not self._has_maximum(weights) or math.isnan(self._start[0]):
+            return NOWHERE
+        likelihood = _Likelihood(
+            self._x[there], self._y[there], weights[there] * self._known[there], self._has_slope
         )
-        slope = np.zeros(len(columns)) if has_slope else np.ones(len(columns))
-        self._neutral = self._start = np.stack([np.zeros(len(columns)), slope])
-        self._start = self._solved(np.ones(len(x), np.int64))
+        found = _summit(likelihood, self._start)
+        return _summit(likelihood, self._neutral) if math.isnan(found[0]) else found
 
-    def __call__(self, weights: np.ndarray) -> np.ndarray:
-        """float64 [K], b or, without a slope, a; nan where the likelihood has no maximum."""
-        return self._solved(weights)[1 if self._has_slope else 0]
-
-    def _solved(self, weights: np.ndarray) -> np.ndarray:
-        """float64 [2, K], a and b."""
-        has_maximum = self._has_maximum(weights) & ~np.isnan(self._start[0])
-        there = np.flatnonzero(weights)
-        x, y = self._x[:, there], self._y[:, there]
-        w = weights[there] * self._known[:, there]
-
-        sums = lambda values: np.stack([values.sum(axis=1), np.einsum("kn,kn->k", values, x)])
-        of_true = sums(w * y)
-
-        def derivatives(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            """Of the log likelihood, [2, K], and its curvature with the sign turned, [3, K].
-
-            The second derivatives are after a twice, a and b, b twice.
-            """
-            p = expit(theta[0][:, None] + theta[1][:, None] * x)
-            wp = w * p
-            gradient = of_true - sums(wp)
-            wp *= 1 - p
-            return gradient, np.vstack([sums(wp), np.einsum("kn,kn,kn->k", wp, x, x)])
-
-        newton = _Newton(derivatives, self._has_slope)
-        found = newton.summit(self._start, has_maximum)
-        lost = has_maximum & np.isnan(found[0])
-        return np.where(lost, newton.summit(self._neutral, lost), found) if lost.any() else found
-
-    def _has_maximum(self, weights: np.ndarray) -> np.ndarray:
-        """bool [K]: True and False are there and, with a slope, no value of x parts them.
+    def _has_maximum(self, weights: np.ndarray) -> bool:
+        """True and False are there and, with a slope, no value of x parts them.
 
         Albert and Anderson (1984, "On the existence of maximum likelihood estimates in logistic
         regression models"), for one regressor. No comparison holds with nan.
         """
         (lowest, highest), (lowest_false, highest_false) = (ends(weights) for ends in self._ends)
         if not self._has_slope:
-            return ~np.isnan(lowest) & ~np.isnan(lowest_false)
-        return (lowest < highest_false) & (lowest_false < highest)
+            return not math.isnan(lowest) and not math.isnan(lowest_false)
+        return lowest < highest_false and lowest_false < highest
 
 
 class _Ends:
-    """The lowest and the highest x of the rows of K columns that count, looked for from the ends.
+    """The lowest and the highest x of some rows that count, looked for from the ends.
 
     Args:
-      x: float [K, n].
-      rows: bool [K, n], of which rows.
+      x: float [n].
+      rows: bool [n], of which rows.
     """
 
     _NEAR = 50  # rows from an end; in a resample nearly every one of them has one that counts
 
     def __init__(self, x: np.ndarray, rows: np.ndarray) -> None:
-        self._x = x
-        self._ascending = [
-            at[np.argsort(values[at], kind="stable")]
-            for values, at in zip(x, map(np.flatnonzero, rows), strict=True)
-        ]
+        at = np.flatnonzero(rows)
+        self._x, self._ascending = x, at[np.argsort(x[at], kind="stable")]
 
-    def __call__(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """float64 [K] each; nan where no row counts."""
-        ends = np.full((2, len(self._x)), np.nan)
-        for k, rows in enumerate(self._ascending):
-            for end, ordered in enumerate((rows, rows[::-1])):
-                near = ordered[: self._NEAR]
-                counts = near[weights[near] > 0]
-                if not len(counts):
-                    counts = ordered[weights[ordered] > 0]
-                if len(counts):
-                    ends[end, k] = self._x[k, counts[0]]
-        return ends[0], ends[1]
+    def __call__(self, weights: np.ndarray) -> tuple[float, float]:
+        """nan where no row counts."""
+        return self._first(self._ascending, weights), self._first(self._ascending[::-1], weights)
+
+    def _first(self, ordered: np.ndarray, weights: np.ndarray) -> float:
+        for rows in (ordered[: self._NEAR], ordered):
+            counts = rows[weights[rows] > 0]
+            if len(counts):
+                return float(self._x[counts[0]])
+        return math.nan
 
 
-class _Newton:
-    """Where K concave functions of theta [2, K] are highest, each on its own.
+class _Likelihood:
+    """The logarithm of the likelihood of m rows, after a and b.
 
     Args:
-      derivatives: from theta to the gradient [2, K] and the curvature with its sign turned, [3, K].
-      has_slope: whether the second of theta may move.
+      x, y, w: float64 [m]; w is how often each row counts.
+      has_slope: whether b may move.
     """
 
-    def __init__(self, derivatives: Derivatives, has_slope: bool) -> None:
-        self._derivatives, self._has_slope = derivatives, has_slope
+    def __init__(self, x: np.ndarray, y: np.ndarray, w: np.ndarray, has_slope: bool) -> None:
+        self._x, self._w, self._has_slope = x, w, has_slope
+        wy = w * y
+        self._of_true = float(wy.sum()), float(np.einsum("n,n->", wy, x))
 
-    def summit(self, theta: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        """float64 [2, K]; nan where that is not found from `theta`, or not wanted.
+    def derivatives(self, theta: Theta) -> Derivatives:
+        a, b = theta
+        p = self._x * -b
+        p -= a
+        with np.errstate(over="ignore"):  # 1 / (1 + infinity) is 0
+            np.exp(p, out=p)
+        p += 1
+        np.reciprocal(p, out=p)
+        wp = self._w * p
+        of_a = self._of_true[0] - float(wp.sum())
+        of_b = self._of_true[1] - float(np.einsum("n,n->", wp, self._x)) if self._has_slope else 0.0
+        p *= wp
+        wp -= p  # w p (1 - p)
+        aa = float(wp.sum())
+        if not self._has_slope:
+            return of_a, of_b, aa, 0.0, 0.0
+        wp *= self._x
+        return of_a, of_b, aa, float(wp.sum()), float(np.einsum("n,n->", wp, self._x))
 
-        A step is halved that is past the summit along its direction, and as steep there, or that
-        ends where the function is nearly flat, from where the next one would lead anywhere. The
-        error being squared by each step, one step of 1e-5 leaves less than 1e-8.
-        """
-        found, active = np.full_like(theta, np.nan), wanted
-        gradient, curvature = self._derivatives(theta)
-        for _ in range(STEPS):
-            volume = self._volume(curvature)
-            active = active & (volume > 0)
-            step = np.where(active, self._step(gradient, curvature, volume), 0.0)
-            small = np.all(np.abs(step) <= 1e-5 * np.maximum(np.abs(theta), 1), axis=0)
-            found = np.where(active & small, theta + step, found)
-            active = active & ~small
-            if not active.any():
-                break
-            step = np.where(active, step, 0.0)
-            steepness = (gradient * step).sum(axis=0)
-            for _ in range(STEPS):
-                gradient, curvature = self._derivatives(theta + step)
-                past = (gradient * step).sum(axis=0) < -steepness / 2
-                far = active & (past | (self._volume(curvature) < volume / 1000))
-                if not far.any():
-                    break
-                step = np.where(far, step / 2, step)
-            theta = theta + step
-        return found
-
-    def _volume(self, curvature: np.ndarray) -> np.ndarray:
-        aa, ab, bb = curvature
+    def volume(self, of: Derivatives) -> float:
+        """How far from flat, of derivatives."""
+        *_, aa, ab, bb = of
         return aa * bb - ab * ab if self._has_slope else aa
 
-    def _step(self, gradient: np.ndarray, curvature: np.ndarray, volume: np.ndarray) -> np.ndarray:
-        (a, b), (aa, ab, bb) = gradient, curvature
+    def step(self, of: Derivatives) -> Theta:
+        """Newton's, where the volume is above 0."""
+        a, b, aa, ab, bb = of
         if not self._has_slope:
-            return np.stack([ratio(a, volume), np.zeros_like(a)])
-        return ratio(np.stack([bb * a - ab * b, aa * b - ab * a]), volume)
+            return a / aa, 0.0
+        return (bb * a - ab * b) / self.volume(of), (aa * b - ab * a) / self.volume(of)
+
+
+def _summit(likelihood: _Likelihood, theta: Theta) -> Theta:
+    """Where a likelihood, which is concave, is highest; nan where that is not found from `theta`.
+
+    A step is halved that is past the summit along its direction, and as steep there, or that ends
+    where the function is nearly flat, from where the next one would lead anywhere. The error being
+    squared by each step, one step of 1e-5 leaves less than 1e-8.
+    """
+    (a, b), here = theta, likelihood.derivatives(theta)
+    for _ in range(STEPS):
+        volume = likelihood.volume(here)
+        if not volume > 0:
+            return NOWHERE
+        by_a, by_b = likelihood.step(here)
+        if abs(by_a) <= 1e-5 * max(abs(a), 1) and abs(by_b) <= 1e-5 * max(abs(b), 1):
+            return a + by_a, b + by_b
+        steepness = here[0] * by_a + here[1] * by_b
+        for _ in range(STEPS):
+            here = likelihood.derivatives((a + by_a, b + by_b))
+            past = here[0] * by_a + here[1] * by_b < -steepness / 2
+            if not past and likelihood.volume(here) >= volume / 1000:
+                break
+            by_a, by_b = by_a / 2, by_b / 2
+        a, b = a + by_a, b + by_b
+    return NOWHERE

@@ -1,7 +1,8 @@
 """Sensitivity, specificity, predictive values and F1, of decisions.
 
 All take `Counts` of any shape and give float64 of that shape, nan where the denominator is 0
-(scikit-learn's `zero_division=nan`): a share of nothing is not 0.
+(scikit-learn's `zero_division=nan`): a share of nothing is not 0. PPV and F1 are nan as well
+without a positive, and NPV without a negative, where scikit-learn says 0 whatever the model.
 """
 
 import functools
@@ -24,17 +25,22 @@ def specificity(counts: Counts) -> np.ndarray:
 
 def ppv(counts: Counts) -> np.ndarray:
     """Positive predictive value, TP / (TP + FP), at the prevalence of the rows; the precision."""
-    return ratio(counts.tp, counts.tp + counts.fp)
+    return _where(counts.positives, ratio(counts.tp, counts.tp + counts.fp))
 
 
 def npv(counts: Counts) -> np.ndarray:
     """Negative predictive value, TN / (TN + FN), at the prevalence of the rows."""
-    return ratio(counts.tn, counts.tn + counts.fn)
+    return _where(counts.negatives, ratio(counts.tn, counts.tn + counts.fn))
 
 
 def f1(counts: Counts) -> np.ndarray:
     """Harmonic mean of PPV and sensitivity, 2 TP / (2 TP + FP + FN)."""
-    return ratio(2 * counts.tp, 2 * counts.tp + counts.fp + counts.fn)
+    return _where(counts.positives, ratio(2 * counts.tp, 2 * counts.tp + counts.fp + counts.fn))
+
+
+def _where(there: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The values; nan where none is there."""
+    return np.where(there, values, np.nan)
 
 
 def ppv_at(counts: Counts, prevalence: float) -> np.ndarray:

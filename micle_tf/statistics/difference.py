@@ -16,6 +16,7 @@ class Difference:
       p: two-sided, of the hypothesis that the true difference is 0.
       standard_error: of the difference.
       df: degrees of freedom of t; infinite where it is the normal distribution.
+      dropped: how many resamples do not define it, where there are any.
     """
 
     value: float
@@ -24,6 +25,7 @@ class Difference:
     p: float
     standard_error: float
     df: float
+    dropped: int = 0
 
 
 def t_test(value: float, standard_error: float, df: float = math.inf) -> Difference:

@@ -6,6 +6,7 @@ approach for analyzing multireader multicase radiological imaging data". Seeds a
 patients and seeds are samples of those that there might have been.
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -21,7 +22,7 @@ def of_differences(theta: ArrayLike, covariance: ArrayLike) -> Difference:
     """The difference of two variants from those of their seeds.
 
     With MS = var(theta, ddof=1) and Cov2 the mean covariance of two seeds, and M = MS + S
-    max(Cov2, 0), the variance of the mean is M / S, and df = M^2 / (MS^2 / (S - 1)).
+    max(Cov2, 0), the variance of the mean is M / S, and df = (S - 1) (M / MS)^2.
 
     Args:
       theta: float [S], the paired difference of each seed.
@@ -47,7 +48,8 @@ def of_differences(theta: ArrayLike, covariance: ArrayLike) -> Difference:
     between = float(theta.var(ddof=1))
     shared = float(covariance[~np.eye(seeds, dtype=bool)].mean())
     total = between + seeds * (0.0 if shared < 0 else shared)  # nan stays nan
-    df = total**2 / (between**2 / (seeds - 1)) if between else math.inf
+    times = total / between if between else math.inf  # of small numbers, squares would be 0
+    df = (seeds - 1) * (times * times)
     return t_test(float(theta.mean()), math.sqrt(total / seeds), df)
 
 
@@ -64,7 +66,7 @@ def seeds_as_readers(
 
     The covariance of the seeds' differences is that over one bootstrap of the groups, the same
     resamples for all seeds and names. A resample that does not define a number for every seed is
-    left out of that number.
+    left out of that number, and counted as `dropped`.
 
     Args:
       statistics_a, statistics_b: [S], of the seeds' predictions of the same n rows, all with the
@@ -75,7 +77,8 @@ def seeds_as_readers(
       progress: called as `progress(done, samples)` after each resample.
 
     Returns:
-      `{name: Difference}`; ends and p are nan where fewer than two resamples define the number.
+      `{name: Difference}`; ends and p are nan where fewer than two resamples define the number, or
+      with fewer than two groups, which have no covariance.
 
     Raises:
       ValueError: fewer than two seeds, not as many of A as of B, names that differ, or as
@@ -100,9 +103,15 @@ def seeds_as_readers(
     drawn = bootstrap.replicates(all_seeds, groups, samples, seed, progress=progress)
     drawn = drawn.reshape(samples, seeds, len(names))
     theta = all_seeds(np.ones(len(np.asarray(groups)), np.int64)).reshape(seeds, len(names))
+    if len(np.unique(groups)) < 2:
+        covariances = [np.full((seeds, seeds), np.nan)] * len(names)
+    else:
+        covariances = [covariance_of(drawn[..., k]) for k in range(len(names))]
+    dropped = np.isnan(drawn).any(axis=1).sum(axis=0).tolist()
+    found = [of_differences(of, one) for of, one in zip(theta.T, covariances, strict=True)]
     return {
-        name: of_differences(theta[:, k], covariance_of(drawn[:, :, k]))
-        for k, name in enumerate(names)
+        name: dataclasses.replace(one, dropped=without)
+        for name, one, without in zip(names, found, dropped, strict=True)
     }
 
 

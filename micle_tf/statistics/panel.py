@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from micle_tf.statistics import (
     accuracy,
     auc,
+    average_precision,
     calibration,
     confusion,
     net_benefit,
@@ -34,9 +35,10 @@ WITH_MEAN = (
 )  # fmt: skip
 # Without which rows a metric is not defined.
 NEEDS_POSITIVES = (
-    "auc", "average_precision", "sensitivity", "f1", "calibration_slope", "calibration_intercept",
+    "auc", "average_precision", "sensitivity", "ppv", "f1", "calibration_slope",
+    "calibration_intercept",
 )  # fmt: skip
-NEEDS_NEGATIVES = ("auc", "specificity", "calibration_slope", "calibration_intercept")
+NEEDS_NEGATIVES = ("auc", "specificity", "npv", "calibration_slope", "calibration_intercept")
 # What else a metric may lack.
 OTHERWISE = {
     "sensitivity": "validation has no positive or no negative: no threshold",
@@ -200,6 +202,45 @@ def discrimination_of_findings(
     """The same of `of_findings`: its AUCs."""
     columns = Columns.of_findings(y_true, probabilities, names)
     return _panel(columns, [auc.statistic(columns)], mean="mean", prefix="findings/")
+
+
+_OF_EACH = {
+    "average_precision": average_precision.statistic,
+    "ece": calibration.ece,
+    "brier": calibration.brier,
+    "calibration_slope": calibration.slope,
+    "calibration_intercept": calibration.intercept,
+}
+
+
+def one_metric(
+    columns: Columns, metric: str, names: Sequence[str], *, multilabel: bool
+) -> Statistic:
+    """One metric of the panel, and perhaps its kin, without what the others take.
+
+    Args:
+      columns: of all classes or findings.
+      metric: "f1", say, or "accuracy" of coverages; no accuracy or AUC of `discrimination_of_*`,
+        and nothing that has to be asked for.
+      names: those of the classes or findings whose is wanted; where the metric is of all classes
+        together, they do not count.
+      multilabel: whether they are findings.
+
+    Returns:
+      Names without "findings/", as "f1/<class>", and without means.
+    """
+    if metric == "accuracy":
+        certainty = (
+            certainty_of_findings(columns.only(names))
+            if multilabel
+            else certainty_of_classes(columns)
+        )
+        return selective.statistic(certainty, Asked().coverages)
+    if metric == "ece" and not multilabel:
+        return calibration.ece(certainty_of_classes(columns))
+    if metric == "brier" and not multilabel:
+        return calibration.brier_of_classes(columns)
+    return _OF_EACH.get(metric, confusion.statistic)(columns.only(names))
 
 
 def _calibration_of_classes(columns: Columns) -> list[Statistic]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from micle_tf.statistics.attributes import UNKNOWN
+from micle_tf.statistics.attributes import NO_GROUPS
 from micle_tf.statistics.bootstrap import Estimate, Progress, estimate, weights_of
 from micle_tf.statistics.permutation import ROUNDING
 from micle_tf.statistics.statistic import Statistic
@@ -26,7 +26,8 @@ class Group:
     Attributes:
       patients, rows: how many.
       positives, negatives: rows; of several columns of truth, in the column that has least.
-      estimate: of the metric, patients resampled; None with too few positives or negatives.
+      estimate: of the metric, patients resampled, without an interval of one patient alone; None
+        with too few positives or negatives.
     """
 
     patients: int
@@ -73,12 +74,13 @@ def compare_groups(
     """A metric by sub-group, with the largest gap.
 
     A group has a value if its rows hold at least ten positives and ten negatives, in every column
-    of `truth`. Rows of unknown label are a group as well, but the gap is not to them.
+    of `truth`. Rows of unknown label, and of several, are a group as well, but the gap is not to
+    them.
 
-    p is from permuting labels over patients, those of unknown label apart: the share (b + 1) /
-    (m + 1) of permutations with a gap at least as large. Each is judged by the rule above, and the
-    few that leave fewer than two groups a value do not count. The hypothesis is that, the truth
-    being what it is, scores do not depend on the label, whereas prevalence may:
+    p is from permuting labels over patients, those of unknown label or of several apart: the share
+    (b + 1) / (m + 1) of permutations with a gap at least as large. Each is judged by the rule
+    above, and the few that leave fewer than two groups a value do not count. The hypothesis is
+    that, the truth being what it is, scores do not depend on the label, whereas prevalence may:
 
     - patients all of whose rows have one label exchange it with such patients as have a positive
       row in the same columns;
@@ -201,13 +203,15 @@ class _Rows:
 
     def compared(self, values: np.ndarray) -> np.ndarray:
         """The groups between which the gap is, of known label and with a value."""
-        unknown = np.array([name == UNKNOWN for name in self.names], bool)
+        unknown = np.isin(self.names, NO_GROUPS)
         return np.flatnonzero(~unknown & ~np.isnan(values))
 
     def group(self, k: int, estimate: Estimate | None) -> Group:
         positives, negatives = (int(of[k]) for of in self.counts(self.label))
         there = self.label == k
         patients = len(np.unique(self.patient[there]))
+        if estimate is not None and patients < 2:
+            estimate = estimate.without_interval()
         return Group(patients, int(there.sum()), positives, negatives, estimate)
 
 
@@ -239,7 +243,7 @@ class _Exchange:
     """
 
     def __init__(self, rows: _Rows) -> None:
-        known = np.array([name != UNKNOWN for name in rows.names], bool)
+        known = ~np.isin(rows.names, NO_GROUPS)
         self._label, self._rows = rows.label, np.flatnonzero(known[rows.label])
         label, patient = rows.label[self._rows], rows.patient[self._rows]
         truth = np.hstack([rows.positive, rows.negative])[self._rows]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from micle_tf.evaluation.by_group import SEVERAL, judge_groups, say_groups
+from micle_tf.evaluation.by_group import judge_groups, say_groups
+from micle_tf.statistics.attributes import SEVERAL
 from micle_tf.statistics.questions import Attribute
 from tests.evaluation.test_judging import CLASSES, FINDINGS, rows_of
 
@@ -54,8 +55,22 @@ def test_a_case_whose_images_do_not_agree_is_of_several():
     views = np.array(["front", "side"] * 60)
     views[:60] = "front"
     found = judge_groups(rows, {VIEW: views}, CLASSES, False, samples=10, seed=0)
-    groups = found["view"]["case/auc/a"]["groups"]
-    assert set(groups) == {"front", SEVERAL}
+    of_metric = found["view"]["case/auc/a"]
+    assert set(of_metric["groups"]) == {"front", SEVERAL}
+    assert of_metric["gap"] is None
+
+
+def test_a_case_has_the_group_of_those_of_its_images_that_state_one():
+    """Ages of one group agree, blanks and what is no number say nothing."""
+    rows = rows_of(False, 0)
+    ages = np.array(["", "61", "49", "50", "x", "", "30.5", " 12 "] * 15)
+    found = judge_groups(rows, {AGE: ages}, CLASSES, False, samples=10, seed=0)
+    groups = found["age"]["case/auc/a"]["groups"]
+    known = rows["case"]["label"] >= 0
+    expected = np.array([">=50", SEVERAL, "unknown", "<50"] * 15)
+    assert {name: group["rows"] for name, group in groups.items()} == {
+        name: ((expected == name) & known).sum() for name in expected.tolist()
+    }
 
 
 def test_nothing_labelled_nothing_compared():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from micle_tf.evaluation import compare
+from micle_tf.evaluation import compare, metrics
 
 CLASSES = ("oval", "ring", "star")
 FINDINGS = ("Edema", "Effusion")
@@ -52,7 +52,8 @@ def test_difference_and_interval_are_those_of_a_recomputation(tmp_path):
 
 def test_a_run_is_no_better_than_itself(tmp_path):
     write_classes(tmp_path / "a", 1)
-    found = compare.compare(str(tmp_path / "a"), str(tmp_path / "a"), samples=20)
+    write_classes(tmp_path / "again", 1)
+    found = compare.compare(str(tmp_path / "a"), str(tmp_path / "again"), samples=20)
     assert set(found.values()) == {(0.0, 0.0, 0.0)}
 
 
@@ -96,8 +97,8 @@ def test_runs_that_cannot_be_compared(tmp_path, capsys):
         assert compare.main([a, str(tmp_path / name)]) == 2
         error = capsys.readouterr().err
         assert message in error and error.count("\n") == 1
-    assert compare.main([a, a, "--samples=0"]) == 2
-    assert capsys.readouterr().err == "error: --samples: at least 1; --seed: at least 0\n"
+    assert compare.main([a, a, "--samples=9"]) == 2
+    assert capsys.readouterr().err == "error: --samples: at least 10; --seed: at least 0\n"
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,7 @@ def test_a_file_cut_off_in_its_last_number(tmp_path, capsys):
     write_classes(tmp_path / "a", 1, num_cases=5)
     path = tmp_path / "a/predictions.csv"
     path.write_bytes(path.read_bytes()[:-4])
-    assert compare.main([str(tmp_path / "a")] * 2) == 2
+    assert compare.main([str(tmp_path / "a"), str(tmp_path / "b")]) == 2
     assert capsys.readouterr().err == f"error: {path} row 6: damaged (the line has no end)\n"
 
 
@@ -136,7 +137,7 @@ def test_a_binary_file(tmp_path, capsys):
     write_classes(tmp_path / "a", 1)
     path = tmp_path / "a/predictions.csv"
     path.write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0")
-    assert compare.main([str(tmp_path / "a")] * 2) == 2
+    assert compare.main([str(tmp_path / "a"), str(tmp_path / "b")]) == 2
     assert capsys.readouterr().err == f"error: {path} row 1: damaged (not UTF-8 text)\n"
 
 
@@ -145,25 +146,39 @@ def test_a_damaged_finding(tmp_path, capsys, value):
     write_findings(tmp_path / "a", np.zeros((6, 2)))
     path = tmp_path / "a/predictions.csv"
     path.write_text(path.read_text().replace("c2,p2,i2,1,-1", f"c2,p2,i2,1,{value}"))
-    assert compare.main([str(tmp_path / "a")] * 2) == 2
+    assert compare.main([str(tmp_path / "a"), str(tmp_path / "b")]) == 2
     what = f"column label_Effusion holds '{value}'"
     assert capsys.readouterr().err == f"error: {path} row 4: damaged ({what})\n"
 
 
 def test_the_command_line_prints_a_table(tmp_path, capsys):
-    write_classes(tmp_path / "a", 1)
-    write_classes(tmp_path / "b", 2)
+    of_a = write_classes(tmp_path / "a", 1)
+    of_b = write_classes(tmp_path / "b", 2)
     assert compare.main([str(tmp_path / "a"), str(tmp_path / "b"), "--samples=20"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[1:10]] == [
+    assert lines[0] == f"{tmp_path}/b (B) minus {tmp_path}/a (A), 95 % interval of the pairs:"
+    assert lines[1].split() == ["A", "B", "B", "-", "A"]
+    assert [line.split()[0] for line in lines[2:11]] == [
         "image/top1", "image/balanced_accuracy", "image/auc_macro", "image/auc/oval",
         "image/auc/ring", "image/auc/star", "image/average_precision_macro", "image/ece",
         "image/brier",
     ]  # fmt: skip
-    assert [line.split("  p ")[0] for line in lines if "  p " in line] == [lines[3].split("  p")[0]]
-    assert lines[10].startswith("intervals: of other patients; how much one training differs")
-    assert lines[11] == "p: the predictions of patients exchanged at random, 20 times"
-    assert len(lines) == 12
+    assert [line.split("  p ")[0] for line in lines if "  p " in line] == [lines[4].split("  p")[0]]
+    of_both = [
+        metrics.classification_metrics(truth, scores, CLASSES)["auc_macro"]
+        for truth, scores in (of_a, of_b)
+    ]
+    assert lines[4].split()[1:3] == [f"{value:.3f}" for value in of_both]
+    assert lines[11] == (
+        "compared on 39 images of 17 patients; resampled as patients: 6 cases without one"
+    )
+    assert lines[12].startswith("intervals: of other patients; how much one training differs")
+    assert lines[13] == (
+        "intervals of the AUC of one class or finding: DeLong's, in Obuchowski's form for several "
+        "rows of a patient"
+    )
+    assert lines[14] == "p: the predictions of patients exchanged at random, 20 times"
+    assert len(lines) == 15
 
 
 # ---------------------------------------------------------------- rows that differ
@@ -311,13 +326,33 @@ def test_somebody_elses_table_may_come_first(tmp_path):
     assert first == back
 
 
+def test_whichever_comes_first_and_names_the_patients(tmp_path, capsys):
+    """Intervals are the same with the sign turned, where one run knows who has several cases."""
+    for name, seed in (("a", 1), ("b", 2)):
+        write_classes(tmp_path / name, seed)
+    rewrite(tmp_path / "b", lambda rows: [[*row[:2], "", *row[3:]] for row in rows])
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    there, back = compare.compare(a, b, samples=50), compare.compare(b, a, samples=50)
+    said = f"note: {b} does not name the patients of 34 images; taken from {a}"
+    assert capsys.readouterr().out.splitlines() == [said, said]
+    for name, (value, low, high) in there.items():
+        assert back[name] == pytest.approx((-value, -high, -low), abs=1e-12)
+    rewrite(tmp_path / "b", lambda rows: [[*row[:2], "p6", *row[3:]] for row in rows])
+    assert compare.main([a, b]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {b}: names another patient than {a} for 32 images, as p6 and not p3 for i6\n"
+    )
+
+
 def test_several_are_compared_with_the_first_and_their_p_adjusted(tmp_path, capsys):
     for seed in (1, 2, 3):
         write_classes(tmp_path / f"r{seed}", seed)
     runs = [str(tmp_path / f"r{seed}") for seed in (1, 2, 3)]
     lines = shown(capsys, *runs, "--primary=image/top1")
     titles = [line for line in lines if " minus " in line]
-    assert titles == [f"{run} minus {runs[0]}, 95 % interval of the pairs:" for run in runs[1:]]
+    assert titles == [
+        f"{run} (B) minus {runs[0]} (A), 95 % interval of the pairs:" for run in runs[1:]
+    ]
     ps = [line.split("  p ")[1].split(", by Holm ") for line in lines if "  p " in line]
     low, high = sorted(float(p) for p, _ in ps)
     assert sorted(float(holm) for _, holm in ps) == pytest.approx(
@@ -327,6 +362,120 @@ def test_several_are_compared_with_the_first_and_their_p_adjusted(tmp_path, caps
     assert next(line for line in pair if "image/top1" in line) + ", by Holm" == next(
         line.rpartition(" ")[0] for line in lines if "image/top1 " in line
     )
+
+
+@pytest.mark.parametrize("primary", ["image/sensitivity/ring", "image/auc/ring", "case/npv/star"])
+def test_the_metric_that_has_a_p_is_shown_where_the_table_has_it_not(tmp_path, capsys, primary):
+    for name, seed in (("a", 1), ("b", 2)):
+        write_classes(tmp_path / name, seed)
+        with_cases(tmp_path / name)
+    a, b = tmp_path / "a", tmp_path / "b"
+    usual = [line.split()[0] for line in shown(capsys, a, b) if line[:3] in ("  i", "  c")]
+    assert primary not in usual
+    lines = shown(capsys, a, b, f"--primary={primary}")
+    lines = [line for line in lines if line[:3] in ("  i", "  c")]
+    assert {line.split()[0] for line in lines} == {*usual, primary}
+    assert [line.split()[0] for line in lines if "  p " in line] == [primary]
+    order = list(compare.compare(str(a), str(b), samples=40))
+    assert sorted(lines, key=lambda line: order.index(line.split()[0])) == lines
+
+
+def test_a_mean_over_other_classes_is_said(tmp_path, capsys):
+    for name, seed in (("a", 1), ("b", 2)):
+        write_classes(tmp_path / name, seed)
+    never_ring = lambda rows: [[*row[:5], str(1 - float(row[7])), "0", row[7]] for row in rows]
+    rewrite(tmp_path / "b", never_ring)
+    lines = shown(capsys, tmp_path / "a", tmp_path / "b")
+    said = f"image/ppv_macro: not compared, defined for other classes in {tmp_path / 'b'}"
+    assert [line for line in lines if "ppv_macro" in line] == [said]
+
+
+@pytest.mark.parametrize("primary", ["auc_macro", "auc/m@specificity=0.9", "f1/m"])
+def test_a_class_called_like_a_condition(tmp_path, capsys, primary):
+    for name, seed in (("a", 1), ("b", 2)):
+        write_classes(tmp_path / name, seed)
+        path = tmp_path / name / "predictions.csv"
+        text = path.read_text().replace("ring", "m").replace("star", "m@specificity=0.9")
+        path.write_text(text)
+    lines = shown(capsys, tmp_path / "a", tmp_path / "b", f"--primary=image/{primary}")
+    rows = [line.split()[0] for line in lines if line[0] == " "]
+    assert [name for name in rows if "/auc/" in name] == [
+        "image/auc/oval", "image/auc/m", "image/auc/m@specificity=0.9",
+    ]  # fmt: skip
+    assert not any("sensitivity" in name for name in rows)
+    assert [line.split()[0] for line in lines if "  p " in line] == [f"image/{primary}"]
+
+
+def test_what_was_compared_is_counted(tmp_path, capsys):
+    for name, seed in (("a", 1), ("b", 2)):
+        write_classes(tmp_path / name, seed)
+    rewrite(tmp_path / "a", lambda rows: rows[6:])
+    a, b, theirs = tmp_path / "a", tmp_path / "b", tmp_path / "b.csv"
+    theirs.write_bytes((b / "predictions.csv").read_bytes())
+    for other in (b, theirs):
+        lines = shown(capsys, a, other, "--common")
+        assert "compared on 33 images of 17 patients" in lines
+    assert lines[0] == f"{theirs}: 6 rows are of other images"
+    for run in (a, b):
+        with_cases(run)
+    said = "compared on 34 images, 17 cases; no patient is known, so that cases are resampled"
+    assert said in shown(capsys, a, b, "--common")
+
+
+def relabel(folder, label_of):
+    rewrite(folder, lambda rows: [[*r[:4], label_of(k, r[4]), *r[5:]] for k, r in enumerate(rows)])
+
+
+def test_what_is_not_defined_is_said(tmp_path, capsys):
+    for name, seed in (("a", 1), ("b", 2)):
+        write_classes(tmp_path / name, seed)
+        relabel(tmp_path / name, lambda k, label: "ring" if label == "star" else label)
+    lines = shown(capsys, tmp_path / "a", tmp_path / "b")
+    said = [line for line in lines if line.startswith("not compared")]
+    assert len(said) == 1
+    assert said[0].startswith(
+        "not compared, as not defined for all: 7 metrics (image/auc/star: no positive among 39 "
+        "rows, image/average_precision/star: no positive among 39 rows, image/"
+    )
+    assert said[0].endswith(", ...)") and said[0].count(": no positive") == 3
+    for name in "ab":
+        relabel(tmp_path / name, lambda k, label: "oval" if label else "")
+    lines = shown(capsys, tmp_path / "a", tmp_path / "b")
+    assert not any("  p " in line or line.startswith("p:") for line in lines)
+    assert "no p: no AUC is defined (image/auc/oval: no negative among 39 rows)" in lines
+
+
+def test_resamples_without_a_class_are_counted(tmp_path, capsys):
+    for name, seed in (("a", 1), ("b", 2)):
+        write_classes(tmp_path / name, seed)
+        relabel(tmp_path / name, lambda k, label: "star" if k == 0 else label and "oval")
+        rewrite(tmp_path / name, lambda rows: [[*r[:6], "0", str(1 - float(r[5]))] for r in rows])
+    lines = shown(capsys, tmp_path / "a", tmp_path / "b")
+    said = [line for line in lines if "resamples do not define" in line]
+    assert said[0].endswith(
+        " of 40 resamples do not define image/balanced_accuracy, image/auc_macro, "
+        "image/average_precision_macro and are not in their intervals"
+    )
+    assert 0 < int(said[0].split()[0]) < 40 and len(said) == 1
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_one_patient_has_no_interval(tmp_path, capsys, seeds):
+    a, b = (write_seeds(tmp_path, variant, seeds) for variant in "ab")
+    for run in (*a.split(","), *b.split(",")):
+        rewrite(tmp_path / run, lambda rows: [[*row[:2], "p1", *row[3:]] for row in rows])
+    found = compare.compare(a, b, samples=10)
+    assert np.isnan([ends for _, *ends in found.values()]).all()
+    lines = [line for line in shown(capsys, a, b) if line.startswith("  image/")]
+    assert all("[too few for an interval]" in line for line in lines)
+
+
+def test_help_says_what_gets_a_p(capsys):
+    with pytest.raises(SystemExit):
+        compare.main(["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "the metric that gets a p (default: macro AUC of the highest level)" in said
+    assert "resamples of patients, and exchanges of them between two models for a p" in said
 
 
 def test_seeds_of_two_variants(tmp_path, capsys):
@@ -353,24 +502,33 @@ def test_seeds_of_two_variants(tmp_path, capsys):
 def test_what_is_no_comparison(tmp_path, capsys):
     for name in ("a", "b", "c"):
         write_classes(tmp_path / name, 1)
-    write_classes(tmp_path / "unlabelled", 1)
-    rewrite(tmp_path / "unlabelled", lambda rows: [[*row[:4], "", *row[5:]] for row in rows])
+    for name in ("unlabelled", "unlabelled_too"):
+        write_classes(tmp_path / name, 1)
+        rewrite(tmp_path / name, lambda rows: [[*row[:4], "", *row[5:]] for row in rows])
     write_classes(tmp_path / "strange", 1)
     rewrite(tmp_path / "strange", lambda rows: [[*row[:5], "1.5", *row[6:]] for row in rows])
+    (tmp_path / "a/predictions.csv.old").write_text("")
     few = tmp_path / "few.csv"
     few.write_text("image_id,oval,ring,star\ni1,1,0,0\nnew,1,0,0\n")
-    a, b, c, unlabelled, strange = (
-        str(tmp_path / name) for name in ("a", "b", "c", "unlabelled", "strange")
+    a, b, c, unlabelled, unlabelled_too, strange = (
+        str(tmp_path / name) for name in ("a", "b", "c", "unlabelled", "unlabelled_too", "strange")
     )
     for arguments, message in (
         ([f"{a},{b}", c], f"{c}: 1 seed, but {a},{b} has 2; seeds are paired in their order"),
         ([f"{a},{a}", f"{b},{c}"], f"{a},{a}: the same run twice is no second seed"),
+        ([a, f"{a}/"], f"{a}/: is named twice"),
+        (["", a], "A: empty name"),
+        ([a, b, " "], "B: empty name"),
+        ([a, f"{a}/predictions.csv.old"], f"{a}/predictions.csv.old: a file of predictions ends"),
         ([f"{a},", b], f"{a},: a name between two commas is empty"),
-        ([few, few], f"{few}: has no labels; compare it with a run, from which they are"),
+        (
+            [few, f"{tmp_path}/other.csv"],
+            f"{few}: has no labels; compare it with a run, from which they are",
+        ),
         ([a, few], f"{few}: of 40 images of the run 39 are missing, and 1 of its 2 rows are of"),
         ([a, b, "--primary=image/auc_macr"], "--primary=image/auc_macr: is not there; did you"),
-        ([unlabelled, unlabelled], "nothing that was predicted has a label"),
-        ([strange, strange], f"{strange}: its predictions.csv holds a probability outside 0 to 1"),
+        ([unlabelled, unlabelled_too], "nothing that was predicted has a label"),
+        ([strange, a], f"{strange}: its predictions.csv holds a probability outside 0 to 1"),
         ([a], "the following arguments are required: B"),
     ):
         assert compare.main([str(one) for one in arguments]) == 2

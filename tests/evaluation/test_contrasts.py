@@ -7,7 +7,7 @@ import pytest
 
 from micle_tf.errors import BadInput
 from micle_tf.evaluation import metrics
-from micle_tf.evaluation.contrasts import contrasts
+from micle_tf.evaluation.contrasts import _levels, _measure, contrasts
 from micle_tf.evaluation.variants import Variant, Variants
 from micle_tf.statistics import bootstrap, holm, obuchowski_rockette, panel
 from micle_tf.statistics.obuchowski import paired_difference
@@ -97,6 +97,28 @@ def test_other_metrics_are_exchanged_as_they_are(primary):
     assert contrast.p == swap_test(measure, score(1), score(2), PATIENT, 30, 1)
 
 
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_one_metric_is_that_of_the_panel(multilabel):
+    """Of other scores too, as an exchange makes them."""
+    variants = variants_of((1,), (2,), multilabel=multilabel)
+    levels = [_levels(variants, number, False)["image"] for number in (0, 1)]
+    first, second = (level.statistics[0] for level in levels)
+    names = [name for name in first.names if name in second.names]
+    assert len(names) > 30
+    for level, statistic in zip(levels, (first, second), strict=True):
+        values = statistic(np.ones(len(level.label), int)).tolist()
+        expected = dict(zip(statistic.names, values, strict=True))
+        for name in names:
+            found = _measure(levels[0], name)(level.scores[0])
+            assert found == pytest.approx(expected[name], rel=1e-9, abs=1e-12), name
+
+
+def test_a_mean_is_of_the_same_classes_whatever_the_scores():
+    level = _levels(variants_of((1,), (2,)), 0, False)["image"]
+    measure = _measure(level, "image/ppv_macro")
+    assert math.isnan(measure(level.scores[0] * [1, 1, 0])) and measure(level.scores[0]) > 0
+
+
 def test_seeds_are_readers_and_several_variants_a_family():
     seeds = ((1, 2, 3), (4, 5, 6), (7, 8, 9))
     found = contrasts(variants_of(*seeds), 40, 2, "image/top1")
@@ -108,6 +130,9 @@ def test_seeds_are_readers_and_several_variants_a_family():
             ends = one.value, one.low, one.high
             assert contrast.differences[f"image/{name}"] == ends
         assert contrast.p == expected["top1"].p
+        for name in names:
+            once = (np.mean([one(np.ones(N, int))[names.index(name)] for one in s]) for s in (a, b))
+            assert contrast.values[f"image/{name}"] == tuple(once)
     adjusted = holm.adjusted([one.p for one in found.all])
     assert [one.p_holm for one in found.all] == adjusted.tolist()
 
@@ -134,6 +159,8 @@ def test_without_any_auc_there_is_no_p():
         rows["image"] = rows["image"] | {"label": np.zeros(N, int)}
     found = contrasts(variants, 10, 0)
     assert found.primary == "" and math.isnan(found.all[0].p)
+    assert found.undefined["image/auc/a"] == f"no negative among {N} rows"
+    assert found.undefined["image/auc/b"] == f"no positive among {N} rows"
     assert "image/top1" in found.all[0].differences
     with pytest.raises(BadInput, match="--primary=image/auc_macro: is not there"):
         contrasts(variants, 10, 0, "image/auc_macro")
@@ -151,3 +178,55 @@ def test_accuracies_and_aucs_alone_are_the_same():
         "image/ece"
         in contrasts(variants, 5, 0, "image/ece", discrimination=True).all[0].differences
     )
+
+
+def decided_for(seed, classes):
+    """Rows of a model that never decides for another class."""
+    rows = rows_of(seed)
+    rows["image"]["score"] = rows["image"]["score"] * np.isin(np.arange(3), classes)
+    return rows
+
+
+def test_a_mean_is_compared_where_it_is_over_the_same_classes_in_all_variants_and_seeds():
+    """The PPV of c is not defined in v1: its mean would be over a and b there, over all in v0."""
+    whole, part = (rows_of(1),), (decided_for(2, [0, 1]),)
+    found = contrasts(Variants((Variant("v0", whole), Variant("v1", part)), NAMES, False), 10, 0)
+    assert found.of_other_classes == {"image/ppv_macro": "v1"}
+    (contrast,) = found.all
+    assert "image/ppv_macro" not in contrast.differences
+    of_a, of_b = (rows_of(1)["image"], part[0]["image"])
+    ppv = lambda rows, k: (rows["label"] == k)[rows["score"].argmax(axis=1) == k].mean()
+    expected = ppv(of_b, 0) - ppv(of_a, 0)
+    assert contrast.differences["image/ppv/a"][0] == pytest.approx(expected, abs=1e-12)
+    assert {"image/npv_macro", "image/auc_macro", "image/sensitivity_macro"} <= set(
+        contrast.differences
+    )
+    with pytest.raises(
+        BadInput, match="--primary=image/ppv_macro: is over other classes or findings in v1"
+    ):
+        contrasts(
+            Variants((Variant("v0", whole), Variant("v1", part)), NAMES, False), 10, 0,
+            "image/ppv_macro",
+        )  # fmt: skip
+    same = Variants((Variant("v0", part), Variant("v1", (decided_for(3, [0, 1]),))), NAMES, False)
+    found = contrasts(same, 10, 0)
+    assert not found.of_other_classes and "image/ppv_macro" in found.all[0].differences
+    seeds = Variants((Variant("v0", whole * 2), Variant("v1", (*whole, *part))), NAMES, False)
+    assert contrasts(seeds, 10, 0).of_other_classes == {"image/ppv_macro": "v1"}
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_resamples_that_do_not_define_a_number_are_counted(seeds):
+    """Of class c two rows are left, of two patients: some resamples have neither."""
+    variants = variants_of(tuple(range(seeds)), tuple(range(5, 5 + seeds)))
+    label = np.where(np.arange(N) < 2, 2, LABEL % 2)
+    for variant in variants.all:
+        for rows in variant.seeds:
+            rows["image"] = rows["image"] | {"label": label}
+    (contrast,) = contrasts(variants, 100, 0).all
+    drawn = [(weights * (label == 2)).any() for weights in bootstrap.weights_of(PATIENT, 100, 0)]
+    without = drawn.count(False)
+    assert 0 < without < 50
+    assert contrast.dropped["image/auc_macro"] == contrast.dropped["image/sensitivity/c"] == without
+    assert "image/top1" not in contrast.dropped
+    assert ("image/auc/c" in contrast.dropped) == (seeds > 1)  # of one seed it is not resampled

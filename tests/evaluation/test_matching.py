@@ -20,6 +20,10 @@ def table(images, label=lambda image: len(image) % 2):
     }
 
 
+def with_patients(rows, patients):
+    return {"image": rows["image"] | {"patient": np.array(patients)}}
+
+
 NAMES = ["a.1", "a.10", "b.1", "b.2", "c.100"]
 
 
@@ -46,3 +50,30 @@ def test_findings_are_the_same_where_all_of_them_are():
     with pytest.raises(BadInput, match="in B 4 are the same, 1 have another label; --common"):
         matched(tables, common=False)
     assert len(matched(tables, common=True)[0]["image"]["label"]) == 4
+
+
+def test_patients_are_those_that_any_run_names(capsys):
+    one = with_patients(table(NAMES), ["p1", "\0a", "\0b", "a long name", "\0c"])
+    two = with_patients(table(NAMES), ["p1", "p1", "\0b", "\0b", "p3"])
+    for tables in ([("one", one), ("two", two)], [("two", two), ("one", one)]):
+        for rows in matched(tables, common=False):
+            assert rows["image"]["patient"].tolist() == ["p1", "p1", "\0b", "a long name", "p3"]
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        "note: one does not name the patients of 2 images; taken from two",
+        "note: two does not name the patients of 1 image; taken from one",
+    ]
+    assert one["image"]["patient"][1] == "\0a"
+    assert len(matched([("one", one), ("one again", one)], common=False)) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_runs_that_name_different_patients():
+    one = with_patients(table(NAMES), ["p1", "p1", "p2", "p2", "\0c"])
+    two = with_patients(table(NAMES), ["p1", "p1", "\0b", "p7", "p8"])
+    two["image"] = {name: values[::-1] for name, values in two["image"].items()}
+    with pytest.raises(BadInput) as error:
+        matched([("one", one), ("two", two), ("one again", one)], common=False)
+    assert (
+        str(error.value)
+        == "two: names another patient than one for 1 image, as p7 and not p2 for b.2"
+    )

@@ -29,6 +29,23 @@ def test_parts(name, parts):
     assert parsed(name) == parts
 
 
+@pytest.mark.parametrize(
+    "name, column, at",
+    [
+        ("case/auc/m@specificity=0.9", "m@specificity=0.9", ""),
+        ("case/sensitivity/m@specificity=0.8", "m", "@specificity=0.8"),
+        ("case/sensitivity/m@specificity=0.9@specificity=0.9", "m@specificity=0.9",
+         "@specificity=0.9"),
+        ("case/auc/m", "m", ""),
+        ("case/auc/other@specificity=0.9", "other", "@specificity=0.9"),
+        ("case/accuracy@coverage=0.5", "", "@coverage=0.5"),
+    ],
+)  # fmt: skip
+def test_the_longest_known_class_is_meant(name, column, at):
+    found = parsed(name, ("m", "m@specificity=0.9", "m@spec"))
+    assert (found.level, found.column, found.at) == ("case", column, at)
+
+
 def test_what_it_rests_on():
     assert parsed("case/auc/a").counts_positives
     assert parsed("findings/sensitivity/Edema@specificity=0.9").counts_positives

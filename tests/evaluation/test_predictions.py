@@ -2,14 +2,18 @@
 
 import csv
 import io
+import types
 
 import numpy as np
 import pytest
 
 from micle_tf.data.targets import Targets
 from micle_tf.evaluation import bootstrap_interval, predictions
-from micle_tf.evaluation.judging import Judged, judge
-from micle_tf.statistics.questions import Questions
+from micle_tf.evaluation.contrasts import statistics_of
+from micle_tf.evaluation.judging import Judged, judge, labelled
+from micle_tf.evaluation.predictions_file import read_predictions
+from micle_tf.statistics import bootstrap
+from micle_tf.statistics.questions import OperatingPoint, Questions
 from tests.data.test_targets import make_index
 
 CLASSES, FINDINGS = Targets(("a", "b", "c"), False), Targets(("e", "f"), True)
@@ -153,6 +157,22 @@ def test_what_is_behind_each_metric():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_a_class_may_be_called_like_a_condition(multilabel):
+    targets = Targets(("m", "m@specificity=0.9", "m@prevalence=0.1"), multilabel)
+    labels = np.array([0, 0, 1, 2, 2, 2])
+    labels = (labels[:, None] == np.arange(3)).astype(int) if multilabel else labels
+    scores = np.random.default_rng(0).dirichlet(np.ones(3), 6)
+    levels = predictions.by_level(make_index([1] * 6), labels, scores, False)
+    questions = Questions(prevalence=0.2)
+    judged = judge(levels, targets.names, multilabel, questions, None, samples=5, seed=0)
+    found = predictions.support(judged.estimates, levels, targets)
+    prefix = "findings" if multilabel else "image"
+    of_each = [found[f"{prefix}/auc/{name}"] for name in targets.names]
+    assert of_each == [2, 1, 3]
+    assert found[f"{prefix}/sensitivity/m@specificity=0.9"] == 1
+
+
 def test_what_is_behind_the_metrics_of_findings():
     labels = np.array([[1, 1], [1, 1], [0, -1], [-2, -2], [0, 0]])
     index = make_index([2, 1, 1, 1])
@@ -164,3 +184,47 @@ def test_what_is_behind_the_metrics_of_findings():
         "findings/auc_mean": 4, "findings/auc/Edema": 2, "findings/auc/Nodule": 2,
         "case/findings/auc_mean": 3, "case/findings/auc/Edema": 1, "case/findings/auc/Nodule": 1,
     }  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path):
+    kept = lambda **result: result
+    return types.SimpleNamespace(
+        path=str(tmp_path), file=lambda name: str(tmp_path / name), finish=kept
+    )
+
+
+@pytest.mark.parametrize("targets", [CLASSES, FINDINGS])
+def test_what_the_file_holds_is_judged(run, targets):
+    """float32 probabilities have more digits than it: who reads it comes to the same to the bit."""
+    _, _, levels = example(targets, seed=5)
+    point = OperatingPoint("sensitivity", "specificity", 0.5)
+    result = predictions.finish(
+        run, types.SimpleNamespace(name="d"), targets, levels, attributes=None, validation=levels,
+        questions=Questions(operating_points=(point,)), samples=20, seed=3,
+    )  # fmt: skip
+    rows, names, multilabel = read_predictions(run.path)
+    found = {}
+    for level, statistic in statistics_of(rows, names, multilabel).items():
+        patients = labelled(rows[level])["patient"]
+        found |= bootstrap.estimates(statistic, patients, 20, 3)
+    assert {name: result["metrics"][name] for name in found} == {
+        name: one.value for name, one in found.items()
+    }
+    assert {name: result["intervals"][name] for name in found} == {
+        name: pytest.approx([one.low, one.high], abs=0, nan_ok=True) for name, one in found.items()
+    }
+    # The thresholds are of the same rows: what was chosen is what is achieved.
+    for level, of_level in result["from_validation"]["thresholds"][str(point)].items():
+        part = labelled(rows[level])
+        for k, (name, threshold) in enumerate(of_level.items()):
+            truth = part["label"][:, k] if multilabel else (part["label"] == k).astype(int)
+            kept = (part["score"][:, k] >= threshold)[truth == 1].mean()
+            assert threshold in part["score"][:, k] and kept > 0
+            prefix = {"case": "case/findings/", "image": "findings/"} if multilabel else {
+                "case": "case/", "image": "image/"
+            }  # fmt: skip
+            achieved = result["metrics"][f"{prefix[level]}sensitivity/{name}@specificity=0.5"]
+            assert achieved == pytest.approx(kept, abs=1e-15)
+    plain = predictions.point_metrics(levels, targets)
+    assert {name: result["metrics"][name] for name in plain} == plain

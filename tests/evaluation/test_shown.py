@@ -10,7 +10,8 @@ from micle_tf.evaluation import shown
     [
         (0.8124, None, "0.812"),
         (0.8124, [0.7896, 0.8334], "0.812 [0.790, 0.833]"),
-        (0.8124, [None, None], "0.812"),
+        (0.8124, [None, None], "0.812 [too few for an interval]"),
+        (0.8124, [float("nan")] * 2, "0.812 [too few for an interval]"),
         (None, [0.1, 0.2], "n/a"),
         (float("nan"), None, "n/a"),
     ],

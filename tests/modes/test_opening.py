@@ -8,6 +8,7 @@ import tensorflow as tf
 from micle_tf.cli import Stated
 from micle_tf.cluster import Cluster
 from micle_tf.config import Config
+from micle_tf.data.targets import Targets
 from micle_tf.errors import BadInput
 from micle_tf.modes import opening
 from micle_tf.training import state
@@ -64,3 +65,24 @@ def test_a_claimed_run_is_new_or_was_finished(tmp_path):
         )  # fmt: skip
     with claimed() as was_finished:
         assert was_finished
+
+
+@pytest.mark.parametrize(
+    "asked, twice",
+    [
+        ({"operating_points": "sensitivity@specificity=0.9"}, "m@specificity=0.9"),
+        ({"prevalence": "0.1"}, "m@prevalence=0.1"),
+        ({"prevalence": "m:0.1"}, "m@prevalence=0.1"),
+        ({"operating_points": "sensitivity@specificity=0.8", "prevalence": "0.2"}, None),
+    ],
+)
+def test_a_class_that_is_called_as_what_is_asked_of_another(asked, twice):
+    targets = Targets(("m", "m@specificity=0.9", "m@prevalence=0.1"), False)
+    reader = types.SimpleNamespace(index=types.SimpleNamespace(attributes=None))
+    split = types.SimpleNamespace(reader=reader)
+    config = Config(mode="evaluate", **asked)
+    if twice is None:
+        opening.check_questions(config, targets, split)
+        return
+    with pytest.raises(BadInput, match=f"cannot be told from what there is of {twice}, which is"):
+        opening.check_questions(config, targets, split)

@@ -13,7 +13,7 @@ from data_builders.derm_cases import synthetic
 from micle_tf.config import Config
 from micle_tf.data import cases
 from micle_tf.demo import ARMS
-from micle_tf.evaluation.compare import read_predictions
+from micle_tf.evaluation.predictions_file import read_predictions
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "colab" / "micle_in_ten_minutes.ipynb"

@@ -12,10 +12,12 @@ from tests.statistics import rows
 
 @pytest.mark.parametrize("kind", [rows.of_classes, rows.of_findings])
 @pytest.mark.parametrize("seed", range(3))
-def test_equal_scikit_learn_of_weighted_rows(seed, kind):
+@pytest.mark.parametrize("without", [None, True, False])
+def test_equal_scikit_learn_of_weighted_rows(seed, kind, without):
     y, p, names = kind(seed)
     of = Columns.of_classes if kind is rows.of_classes else Columns.of_findings
     columns, weights = of(y, p, names), rows.weights_of(seed, 60)
+    weights[columns.truths[:, 0] == without] = 0
     statistic = confusion.statistic(columns)
     got = dict(zip(statistic.names, statistic(weights), strict=True))
     for k, name in enumerate(names):
@@ -29,6 +31,12 @@ def test_equal_scikit_learn_of_weighted_rows(seed, kind):
             "npv": precision_score(truth, decided, pos_label=0, **options),
             "f1": f1_score(truth, decided, **options),
         }
+        # Without a positive scikit-learn has an F1 of 0, and a precision of 0 where any is decided.
+        counted = truth[weights[known] > 0]
+        if not counted.any():
+            expected |= {"ppv": np.nan, "f1": np.nan}
+        if counted.all():
+            expected["npv"] = np.nan
         assert {metric: got[f"{metric}/{name}"] for metric in expected} == pytest.approx(
             expected, abs=1e-12, nan_ok=True
         )
@@ -40,6 +48,11 @@ def test_a_share_of_nothing_is_not_0():
     assert np.isnan(confusion.sensitivity(nobody)) and np.isnan(confusion.ppv(nobody))
     assert np.isnan(confusion.f1(nobody))
     assert confusion.specificity(nobody) == confusion.npv(nobody) == 1
+    nobody_but_found = Counts(*np.array([0, 2, 0, 3]))
+    assert np.isnan(confusion.ppv(nobody_but_found)) and np.isnan(confusion.f1(nobody_but_found))
+    assert confusion.npv(nobody_but_found) == 1
+    nobody_negative = Counts(*np.array([2, 0, 3, 0]))
+    assert np.isnan(confusion.npv(nobody_negative)) and confusion.ppv(nobody_negative) == 1
     everybody = Counts(*np.array([3, 0, 3, 0]))
     assert np.isnan(confusion.specificity(everybody)) and np.isnan(confusion.npv(everybody))
     assert confusion.sensitivity(everybody) == confusion.ppv(everybody) == 1

@@ -36,6 +36,18 @@ def test_is_a_z_test_where_the_seeds_are_alike():
     assert got.p == pytest.approx(2 * stats.norm.sf(2.5), rel=1e-12)
 
 
+@pytest.mark.parametrize("scale", [1e-90, 1e-150, 1e90])
+def test_small_and_large_numbers(scale):
+    for shared in (0.0, 1e-3, 7.0):
+        expected = of_differences([1.0, 3.0], np.full((2, 2), shared))
+        got = of_differences([scale, 3 * scale], np.full((2, 2), shared * scale**2))
+        assert got.df == pytest.approx(expected.df, rel=1e-9)
+        assert got.p == pytest.approx(expected.p, rel=1e-9)
+        assert got.low / scale == pytest.approx(expected.low, rel=1e-9)
+    nearly = of_differences([1e-90, 3e-90], np.full((2, 2), 0.01))
+    assert nearly.df == math.inf and nearly.standard_error == pytest.approx(0.1, abs=1e-15)
+
+
 def test_where_nothing_varies_or_the_covariance_is_not_known():
     assert of_differences([0.0, 0.0], np.zeros((2, 2))).p == 1
     assert math.isnan(of_differences([0.5, 0.5], np.zeros((2, 2))).p)
@@ -83,6 +95,7 @@ def test_a_resample_that_one_seed_does_not_define_is_left_out_of_that_number():
         covariance = np.cov([[w @ values[s, :, k] / 10 for w in kept] for s in range(2)])
         expected = of_differences(values[:, :, k].mean(axis=1), covariance)
         assert got[f"m{k}"].p == pytest.approx(expected.p, rel=1e-9)
+        assert got[f"m{k}"].dropped == len(drawn) - len(kept) == [0, got["m1"].dropped][k]
 
 
 def test_ends_and_p_need_two_resamples():
@@ -91,6 +104,14 @@ def test_ends_and_p_need_two_resamples():
     seeds = [means_of(one) for one in values]
     got = seeds_as_readers([zero, zero], seeds, np.arange(10), 1)["m0"]
     assert got.value == pytest.approx(values.mean()) and math.isnan(got.p)
+
+
+def test_one_patient_has_neither_ends_nor_p():
+    values = np.random.default_rng(2).normal(size=(2, 10, 1))
+    zero = means_of(np.zeros((10, 1)))
+    got = seeds_as_readers([zero, zero], [means_of(one) for one in values], np.zeros(10), 20)["m0"]
+    assert got.value == pytest.approx(values.mean()) and got.dropped == 0
+    assert np.isnan([got.low, got.high, got.p]).all()
 
 
 def test_progress_is_told_once_a_resample():

@@ -121,8 +121,10 @@ def test_what_is_not_defined_says_why():
     found = panel.of_findings(y, p, names, what)
     why = lambda name: found.undefined.get(f"findings/{name}")
     assert why("auc/all") == why("specificity/all") == "no negative among 3 rows"
-    assert why("auc/none") == why("sensitivity/none") == "no positive among 3 rows"
-    assert why("npv/all") == "no row is decided negative"
+    for metric in ("auc", "sensitivity", "ppv", "f1"):  # of which all are decided positive
+        assert why(f"{metric}/none") == "no positive among 3 rows"
+    assert why("npv/all") == "no negative among 3 rows"
+    assert why("npv/none") == "no row is decided negative"
     assert why("ppv/low") == why("ppv/low@prevalence=0.1") == "no row is decided positive"
     assert why("ppv/all@prevalence=0.1") == "no negative among 3 rows"
     assert why("calibration_slope/apart") == (
@@ -153,6 +155,17 @@ def test_a_mean_is_not_defined_in_a_resample_that_lacks_one_of_its_classes():
     values = dict(zip(statistic.names, statistic((y > 0).astype(np.int64)), strict=True))
     assert np.isnan(values["auc_macro"]) and np.isnan(values["auc/c0"])
     assert not np.isnan(values["auc/c1"])
+
+
+def test_a_mean_of_f1_and_of_ppv_is_over_the_classes_that_have_a_positive():
+    p = np.array([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.2, 0.1, 0.7]])
+    found = panel.of_classes(np.array([0, 1, 0]), p, ["a", "b", "c"], Asked())
+    got = rows.once(found.statistic, 3)
+    assert got["f1_macro"] == pytest.approx((2 / 3 + 1) / 2, abs=1e-15)
+    assert got["ppv_macro"] == 1
+    assert found.undefined["f1/c"] == found.undefined["ppv/c"] == "no positive among 3 rows"
+    values = dict(zip(found.statistic.names, found.statistic(np.array([1, 0, 1])), strict=True))
+    assert np.isnan([values["f1_macro"], values["f1/b"], values["ppv/b"]]).all()
 
 
 def test_a_prevalence_of_each_finding():

@@ -7,7 +7,7 @@ import pytest
 
 from micle_tf.evaluation import metrics
 from micle_tf.statistics import bootstrap
-from micle_tf.statistics.attributes import UNKNOWN
+from micle_tf.statistics.attributes import SEVERAL, UNKNOWN
 from micle_tf.statistics.auc import area
 from micle_tf.statistics.counts import Ranking
 from micle_tf.statistics.statistic import Statistic
@@ -252,3 +252,26 @@ def test_bad_input(changes, message):
 def test_no_rows():
     with pytest.raises(ValueError, match="no rows"):
         compare_groups(mean_of(np.zeros(0)), np.zeros(0, int), np.zeros(0, str), np.zeros(0))
+
+
+@pytest.mark.parametrize("apart", [UNKNOWN, SEVERAL])
+def test_the_gap_is_between_groups_that_are_one(apart):
+    y, scores, labels, patients = rows_of(0)
+    options = {"samples": 20, "permutations": 20}
+    groups, gap = compare_groups(auc_of(y, scores), y, labels, patients, **options)
+    other = np.where(labels == UNKNOWN, apart, labels)
+    found, same = compare_groups(auc_of(y, scores), y, other, patients, **options)
+    assert same == gap and found[apart] == groups[UNKNOWN]
+
+
+def test_a_group_of_one_patient_has_no_interval():
+    rng = np.random.default_rng(0)
+    patients = np.append(np.zeros(30, int), np.arange(1, 61))
+    labels = np.where(patients == 0, "a", "b")
+    y = np.arange(90) % 2
+    groups, _ = compare_groups(
+        auc_of(y, rng.normal(size=90)), y, labels, patients, samples=20, permutations=1
+    )
+    one, many = groups["a"].estimate, groups["b"].estimate
+    assert 0 < one.value < 1 and math.isnan(one.low) and math.isnan(one.high)
+    assert many.low < many.value < many.high
