@@ -45,8 +45,8 @@ def _with_patients_of_all(runs: Sequence[str], tables: Sequence[Rows]) -> list[R
                 k = strange[0]
                 raise BadInput(
                     f"{run}: names another patient than {runs[source[k]]} for "
-                    f"{console.count(len(strange), level)}, as {named[number, k]} and not "
-                    f"{patient[k]} for {rows['ids'][k, 3] or rows['ids'][k, 1]}"
+                    f"{console.count(len(strange), level)}, such as "
+                    f"{rows['ids'][k, 3] or rows['ids'][k, 1]}"
                 )
             taken = np.flatnonzero(~known[number] & known.any(axis=0))
             if len(taken) and run not in said:
