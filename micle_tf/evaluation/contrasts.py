@@ -50,8 +50,8 @@ class Contrast:
     differences: dict[str, tuple[float, float, float]]
     p: float
     p_holm: float
-    dropped: dict[str, int]
-    values: dict[str, tuple[float, float]]
+    dropped: dict[str, int] = dataclasses.field(default_factory=dict)
+    values: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -129,7 +129,7 @@ def _check_data(
     from micle_tf.modes import opening
 
     data_flags = tagged(Config, Tag.DATA | Tag.POLICY)
-    checked = set()
+    checked: set[tuple[tuple[str, Any], ...]] = set()
     for run in runs:
         key = tuple((name, run.flags[name]) for name in data_flags if name in run.flags)
         if run.kind != "judged" or key in checked:

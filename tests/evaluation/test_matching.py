@@ -73,7 +73,4 @@ def test_runs_that_name_different_patients():
     two["image"] = {name: values[::-1] for name, values in two["image"].items()}
     with pytest.raises(BadInput) as error:
         matched([("one", one), ("two", two), ("one again", one)], common=False)
-    assert (
-        str(error.value)
-        == "two: names another patient than one for 1 image, such as b.2"
-    )
+    assert str(error.value) == "two: names another patient than one for 1 image, such as b.2"
