@@ -65,8 +65,7 @@ def read_variants(texts: Sequence[str], common: bool = False, allow_seen: bool =
       allow_seen: take also a run that learned from what it was judged on.
 
     Raises:
-      BadInput: a file is missing or damaged; a run is named twice; variants of other numbers of
-        seeds; they are not of the same rows, labels and names, or share none; or one learned from
+      BadInput: a file is missing or damaged; variants of other numbers of seeds; they are not of the same rows, labels and names, or share none; or one learned from
         images that it was judged on, labels and all.
     """
     for which, text in zip("A" + "B" * (len(texts) - 1), texts, strict=True):
@@ -74,7 +73,6 @@ def read_variants(texts: Sequence[str], common: bool = False, allow_seen: bool =
             raise BadInput(f"{which}: empty name")
     paths = {text: _paths(text) for text in texts}
     _check_seeds(texts, paths)
-    _check_distinct(texts, paths)
     for of_variant in paths.values():
         _say_unlike(of_variant)
     found = variants_of(paths, common, allow_seen)
@@ -139,16 +137,6 @@ def _check_seeds(texts: Sequence[str], paths: dict[str, list[str]]) -> None:
                 f"{text}: {console.count(len(paths[text]), 'seed')}, but {first} has "
                 f"{len(paths[first]):,}; seeds are paired in their order"
             )
-
-
-def _check_distinct(texts: Sequence[str], paths: dict[str, list[str]]) -> None:
-    places: set[str] = set()
-    for text in texts:
-        of_text = {_place(path): path for path in paths[text]}
-        twice = next((path for place, path in of_text.items() if place in places), None)
-        if twice is not None:
-            raise BadInput(f"{twice}: is named twice")
-        places |= of_text.keys()
 
 
 def _say_unlike(runs: Sequence[str]) -> None:

@@ -8,13 +8,18 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from micle_tf import console
 from micle_tf.config import Config
 from micle_tf.config.modes import STUDY, TRAIN
 from micle_tf.dataset_names import dataset_names
 from micle_tf.errors import BadInput, Stopped
+from micle_tf.evaluation.judging import panels_of
 from micle_tf.settings import Tag, nearest, tagged
+from micle_tf.statistics.questions import Questions
 from micle_tf.study import specification
+from micle_tf.study.directory import StudyDirectory
 from micle_tf.study.places import default_place, path_of
 from micle_tf.study.runs import Planned, command, planned
 from micle_tf.study.specification import Study
@@ -43,8 +48,6 @@ def study(config: Config, typed: dict[str, Any], commands: Callable[[list[str]],
     for run in runs:
         dataset_names(Config.of_mode(**run.flags))  # whose typos are named before anything begins
     _choose_kernels(runs, commands)
-    from micle_tf.study.directory import StudyDirectory  # TensorFlow, from here on
-
     directory = StudyDirectory(place)
     directory.check(runs)
     console.say(f"study: {asked.name} in {place}, {_counted(asked, runs)}")
@@ -172,11 +175,6 @@ def _check_classes(asked: Study, targets: Any, train: Any) -> None:
 
 def metrics_of_targets(names: Sequence[str], multilabel: bool) -> list[str]:
     """Names of all metrics that images and cases of those classes or findings can have."""
-    import numpy as np
-
-    from micle_tf.evaluation.judging import panels_of
-    from micle_tf.statistics.questions import Questions
-
     count = len(names)
     score = np.random.default_rng(0).dirichlet(np.ones(max(2, count)), 4 * count)[:, :count]
     label = np.arange(4 * count) % count

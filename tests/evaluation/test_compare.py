@@ -516,7 +516,6 @@ def test_what_is_no_comparison(tmp_path, capsys):
     for arguments, message in (
         ([f"{a},{b}", c], f"{c}: 1 seed, but {a},{b} has 2; seeds are paired in their order"),
         ([f"{a},{a}", f"{b},{c}"], f"{a},{a}: the same run twice is no second seed"),
-        ([a, f"{a}/"], f"{a}/: is named twice"),
         (["", a], "A: empty name"),
         ([a, b, " "], "B: empty name"),
         ([a, f"{a}/predictions.csv.old"], f"{a}/predictions.csv.old: a file of predictions ends"),

@@ -71,7 +71,7 @@ def test_what_is_in_the_wheel(wheel):
     recipes = [
         pathlib.Path("micle_tf") / path.relative_to(ROOT)
         for path in (ROOT / "flags").rglob("*")
-        if path.suffix in (".flags", ".md")
+        if path.suffix in (".flags", ".toml", ".md")
     ]
     documents = [
         pathlib.Path("micle_tf") / path.relative_to(ROOT)
