@@ -65,8 +65,9 @@ def read_variants(texts: Sequence[str], common: bool = False, allow_seen: bool =
       allow_seen: take also a run that learned from what it was judged on.
 
     Raises:
-      BadInput: a file is missing or damaged; variants of other numbers of seeds; they are not of the same rows, labels and names, or share none; or one learned from
-        images that it was judged on, labels and all.
+      BadInput: a file is missing or damaged; variants of other numbers of seeds; they are not of
+        the same rows, labels and names, or share none; or one learned from images that it was
+        judged on, labels and all.
     """
     for which, text in zip("A" + "B" * (len(texts) - 1), texts, strict=True):
         if not text.strip():

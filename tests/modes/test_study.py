@@ -127,6 +127,7 @@ def tables_of(folder):
     return [(folder / name).read_text() for name in ("tables.csv", "tables.md", "study.csv")]
 
 
+@pytest.mark.slow
 def test_all_runs_are_there_and_in_tables(done):
     paths = [
         "linear_eval-0.5", "linear_eval-1", "simclr", "simclr/micle", "simclr/micle/finetune-0.5",
@@ -142,6 +143,7 @@ def test_all_runs_are_there_and_in_tables(done):
         assert (done / name).stat().st_size > 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["linear_eval-0.5", "simclr/micle/finetune-0.5"])
 def test_a_run_equals_the_same_command_typed_alone(path, done, place, tmp_path):
     """In another order, what it starts from made alone too, after a run in another precision."""
@@ -174,6 +176,7 @@ def test_a_run_equals_the_same_command_typed_alone(path, done, place, tmp_path):
     assert alone == of_study
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again_and_a_study_can_be_extended(done, place, tmp_path, capsys):
     folder, data = place
     shutil.copytree(done, tmp_path / "run")
@@ -196,6 +199,7 @@ def test_what_is_done_is_not_done_again_and_a_study_can_be_extended(done, place,
     assert error.count("\n") == 1 and "seed0/simclr: was begun with --train_steps=2" in error
 
 
+@pytest.mark.slow
 def test_a_grid_is_judged_on_validation_and_its_best_repeated(place):
     folder, data = place
     (folder / "grid.toml").write_text(GRID)
