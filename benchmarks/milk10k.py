@@ -5,7 +5,7 @@
 The folder holds MILK10k_Training_Metadata.csv, MILK10k_Training_GroundTruth.csv and the photos in
 MILK10k_Training_Input/<lesion>/<image>.jpg. Then
 
-    python run.py --mode=study --study=milk10k --manifest=OUT.csv
+    python run.py --mode=study --study=milk10k --manifest=OUT.csv --image_dir=FOLDER
 """
 
 import argparse
@@ -22,36 +22,30 @@ def main(argv):
     parser.add_argument("folder", help="MILK10k as its owners ship it")
     parser.add_argument("out", help="the manifest to write")
     arguments = parser.parse_args(argv)
+    unfinished = f"{arguments.out}.unfinished"
     try:
-        rows = list(rows_of(arguments.folder, os.path.dirname(os.path.abspath(arguments.out))))
+        rows = list(rows_of(arguments.folder))
+        with open(unfinished, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            writer.writerows(rows)
+        os.replace(unfinished, arguments.out)
     except (OSError, KeyError, ValueError) as error:
         print(f"error: {arguments.folder}: {error}", file=sys.stderr)
         return 2
-    unfinished = f"{arguments.out}.unfinished"
-    with open(unfinished, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows(rows)
-    os.replace(unfinished, arguments.out)
     print(f"{arguments.out}: {len(rows):,} photos of {len({row[1] for row in rows}):,} lesions")
     return 0
 
 
-def rows_of(folder, beside):
-    """A row per photo, in the order of the metadata.
-
-    Args:
-      folder: MILK10k.
-      beside: the folder of the manifest, from which the paths of photos count.
-    """
+def rows_of(folder):
+    """A row per photo of the folder, in the order of the metadata."""
     table = lambda name: os.path.join(folder, f"MILK10k_Training_{name}.csv")
     with open(table("GroundTruth"), newline="", encoding="utf-8") as file:
         diagnosis = {row["lesion_id"]: _diagnosis(row) for row in csv.DictReader(file)}
     with open(table("Metadata"), newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             lesion = row["lesion_id"]
-            photo = os.path.join(folder, "MILK10k_Training_Input", lesion, f"{row['isic_id']}.jpg")
-            image = os.path.relpath(photo, beside)
+            image = f"MILK10k_Training_Input/{lesion}/{row['isic_id']}.jpg"
             stated = [row[name] for name in ("image_type", "sex", "age_approx", "skin_tone_class")]
             yield [image, lesion, diagnosis[lesion], *stated]
 

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from micle_tf import console
-from micle_tf.config import Config
+from micle_tf.config import Config, Judging
 from micle_tf.config.modes import STUDY, TRAIN
 from micle_tf.dataset_names import dataset_names
 from micle_tf.errors import BadInput, Stopped
-from micle_tf.evaluation.judging import panels_of
+from micle_tf.evaluation.contrasts import PRIMARY
+from micle_tf.evaluation.judging import from_validation, panels_of
 from micle_tf.settings import Tag, nearest, tagged
 from micle_tf.statistics.questions import Questions
 from micle_tf.study import specification
@@ -25,6 +26,7 @@ from micle_tf.study.runs import Planned, command, planned
 from micle_tf.study.specification import Study
 
 VALIDATION_LOSS = "validation/loss"
+NOTHING_ELSE = Questions()
 # Flags that a study reads for itself, and does not hand to its runs.
 _OWN = [f.name for f in dataclasses.fields(Config) if set(STUDY) & set(f.metadata["only"])]
 
@@ -47,33 +49,33 @@ def study(config: Config, typed: dict[str, Any], commands: Callable[[list[str]],
     place = config.model_dir or default_place(asked.name, runs[0].flags)
     for run in runs:
         dataset_names(Config.of_mode(**run.flags))  # whose typos are named before anything begins
-    _choose_kernels(runs, commands)
     directory = StudyDirectory(place)
     directory.check(runs)
+    _choose_kernels(directory, runs, commands)
     console.say(f"study: {asked.name} in {place}, {_counted(asked, runs)}")
     if config.dry_run:
-        _show_plan(asked, runs, commands)
+        _show_plan(directory, asked, runs, commands)
         return
-    _check_data(asked, runs, commands)
-    directory.keep(runs)
+    data = _check_data(directory, asked, runs, commands)
+    directory.keep(runs, data)
     stated = {**asked.common, **typed}
     samples = stated.get("bootstrap_samples", config.bootstrap_samples)
     _work(directory, asked, runs, commands, samples)
 
 
 def _work(
-    directory: Any, asked: Study, runs: Sequence[Planned], commands: Any, samples: int
+    directory: StudyDirectory, asked: Study, runs: Sequence[Planned], commands: Any, samples: int
 ) -> None:
     from micle_tf.study import report
     from micle_tf.study.working import Work
 
     work = Work(directory, runs, commands)
     work.do()
+    for path, reason in work.failed.items():
+        console.say(f"failed: {path}: {reason}")
     report.write(directory, asked, runs, samples)
     left = [run for run in runs if not work.is_done(run)]
     if left:
-        for path, reason in work.failed.items():
-            console.say(f"failed: {path}: {reason}")
         raise Stopped(
             f"{console.count(len(left), 'run')} of {len(runs):,} not done, of which "
             f"{len(work.failed):,} failed; the same command tries them again"
@@ -90,12 +92,14 @@ def _counted(asked: Study, runs: Sequence[Planned]) -> str:
     return f"{console.count(len(runs), 'run')}: {', '.join(counts)}"
 
 
-def _choose_kernels(runs: Sequence[Planned], commands: Callable[[list[str]], Any]) -> None:
+def _choose_kernels(
+    directory: StudyDirectory, runs: Sequence[Planned], commands: Callable[[list[str]], Any]
+) -> None:
     """Those of all runs, which are one process; raises BadInput where they want different ones."""
     found: dict[str, tuple[Planned, Any]] = {}
     for run in runs:
         if not run.parent and not run.chosen_from:
-            prepared = _without_a_place(run, commands)
+            prepared = _without_a_place(directory, run, commands)
             if prepared.config.otherwise("cpu_kernels"):
                 continue
             found.setdefault(prepared.config.cpu_kernels, (run, prepared))
@@ -108,9 +112,12 @@ def _choose_kernels(runs: Sequence[Planned], commands: Callable[[list[str]], Any
         prepared.choose_kernels()
 
 
-def _without_a_place(run: Planned, commands: Callable[[list[str]], Any], *more: str) -> Any:
+def _without_a_place(
+    directory: StudyDirectory, run: Planned, commands: Callable[[list[str]], Any], *more: str
+) -> Any:
     """The command of a run as if it were alone: from no other, and nowhere in particular."""
-    words = command(run, "", {})
+    first, *rest = command(run, "", {})
+    words = [first, *directory.decided(run), *rest]
     kept = [w for w in words if not w.startswith(("--model_dir=", "--checkpoint="))]
     start = [f"--checkpoint={run.flags['checkpoint']}"] if "checkpoint" in run.flags else []
     return _quietly(commands, [*kept, *start, *more])
@@ -126,41 +133,58 @@ def _quietly(commands: Callable[[list[str]], Any], words: list[str]) -> Any:
 
 
 def _check_data(
-    asked: Study, runs: Sequence[Planned], commands: Callable[[list[str]], Any]
-) -> None:
-    """Raises BadInput for data that variants cannot be judged on, and metrics that it has not."""
+    directory: StudyDirectory,
+    asked: Study,
+    runs: Sequence[Planned],
+    commands: Callable[[list[str]], Any],
+) -> str:
+    """The name of the prepared data that all variants are judged on, which says its content.
+
+    Raises:
+      BadInput: they cannot be judged on it, or not all on the same; it is another than that of the
+        runs that are there; or it has not the metrics that are named.
+    """
     from micle_tf.modes import opening
 
+    judged = [run for run in runs if run.kind == "judged"]
     data_flags = tagged(Config, Tag.DATA | Tag.POLICY)
-    checked: set[tuple[tuple[str, Any], ...]] = set()
-    for run in runs:
-        key = tuple((name, run.flags[name]) for name in data_flags if name in run.flags)
-        if run.kind != "judged" or key in checked:
-            continue
-        if checked:
+    keys = [[(name, run.flags.get(name)) for name in data_flags] for run in judged]
+    for run, key in zip(judged, keys, strict=True):
+        if key != keys[0]:
             raise BadInput(
-                f"{asked.name}: {run.variants[0]} is judged on other data than the variants before "
-                "it, so that they cannot be compared; transfer is a stage of mode evaluate"
+                f"{asked.name}: {run.variants[0]} is judged on other data than "
+                f"{judged[0].variants[0]}, so that they cannot be compared; transfer is a stage of "
+                "mode evaluate"
             )
-        checked.add(key)
-        config = _without_a_place(run, commands).config.replace(label_fraction=1.0)
-        data = opening.open_data(config)
-        with contextlib.redirect_stdout(io.StringIO()):  # the runs say it
-            targets, splits = opening.labelled_data(config, data)
-        if not targets.multilabel and min(asked.label_fractions) < 1:
-            _check_classes(asked, targets, splits["train"])
-        known = metrics_of_targets(targets.names, targets.multilabel)
-        named = {"primary": asked.primary}
-        named |= {f"[select] {stage}": metric for stage, metric in asked.select.items()}
-        for where, metric in named.items():
-            base = metric
-            if where != "primary":  # tables are of metrics that predictions give by themselves
-                base = metric.removeprefix("calibrated/").partition("@")[0]
-            if base and (base not in known or (where, base) == ("primary", VALIDATION_LOSS)):
-                raise BadInput(
-                    f"{asked.name}: {where} = {metric}: no metric of {data.name}"
-                    f"{nearest(metric, known)}"
-                )
+    config = _without_a_place(directory, judged[0], commands).config.replace(label_fraction=1.0)
+    data = opening.open_data(config)
+    with contextlib.redirect_stdout(io.StringIO()):  # the runs say it
+        targets, splits = opening.labelled_data(config, data)
+    directory.check_data(data.facts["data"])
+    if not targets.multilabel and min(asked.label_fractions) < 1:
+        _check_classes(asked, targets, splits["train"])
+    _check_metrics(asked, targets, config.part(Judging).questions())
+    return data.facts["data"]
+
+
+def _check_metrics(asked: Study, targets: Any, questions: Questions) -> None:
+    """Raises BadInput for a metric that runs of the targets cannot have, or not be compared by."""
+    names = metrics_of_targets(targets.names, targets.multilabel, questions)
+    # Tables are of what predictions give by themselves.
+    of_tables = [name for name in names if not {"@", "calibrated/", VALIDATION_LOSS} & _marks(name)]
+    named = {"primary": (asked.primary, of_tables)}
+    named |= {f"[select] {s}": (metric, names) for s, metric in asked.select.items()}
+    for where, (metric, known) in named.items():
+        if metric and metric not in known:
+            shown = "; it is one of " + ", ".join(one for one in PRIMARY if one in known)
+            raise BadInput(
+                f"{asked.name}: {where} = {metric}: no metric to compare by"
+                f"{nearest(metric, known) or shown}, ..."
+            )
+
+
+def _marks(name: str) -> set[str]:
+    return {mark for mark in ("@", "calibrated/", VALIDATION_LOSS) if mark in name}
 
 
 def _check_classes(asked: Study, targets: Any, train: Any) -> None:
@@ -173,33 +197,49 @@ def _check_classes(asked: Study, targets: Any, train: Any) -> None:
         )
 
 
-def metrics_of_targets(names: Sequence[str], multilabel: bool) -> list[str]:
-    """Names of all metrics that images and cases of those classes or findings can have."""
+def metrics_of_targets(
+    names: Sequence[str], multilabel: bool, questions: Questions = NOTHING_ELSE
+) -> list[str]:
+    """Names of all metrics that say which of two models is better, of images and of cases.
+
+    Args:
+      names: of the classes or findings.
+      multilabel: whether they are findings.
+      questions: what is asked of a run beyond what is always said.
+    """
     count = len(names)
     score = np.random.default_rng(0).dirichlet(np.ones(max(2, count)), 4 * count)[:, :count]
     label = np.arange(4 * count) % count
     if multilabel:
         label = (np.arange(4 * count)[:, None] // 2 + np.arange(count)) % 2
-    rows = {"label": label, "score": score}
-    panels = panels_of({"image": rows, "case": rows}, names, multilabel, Questions(), None)
+    ids = np.array([["image", str(k), "", str(k)] for k in range(4 * count)])
+    level = {"label": label, "score": score, "ids": ids, "patient": ids[:, 1]}
+    rows = {"image": level, "case": level}
+    fixed = from_validation(rows, names, multilabel, questions.operating_points)
     known = [VALIDATION_LOSS]
-    for of_level in panels.values():
+    for of_level in panels_of(rows, names, multilabel, questions, fixed).values():
         for panel in of_level:
             known += [*panel.statistic.names, *panel.undefined]
-    return known
+    # The best slope is 1 and the best intercept 0, neither the highest nor the lowest.
+    return [name for name in known if "calibration_" not in name]
 
 
 # ---------------------------------------------------------------- --dry_run
 
 
-def _show_plan(asked: Study, runs: Sequence[Planned], commands: Callable[[list[str]], Any]) -> None:
+def _show_plan(
+    directory: StudyDirectory,
+    asked: Study,
+    runs: Sequence[Planned],
+    commands: Callable[[list[str]], Any],
+) -> None:
     """Says what runs there are, and how long those that train will take."""
     seconds, steps = {}, {}
     for run in runs:
         if run.flags["mode"] in TRAIN and run.stage not in seconds:
             console.say(f"\n{run.stage}:")
             alone = _alone(asked, run)
-            result = _without_a_place(alone, commands, "--dry_run").run()
+            result = _without_a_place(directory, alone, commands, "--dry_run").run()
             seconds[run.stage], steps[run.stage] = result["seconds"], result["steps"]
     counts = collections.Counter(run.stage for run in runs)
     shared = sum(len(run.variants) - 1 for run in runs)

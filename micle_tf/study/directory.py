@@ -49,7 +49,7 @@ class StudyDirectory:
         if FILE not in there:
             if there - {"lock", f"unfinished-{FILE}"}:  # as of one that is beginning
                 raise BadInput(f"--model_dir={self.path}: not empty, and no study (no {FILE})")
-            return {"decided": {}, "runs": {}}
+            return {"decided": {}, "runs": {}, "data": {}}
         try:
             with open(os.path.join(self.path, FILE), encoding="utf-8") as file:
                 return _checked(json.load(file))
@@ -73,10 +73,26 @@ class StudyDirectory:
                     "another name, or choose another --model_dir"
                 )
 
-    def keep(self, runs: Sequence[Planned]) -> None:
-        """Notes which runs the study takes, and with which settings."""
+    def check_data(self, name: str) -> None:
+        """Raises BadInput if the runs that are there were judged on other data."""
+        there = self._kept["data"].get("judged", name)
+        if there != name:
+            raise BadInput(
+                f"--model_dir={self.path}: its runs are judged on {there}, and the data is {name} "
+                "now; choose another --model_dir"
+            )
+
+    def keep(self, runs: Sequence[Planned], data: str) -> None:
+        """Notes which runs the study takes, with which settings, and on which data.
+
+        Args:
+          runs: of the study.
+          data: the name of the prepared data that they are judged on, which says its content.
+        """
         with self._changed():
+            self.check_data(data)
             self._kept["runs"] |= {run.path: _settings(run) for run in runs}
+            self._kept["data"] = {"judged": data}
 
     def decided(self, run: Planned) -> list[str]:
         """Words that stand for what was decided for the stage of a run; [] where nothing was."""
@@ -152,7 +168,8 @@ def decided_words(run: Planned, machine: Machine) -> list[str]:
     """Flags that make any machine decide as this one did.
 
     Args:
-      run: `Planned`. One that starts from another takes its preset over, on any machine.
+      run: `Planned`. One that starts from another, of the study or not, takes its preset over, on
+        any machine.
       machine: what its command lets this machine decide.
     """
     mode = run.flags["mode"]
@@ -161,7 +178,7 @@ def decided_words(run: Planned, machine: Machine) -> list[str]:
     words = []
     if machine.preset == "gpu" and mode in TRAIN and "train_batch_size" not in run.flags:
         words = [f"--train_batch_size={machine.train_batch_size}"]
-    if run.parent or "preset" in run.flags:
+    if run.parent or "preset" in run.flags or is_run(run.flags.get("checkpoint", "")):
         return words
     if machine.preset in ("laptop", "gpu"):
         return [f"--preset={machine.preset}", *words]
@@ -192,7 +209,7 @@ def _checked(kept: Any) -> dict[str, dict[str, Any]]:
         path: {"flags": dict(one["flags"]), "choice": list(one["choice"])}
         for path, one in kept["runs"].items()
     }
-    return {"decided": decided, "runs": runs}
+    return {"decided": decided, "runs": runs, "data": dict(kept.get("data", {}))}
 
 
 def _kind(run: Planned) -> str:

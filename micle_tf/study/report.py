@@ -16,6 +16,8 @@ from micle_tf.study.specification import Study
 from micle_tf.study.tables import Summary
 from micle_tf.study.working import read_result
 
+_LEVEL = 0.05  # of an adjusted p, up to which a difference counts as shown
+
 
 def write(directory: StudyDirectory, study: Study, runs: Sequence[Planned], samples: int) -> None:
     """Writes study.csv, tables.csv, tables.md and the curves of what is finished, and says it.
@@ -95,14 +97,15 @@ def _sentence(one: Summary, reference: str) -> str:
     if math.isnan(one.difference_low):
         return f"{one.variant} against {reference}: not known"
     low, high = sorted((sign * one.difference_low, sign * one.difference_high))
-    if low > 0:
-        return f"{one.variant} is better than {reference}: {one.metric} {ends}"
-    if high < 0:
-        return f"{one.variant} is worse than {reference}: {one.metric} {ends}"
-    return (
-        f"{one.variant} against {reference}: no difference is shown, and none is excluded within "
-        f"{ends}"
-    )
+    if not (low > 0 or high < 0):
+        return f"{one.variant} against {reference}: no difference is shown, {one.metric} {ends}"
+    if one.p_holm > _LEVEL:  # not of nan
+        return (
+            f"{one.variant} against {reference}: no difference is shown for all comparisons "
+            f"together, {one.metric} {ends}, p by Holm {one.p_holm:.3f}"
+        )
+    verdict = "better" if low > 0 else "worse"
+    return f"{one.variant} is {verdict} than {reference}: {one.metric} {ends}"
 
 
 def _labels(

@@ -261,7 +261,12 @@ def test_the_plan_is_shown_and_nothing_written(place, tmp_path, capsys):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (("case/auc_macro", "case/auc_macr"), "primary = case/auc_macr: no metric of"),
+        (
+            ("case/auc_macro", "case/auc_macr"),
+            "primary = case/auc_macr: no metric to compare by; d",
+        ),
+        (("case/auc_macro", "calibrated/case/ece"), "primary = calibrated/case/ece: no metric to"),
+        (("case/auc_macro", "foo"), "it is one of case/auc_macro, image/auc_macro, ..."),
         (('"random"', '"rundom"'), "reference: there is no variant rundom; did you mean random?"),
         (("[common]", "[comon]"), "comon: no such key"),
         (("train_steps = 2", "train_stepz = 2"), "train_stepz: no such flag"),
@@ -275,6 +280,33 @@ def test_what_cannot_be_is_one_line_and_nothing_is_written(change, message, plac
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert not (folder / "bad").exists()
+
+
+def test_what_a_grid_is_chosen_by_is_looked_at_before(place, capsys):
+    folder, data = place
+    for metric in (
+        "case/auc_macro@rubbish",
+        "calibrated/case/auc_macro",
+        "case/calibration_slope/oval",
+    ):
+        (folder / "chosen.toml").write_text(GRID.replace("case/top1", metric))
+        assert cli.main(words_of(folder, "chosen", "chosen", data)) == 2
+        assert f"[select] finetune = {metric}: no metric" in capsys.readouterr().err
+    assert not (folder / "chosen").exists()
+
+
+def test_other_data_is_another_study(done, place, tmp_path, capsys):
+    folder, data = place
+    shutil.copytree(folder.parent / done.parent.name / "done", tmp_path / "run")
+    photos = pathlib.Path(data[0].partition("=")[2]).parent
+    shutil.copytree(photos, tmp_path / "photos")
+    text = (photos / "cases.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "photos/cases.csv").write_text("".join(text[:-1]))
+    words = words_of(folder, "few", "unused", [f"--manifest={tmp_path / 'photos/cases.csv'}"])
+    words[2] = f"--model_dir={tmp_path / 'run'}"
+    assert cli.main([*words, f"--data_dir={tmp_path / 'data'}"]) == 2
+    error = capsys.readouterr().err
+    assert "its runs are judged on derm_cases/manifest" in error and error.count("\n") == 1
 
 
 def test_a_study_without_data_or_with_a_flagfile(capsys):

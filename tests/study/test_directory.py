@@ -80,14 +80,14 @@ def test_nothing_is_written_before_there_is_something_to_keep(place):
     directory.check(RUNS)
     assert directory.decided(SIMCLR) == [] and directory.decide(SIMCLR, []) == []
     assert not os.path.exists(place)
-    directory.keep(RUNS)
+    directory.keep(RUNS, "data")
     assert os.listdir(place) == [FILE]
     assert directory.run(SIMCLR) == os.path.join(place, "seed0/simclr")
 
 
 def test_what_is_kept_is_there_for_the_next_one(place):
-    StudyDirectory(place).keep(RUNS[:3])
-    StudyDirectory(place).keep(RUNS[2:])
+    StudyDirectory(place).keep(RUNS[:3], "data")
+    StudyDirectory(place).keep(RUNS[2:], "data")
     StudyDirectory(place).decide(SIMCLR, ["--preset=paper"])
     kept = kept_in(place)
     assert list(kept["runs"]) == [run.path for run in RUNS]
@@ -100,7 +100,7 @@ def test_a_folder_that_is_empty_or_just_begun_is_taken(place, there):
     os.makedirs(place)
     for name in there:
         open(os.path.join(place, name), "w").close()
-    StudyDirectory(place).keep(RUNS)
+    StudyDirectory(place).keep(RUNS, "data")
     assert os.listdir(place) == [FILE]
 
 
@@ -122,7 +122,9 @@ def test_places_where_no_study_can_lie(tmp_path, place):
         )
     assert "TensorFlow cannot read where there is a [" in refusal(StudyDirectory, f"{place}[1]")
     below = StudyDirectory(str(file / "below"))
-    assert refusal(below.keep, RUNS).startswith(f"--model_dir={file}/below: cannot be written: Not")
+    assert refusal(below.keep, RUNS, "data").startswith(
+        f"--model_dir={file}/below: cannot be written: Not"
+    )
 
 
 @pytest.mark.parametrize(
@@ -168,7 +170,7 @@ def changed(name, value, stage="simclr"):
 )
 def test_a_run_that_was_begun_otherwise_is_named_with_both_values(place, name, value, words):
     directory = StudyDirectory(place)
-    directory.keep(RUNS)
+    directory.keep(RUNS, "data")
     runs = changed(name, value)
     directory.check(runs)  # as long as none of them is there
     begun(directory, "seed0/finetune-1", "seed1/simclr")
@@ -183,14 +185,14 @@ def test_where_data_lies_differs_from_machine_to_machine(place):
     text = TEXT.replace('dataset = "derm_cases"', "", 1)
     here, there = ("/here/cases.csv", "/here"), ("/there/cases.csv", "/there")
     runs = [runs_of(text, manifest=manifest, data_dir=data) for manifest, data in (here, there)]
-    StudyDirectory(place).keep(runs[0])
+    StudyDirectory(place).keep(runs[0], "data")
     begun(StudyDirectory(place), "seed0/simclr", "seed0/linear_eval-1")
     StudyDirectory(place).check(runs[1])
 
 
 def test_a_flag_of_another_version_is_let_be(place):
     directory = StudyDirectory(place)
-    directory.keep(changed("flag_of_tomorrow", 3))
+    directory.keep(changed("flag_of_tomorrow", 3), "data")
     begun(directory, "seed0/simclr")
     directory.check(RUNS)
 
@@ -201,7 +203,7 @@ def test_a_flag_of_another_version_is_let_be(place):
 def test_a_run_stays_what_its_grid_chose(place, more):
     """Who adds to a grid would else have tables of what the smaller one chose."""
     directory = StudyDirectory(place)
-    directory.keep(RUNS)
+    directory.keep(RUNS, "data")
     runs = runs_of(TEXT + more)
     begun(directory, "seed0/linear_eval-1")
     directory.check(runs)
@@ -214,7 +216,7 @@ def test_a_run_stays_what_its_grid_chose(place, more):
 
 def test_more_variants_seeds_and_fractions_change_no_run(place):
     directory = StudyDirectory(place)
-    directory.keep(RUNS)
+    directory.keep(RUNS, "data")
     begun(directory, *BY_PATH)
     more = TEXT.replace("seeds = [0, 1]", "seeds = [0, 1, 2]\nlabel_fractions = [0.1, 1.0]")
     directory.check(runs_of(more.replace("[grid", 'again = ["simclr", "linear_eval"]\n[grid')))
@@ -280,7 +282,7 @@ def join(place, name, ready, answers):
         for k in range(5)
     ]
     for run in mine:
-        directory.keep([run])
+        directory.keep([run], "data")
     answers.put((name, directory.decide(mine[0], [f"--preset={name}"]), directory.decided(mine[1])))
 
 
@@ -310,6 +312,24 @@ def test_the_lock_is_let_go_whatever_happens(place):
         raise ZeroDivisionError
     with open(os.path.join(place, FILE), "w", encoding="utf-8") as file:
         file.write("[]")  # as if somebody damaged it since
-    assert "is damaged" in refusal(directory.keep, RUNS)
+    assert "is damaged" in refusal(directory.keep, RUNS, "data")
     with RunLock(place):
         pass
+
+
+def test_a_study_keeps_to_its_data(place):
+    StudyDirectory(place).keep(RUNS, "derm_cases/manifest-1")
+    StudyDirectory(place).check_data("derm_cases/manifest-1")
+    message = r"its runs are judged on derm_cases/manifest-1, and the data is derm_cases/manifest-2"
+    with pytest.raises(BadInput, match=message):
+        StudyDirectory(place).check_data("derm_cases/manifest-2")
+    with pytest.raises(BadInput, match=message):
+        StudyDirectory(place).keep(RUNS, "derm_cases/manifest-2")
+
+
+def test_a_run_from_another_outside_the_study_takes_its_preset_over(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    run = dataclasses.replace(RUNS[0], flags=RUNS[0].flags | {"checkpoint": str(tmp_path)})
+    assert decided_words(run, Machine("laptop", 96, "")) == []
+    weights = dataclasses.replace(RUNS[0], flags=RUNS[0].flags | {"checkpoint": "r50.keras"})
+    assert decided_words(weights, Machine("laptop", 96, "")) == ["--preset=laptop"]

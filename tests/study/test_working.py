@@ -96,7 +96,7 @@ def test_all_runs_are_made_once_and_in_their_order(begin):
 
 
 def test_what_is_done_is_not_done_again(begin, place):
-    StudyDirectory(place).keep(runs_of())
+    StudyDirectory(place).keep(runs_of(), "data")
     finished(os.path.join(place, "seed0/simclr"))
     finished(os.path.join(place, "seed0/finetune-1"))
     work, _, made = begin()
@@ -276,7 +276,7 @@ def test_one_run_of_a_grid_that_fails_is_waited_for(begin):
 
 
 def test_seconds_left_are_those_of_the_same_stage(begin, place):
-    StudyDirectory(place).keep(runs_of())
+    StudyDirectory(place).keep(runs_of(), "data")
     work, _, _ = begin()
     assert work.seconds_left() == 0
     for path, seconds in [
@@ -302,7 +302,7 @@ mode = "finetune"
 [variants]
 supervised = ["finetune"]
 """
-    StudyDirectory(place).keep(runs_of(text))
+    StudyDirectory(place).keep(runs_of(text), "data")
     finished(os.path.join(place, "seed0/finetune-1"), seconds=50)
     work, _, _ = begin(befalls(BadInput("no"), "seed2/finetune-1"), text)
     work.do()
@@ -375,7 +375,7 @@ def test_a_run_that_another_process_takes_first_is_left_to_it(begin, place):
 
 
 def test_who_waits_says_so_once(begin, place, capsys):
-    StudyDirectory(place).keep(runs_of())
+    StudyDirectory(place).keep(runs_of(), "data")
     held, looks = os.path.join(place, "seed0/simclr"), []
     os.makedirs(held)
     lock = RunLock(held)
