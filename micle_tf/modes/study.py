@@ -17,6 +17,7 @@ from micle_tf.dataset_names import dataset_names
 from micle_tf.errors import BadInput, Stopped
 from micle_tf.evaluation.contrasts import PRIMARY
 from micle_tf.evaluation.judging import from_validation, panels_of
+from micle_tf.run_config import is_finished
 from micle_tf.settings import Tag, nearest, tagged
 from micle_tf.statistics.questions import Questions
 from micle_tf.study import specification
@@ -233,16 +234,19 @@ def _show_plan(
     runs: Sequence[Planned],
     commands: Callable[[list[str]], Any],
 ) -> None:
-    """Says what runs there are, and how long those that train will take."""
+    """Says which runs are left, and how long those that train will take."""
     seconds, steps = {}, {}
-    for run in runs:
+    left = [run for run in runs if not is_finished(directory.run(run))]
+    if len(left) < len(runs):
+        console.say(f"done: {console.count(len(runs) - len(left), 'run')} of {len(runs):,}")
+    for run in left:
         if run.flags["mode"] in TRAIN and run.stage not in seconds:
             console.say(f"\n{run.stage}:")
             alone = _alone(asked, run)
             result = _without_a_place(directory, alone, commands, "--dry_run").run()
             seconds[run.stage], steps[run.stage] = result["seconds"], result["steps"]
-    counts = collections.Counter(run.stage for run in runs)
-    shared = sum(len(run.variants) - 1 for run in runs)
+    counts = collections.Counter(run.stage for run in left)
+    shared = sum(len(run.variants) - 1 for run in left)
     console.say(f"\n{'stage':16s} {'mode':12s} {'runs':>5s} {'steps':>8s}  time of all")
     for stage, count in counts.items():
         mode = asked.stages[stage]["mode"]
@@ -255,7 +259,7 @@ def _show_plan(
     if shared:
         console.say(f"shared: {console.count(shared, 'run')} less than if no variant shared any")
     console.say(
-        f"in all: {console.count(len(runs), 'run')}, {console.duration(whole)} of training, and "
+        f"in all: {console.count(len(left), 'run')}, {console.duration(whole)} of training, and "
         "judging; dry run: nothing was written"
     )
 

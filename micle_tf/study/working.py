@@ -9,6 +9,7 @@ import gc
 import io
 import json
 import os
+import statistics
 import sys
 import time
 import traceback
@@ -158,19 +159,30 @@ class Work:
         console.say(f"\nstudy: {', '.join(parts)}; now {run.path}")
 
     def seconds_left(self) -> float:
-        """What one process needs for the runs that are not done, by the same stage's that are.
+        """What one process needs for the runs that are not done, by those that are.
 
-        0 where there is none of a stage, or nothing is left.
+        By the same stage's or, of a training whose number of steps is stated, by a step of others
+        of its mode. 0 where there are none of either, or nothing is left.
         """
         seconds: dict[str, list[float]] = {}
-        for run in self._runs:
-            if self.is_done(run):
-                result = read_result(self._directory.run(run))
-                seconds.setdefault(run.stage, []).append(result.get("seconds") or 0.0)
+        of_steps: dict[str, list[float]] = {}
+        for run in filter(self.is_done, self._runs):
+            result = read_result(self._directory.run(run))
+            took = result.get("seconds") or 0.0
+            seconds.setdefault(run.stage, []).append(took)
+            if "train_steps" in run.flags and result.get("steps"):
+                of_steps.setdefault(run.flags["mode"], []).append(took / result["steps"])
         left = [run for run in self._runs if not self.is_done(run) and run.path not in self.failed]
-        if any(run.stage not in seconds for run in left):
-            return 0.0
-        return sum(sum(seconds[run.stage]) / len(seconds[run.stage]) for run in left)
+        whole = 0.0
+        for run in left:
+            if run.stage in seconds:
+                whole += statistics.mean(seconds[run.stage])
+            elif run.flags["mode"] in of_steps and "train_steps" in run.flags:
+                step = statistics.mean(of_steps[run.flags["mode"]])
+                whole += run.flags["train_steps"] * step
+            else:
+                return 0.0
+        return whole
 
 
 def is_held(path: str) -> bool:

@@ -472,3 +472,26 @@ def test_the_run_of_a_killed_process_is_taken_over(at_once, place, tmp_path):
     made = [os.path.relpath(line, place) for line in lines(log)]
     assert made.count("seed0/simclr") == 2
     assert len(set(made)) == len(made) - 1 == len(runs_of(TEXT + GRID))
+
+
+def test_a_stage_of_which_nothing_is_done_takes_as_long_a_step_as_others_of_its_mode(place):
+    text = """
+dataset = "derm_cases"
+[stages.long]
+mode = "pretrain"
+train_steps = 100
+[stages.short]
+mode = "pretrain"
+train_steps = 30
+[stages.finetune]
+mode = "finetune"
+[variants]
+a = ["long", "finetune"]
+b = ["short", "finetune"]
+"""
+    runs = planned(parse(text, "steps"), {})
+    work = Work(StudyDirectory(place), runs, lambda words, decided: None)
+    finished(os.path.join(place, "seed0/long"), seconds=50.0, steps=100)
+    assert work.seconds_left() == 0  # nothing is known of a finetuning
+    finished(os.path.join(place, "seed0/long/finetune-1"), seconds=7.0, steps=5)
+    assert work.seconds_left() == pytest.approx(30 * 0.5 + 7)
