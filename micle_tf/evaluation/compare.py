@@ -10,6 +10,7 @@ share. All others are compared with the first.
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from micle_tf import console, quiet
 from micle_tf.errors import BadInput
@@ -20,7 +21,14 @@ from micle_tf.evaluation.predictions_file import is_named
 from micle_tf.evaluation.shown import main_metrics
 from micle_tf.evaluation.variants import Variants, read_variants
 from micle_tf.exits import ArgumentParser, guarded
+from micle_tf.statistics.questions import Questions, operating_points, prevalence, probabilities
 
+# Flags as of the modes that judge.
+_QUESTIONS = {
+    "operating_points": "sensitivity@specificity=0.9: thresholds are of each run's validation",
+    "prevalence": "at which PPV and NPV are compared too: 0.02, or melanoma:0.02",
+    "net_benefit_at": "probabilities from which on somebody would act: 0.05,0.1",
+}
 LEAST = 10  # resamples, from which on there are percentiles to speak of
 _EXAMPLES = 3  # of what is not defined
 
@@ -80,12 +88,24 @@ def main(argv: list[str]) -> int:
         parser.add_argument(
             "--allow_seen", action="store_true", help="also where one learned from what is judged"
         )
+        for flag, text in _QUESTIONS.items():
+            parser.add_argument(f"--{flag}", default="", help=text)
+        parser.add_argument(
+            "--calibrated", action="store_true",
+            help="also after the temperature scaling that each run's validation gives",
+        )  # fmt: skip
         asked = parser.parse_args(argv)
         if asked.samples < LEAST or asked.seed < 0:
             raise BadInput(f"--samples: at least {LEAST}; --seed: at least 0")
-        variants = read_variants([asked.a, *asked.others], asked.common, asked.allow_seen)
+        questions = _questions(**{flag: getattr(asked, flag) for flag in _QUESTIONS})
+        wanted = questions if asked.calibrated or questions != Questions() else None
+        variants = read_variants(
+            [asked.a, *asked.others], asked.common, asked.allow_seen,
+            validation=wanted is not None,
+        )  # fmt: skip
+        _say_without_validation(variants, wanted)
         seeds = len(variants.all[0].seeds)
-        found = contrasts(variants, asked.samples, asked.seed, asked.primary)
+        found = contrasts(variants, asked.samples, asked.seed, asked.primary, questions=wanted)
         for contrast in found.all:
             console.say(f"{contrast.name} (B) minus {asked.a} (A), 95 % interval of the pairs:")
             _say(contrast, found, variants.names)
@@ -97,6 +117,31 @@ def main(argv: list[str]) -> int:
             console.say(line)
 
     return guarded(command)
+
+
+def _questions(**texts: str) -> Questions:
+    """What is asked, of the flags' texts; raises BadInput, naming the flag."""
+    read = {
+        "operating_points": operating_points, "prevalence": prevalence,
+        "net_benefit_at": probabilities,
+    }  # fmt: skip
+    values: dict[str, Any] = {}
+    for flag, text in texts.items():
+        try:
+            values[flag] = read[flag](text)
+        except ValueError as error:
+            raise BadInput(f"--{flag}={text}: {error}") from None
+    return Questions(**values)
+
+
+def _say_without_validation(variants: Variants, questions: Questions | None) -> None:
+    """Names the variants because of which nothing that rests on validation is compared."""
+    for variant in variants.all:
+        if questions is not None and None in variant.validation:
+            console.say(
+                f"note: {variant.name} keeps no validation_predictions.csv: no operating points, "
+                "and nothing calibrated"
+            )
 
 
 def _say(contrast: Contrast, found: Contrasts, columns: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from micle_tf import console
 from micle_tf.errors import BadInput
-from micle_tf.evaluation.judging import labelled, panels_of, prefix_of
+from micle_tf.evaluation.judging import from_validation, labelled, panels_of, prefix_of
 from micle_tf.evaluation.metric_names import MEANS, parsed
 from micle_tf.evaluation.metrics import metrics_of
 from micle_tf.evaluation.predictions_file import Rows
@@ -100,7 +100,13 @@ class _Level:
 
 
 def contrasts(
-    variants: Variants, samples: int, seed: int, primary: str = "", *, discrimination: bool = False
+    variants: Variants,
+    samples: int,
+    seed: int,
+    primary: str = "",
+    *,
+    discrimination: bool = False,
+    questions: Questions | None = None,
 ) -> Contrasts:
     """Compares the variants with the first in whatever is defined for all of them.
 
@@ -119,17 +125,27 @@ def contrasts(
       primary: the metric whose p is wanted; "" for the first of `PRIMARY` that there is.
       discrimination: compare accuracies and AUCs alone, which takes a part of the time, if the
         primary metric is one of these.
+      questions: what is compared beyond what predictions say by themselves: at a prevalence, at
+        thresholds of acting and, by what each run's validation fixes, at operating points and after
+        calibration. None: nothing.
 
     Raises:
-      BadInput: nothing is labelled, or `primary` is not defined.
+      BadInput: nothing is labelled, or `primary` is not defined, or has no p between two models,
+        as it rests on their validation.
     """
     few = discrimination and is_of_discrimination(primary, variants.names)
-    levels = [_levels(variants, number, few) for number in range(len(variants.all))]
+    levels = [_levels(variants, number, few, questions) for number in range(len(variants.all))]
     others = _of_other_classes(variants, levels)
     shared = _shared(levels, others)
     if not shared:
         raise BadInput("nothing that was predicted has a label, so that nothing can be compared")
     primary = _primary(primary, [name for names in shared.values() for name in names], others)
+    of = parsed(primary, variants.names)
+    if len(variants.all[0].seeds) == 1 and (of.at or of.calibrated):
+        raise BadInput(
+            f"--primary={primary}: has no p between two models; name several seeds of each, or "
+            "another metric"
+        )
     first, *rest = levels
     found = []
     for variant, of_variant in zip(variants.all[1:], rest, strict=True):
@@ -185,11 +201,19 @@ def statistics_of(
 
 
 def _panels(
-    rows: Rows, names: Sequence[str], multilabel: bool, discrimination: bool
+    rows: Rows,
+    names: Sequence[str],
+    multilabel: bool,
+    discrimination: bool,
+    questions: Questions | None = None,
+    validation: Rows | None = None,
 ) -> dict[str, Panel]:
     if not discrimination:
-        panels = panels_of(rows, names, multilabel, Questions(), None)
-        return {level: of_level[0] for level, of_level in panels.items()}
+        asked, fixed = questions or Questions(), None
+        if questions and validation:
+            fixed = from_validation(validation, names, multilabel, asked.operating_points)
+        panels = panels_of(rows, names, multilabel, asked, fixed)
+        return {level: _joined(of_level) for level, of_level in panels.items()}
     of_rows = panel.discrimination_of_findings if multilabel else panel.discrimination_of_classes
     found = {}
     for level, every in rows.items():
@@ -200,11 +224,25 @@ def _panels(
     return found
 
 
-def _levels(variants: Variants, number: int, discrimination: bool) -> dict[str, _Level]:
+def _joined(panels: Sequence[Panel]) -> Panel:
+    undefined = [one.undefined for one in panels]
+    return Panel(
+        statistic.joined(*(one.statistic for one in panels)),
+        {name: why for one in undefined for name, why in one.items()},
+    )
+
+
+def _levels(
+    variants: Variants, number: int, discrimination: bool, questions: Questions | None = None
+) -> dict[str, _Level]:
     """What the seeds of a variant say of each level that has labels."""
     seeds = variants.all[number].seeds
     names, multilabel = variants.names, variants.multilabel
-    panels = [_panels(rows, names, multilabel, discrimination) for rows in seeds]
+    chose = variants.all[number].validation or (None,) * len(seeds)
+    panels = [
+        _panels(rows, names, multilabel, discrimination, questions, of_seed)
+        for rows, of_seed in zip(seeds, chose, strict=True)
+    ]
     found = {}
     for level in panels[0]:
         rows = [labelled(one[level]) for one in seeds]

@@ -18,6 +18,7 @@ from micle_tf.evaluation.predictions_file import (
     read_bytes,
     read_others,
     read_predictions,
+    read_validation,
     with_cases_of,
 )
 
@@ -33,10 +34,13 @@ class Variant:
       name: as it was typed.
       seeds: the rows of each seed, which are the same images, in the same order, of all variants
         that were read together.
+      validation: what each seed predicted of the split that chose it, if that was asked for; None
+        where nothing was kept of it.
     """
 
     name: str
     seeds: tuple[Rows, ...]
+    validation: tuple[Rows | None, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +58,13 @@ class Variants:
     multilabel: bool
 
 
-def read_variants(texts: Sequence[str], common: bool = False, allow_seen: bool = False) -> Variants:
+def read_variants(
+    texts: Sequence[str],
+    common: bool = False,
+    allow_seen: bool = False,
+    *,
+    validation: bool = False,
+) -> Variants:
     """Reads what is to be compared, and brings the rows of all into the order of the first.
 
     Args:
@@ -63,6 +73,7 @@ def read_variants(texts: Sequence[str], common: bool = False, allow_seen: bool =
         labels, cases and patients of such a file are.
       common: take the rows that all have, with the same label, and leave out the others.
       allow_seen: take also a run that learned from what it was judged on.
+      validation: read what runs keep of their validation as well.
 
     Raises:
       BadInput: a file is missing or damaged; variants of other numbers of seeds; they are not of
@@ -78,6 +89,11 @@ def read_variants(texts: Sequence[str], common: bool = False, allow_seen: bool =
         _say_unlike(of_variant)
     found = variants_of(paths, common, allow_seen)
     by_name = {variant.name: variant for variant in found.all}
+    if validation:
+        by_name = {
+            name: dataclasses.replace(one, validation=tuple(map(_validation, paths[name])))
+            for name, one in by_name.items()
+        }
     return dataclasses.replace(found, all=tuple(by_name[text] for text in texts))
 
 
@@ -107,6 +123,10 @@ def variants_of(
         names,
         multilabel,
     )
+
+
+def _validation(path: str) -> Rows | None:
+    return None if _is_foreign(path) else read_validation(path)
 
 
 def _paths(text: str) -> list[str]:

@@ -535,3 +535,24 @@ def test_what_is_no_comparison(tmp_path, capsys):
         assert error.startswith(f"error: {message}") and error.count("\n") == 1, error
     assert compare.main([a, str(few), "--common", "--samples=10"]) == 0
     assert "of 40 images in A and 1 in B 1 are the same" in capsys.readouterr().out
+
+
+def test_what_is_asked_beyond_what_predictions_say(tmp_path, capsys):
+    for name, seed in (("a", 1), ("b", 2)):
+        write_classes(tmp_path / name, seed)
+        rows = (tmp_path / name / "predictions.csv").read_text()
+        (tmp_path / name / "validation_predictions.csv").write_text(rows)
+    a, b = tmp_path / "a", tmp_path / "b"
+    asked = ["--operating_points=sensitivity@specificity=0.5", "--prevalence=0.1", "--calibrated"]
+    lines = [line.split()[0] for line in shown(capsys, a, b, *asked)]
+    for name in (
+        "image/sensitivity/ring@specificity=0.5", "image/ppv/ring@prevalence=0.1",
+        "calibrated/image/ece",
+    ):  # fmt: skip
+        assert name in lines
+    (b / "validation_predictions.csv").unlink()
+    lines = shown(capsys, a, b, *asked)
+    assert f"note: {b} keeps no validation_predictions.csv: no operating points, and" in lines[0]
+    assert not any("calibrated/" in line for line in lines)
+    assert compare.main([str(a), str(b), "--operating_points=x"]) == 2
+    assert capsys.readouterr().err.startswith("error: --operating_points=x: ")

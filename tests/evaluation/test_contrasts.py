@@ -1,17 +1,19 @@
 """Differences of variants against the statistics that they are made of, called one by one."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 
 from micle_tf.errors import BadInput
-from micle_tf.evaluation import metrics
+from micle_tf.evaluation import judging, metrics
 from micle_tf.evaluation.contrasts import _levels, _measure, contrasts
 from micle_tf.evaluation.variants import Variant, Variants
 from micle_tf.statistics import bootstrap, holm, obuchowski_rockette, panel
 from micle_tf.statistics.obuchowski import paired_difference
 from micle_tf.statistics.permutation import swap_test
+from micle_tf.statistics.questions import Questions, operating_points
 from micle_tf.statistics.statistic import difference, selected
 
 NAMES = ("a", "b", "c")
@@ -230,3 +232,36 @@ def test_resamples_that_do_not_define_a_number_are_counted(seeds):
     assert contrast.dropped["image/auc_macro"] == contrast.dropped["image/sensitivity/c"] == without
     assert "image/top1" not in contrast.dropped
     assert ("image/auc/c" in contrast.dropped) == (seeds > 1)  # of one seed it is not resampled
+
+
+def test_what_validation_fixes_is_each_runs_own():
+    """Values are those that `judge` gives of each run alone."""
+    variants = variants_of((1,), (2,))
+    chose = {1: rows_of(11), 2: rows_of(12)}
+    for rows in chose.values():
+        ids = np.array([["image", str(k), "", str(k)] for k in range(N)])
+        rows["image"] = rows["image"] | {"ids": ids}
+    with_ids = [
+        Variant(one.name, ({"image": one.seeds[0]["image"] | {"ids": ids}},), (chose[k + 1],))
+        for k, one in enumerate(variants.all)
+    ]
+    asked = Questions(operating_points=operating_points("sensitivity@specificity=0.6"))
+    variants = dataclasses.replace(variants, all=tuple(with_ids))
+    found = contrasts(variants, 20, 0, questions=asked).all[0]
+    judged = [
+        judging.judge(
+            one.seeds[0], NAMES, False, asked,
+            judging.from_validation(one.validation[0], NAMES, False, asked.operating_points),
+            samples=10, seed=0,
+        ).estimates
+        for one in variants.all
+    ]  # fmt: skip
+    for name in ("image/sensitivity/b@specificity=0.6", "calibrated/image/ece", "image/top1"):
+        assert found.values[name] == tuple(one[name].value for one in judged)
+        assert found.differences[name][0] == found.values[name][1] - found.values[name][0]
+    with pytest.raises(BadInput, match="calibrated/image/ece: has no p between two models"):
+        contrasts(variants, 20, 0, "calibrated/image/ece", questions=asked)
+    alone = dataclasses.replace(with_ids[1], validation=(None,))
+    variants = dataclasses.replace(variants, all=(with_ids[0], alone))
+    found = contrasts(variants, 20, 0, questions=asked).all[0]
+    assert not any("@spec" in name or "calibrated" in name for name in found.differences)
