@@ -42,6 +42,9 @@ def write(directory: StudyDirectory, study: Study, runs: Sequence[Planned], samp
     with directory.locked():
         write_text(file("tables.csv"), tables.csv_text(summaries))
         write_text(file("tables.md"), markdown)
+        needed = [(each.stage, *one) for each in judged for one in each.needed]
+        if needed:
+            write_text(file("labels_needed.csv"), tables.label_efficiency_csv(needed))
         pictures = [file(name) for each in judged if (name := _draw(directory, study, each))]
     for line in left_out:
         console.say(line)

@@ -122,6 +122,18 @@ def label_efficiency_markdown(
     return _section("Labels needed", [("variant", "labels needed"), *rows], notes)
 
 
+def label_efficiency_csv(
+    needed: Sequence[tuple[str, str, float, float, float]],
+) -> str:
+    """A row for each (stage, variant, fraction, low, high); nan as empty, infinite ends as inf."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["stage", "variant", "fraction", "low", "high"])
+    for one in needed:
+        writer.writerow("" if value != value else value for value in one)
+    return text.getvalue()
+
+
 def by_label(summaries: Sequence[Summary]) -> dict[str, list[Summary]]:
     """{variant: its summaries by increasing fraction}, in the order in which they come.
 

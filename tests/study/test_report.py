@@ -79,7 +79,7 @@ def test_all_that_is_written_and_said(directory, capsys):
     place = directory.path
     pictures = ["curve-nih.png", "curve-nih.svg", "curve.png", "curve.svg"]
     assert files(directory) == sorted(
-        [*pictures, "study.csv", "study.json", "tables.csv", "tables.md"]
+        ["labels_needed.csv", *pictures, "study.csv", "study.json", "tables.csv", "tables.md"]
     )
     for name in pictures:
         assert os.path.getsize(os.path.join(place, name)) > 1000
@@ -154,7 +154,15 @@ def test_who_writes_waits_for_who_does(directory, monkeypatch):
     let_go.start()
     report.write(directory, STUDY, RUNS, SAMPLES)
     let_go.join()
-    assert order == ["let go", "study.csv", "tables.csv", "tables.md", "curve", "curve"]
+    assert order == [
+        "let go",
+        "study.csv",
+        "tables.csv",
+        "tables.md",
+        "labels_needed.csv",
+        "curve",
+        "curve",
+    ]
 
 
 def test_what_cannot_be_written_leaves_what_was_there(directory, monkeypatch):

@@ -189,3 +189,12 @@ def test_labels_that_are_needed():
     assert "as well as supervised with all of them" in text
     none = tables.label_efficiency_markdown([("a", 0.5, 0.4, 0.6)], reference="b", smallest=0.1)
     assert "≤" not in none
+
+
+def test_labels_needed_as_csv():
+    rows = [
+        ("test", "simclr", 0.25, 0.1, math.inf),
+        ("test", "random", math.nan, math.nan, math.nan),
+    ]
+    text = tables.label_efficiency_csv(rows)
+    assert text == "stage,variant,fraction,low,high\ntest,simclr,0.25,0.1,inf\ntest,random,,,\n"
