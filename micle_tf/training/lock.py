@@ -206,7 +206,7 @@ class _Lease:
         if self._thread is None:
             return
         self._stop.set()
-        self._thread.join(self._beat_every)
+        self._thread.join(self._dead_after)  # or a beat under way would make the file again
         self._thread = None
         with contextlib.suppress(tf.errors.OpError):  # a lease that stays runs out by itself
             if (_parsed(self._read()) or {}).get("token") == self._token:

@@ -275,7 +275,7 @@ def test_what_is_stated_is_not_decided():
 
 def join(place, name, ready, answers):
     """As a process that joins a study: keeps runs of its own, and wants a word of its own."""
-    ready.wait(60)
+    ready.wait(180)
     directory = StudyDirectory(place)
     mine = [
         Planned(path=f"{name}/{k}", stage="a", kind="stage", parent="", flags={}, seed=0)
@@ -292,7 +292,7 @@ def test_of_many_that_decide_one_is_first_and_nothing_is_lost(place):
     others = [PLACES.Process(target=join, args=(place, f"p{k}", ready, answers)) for k in range(3)]
     for one in others:
         one.start()
-    ready.wait(60)
+    ready.wait(180)
     while any(one.is_alive() for one in others):
         StudyDirectory(place)
     found = [answers.get(timeout=10) for _ in others]
