@@ -409,7 +409,7 @@ def take_part(place, log, ready, text, holds):
         assert "checkpoint" not in flags or os.path.exists(f"{flags['checkpoint']}/result.json")
         return {"image/auc_macro": float(flags.get("learning_rate", 0))}
 
-    ready.wait(60)
+    ready.wait(180)
     work = Work(StudyDirectory(place), runs_of(text), FakeRuns(log, during))
     work.do()
     add_line(f"{log}-ended", json.dumps(work.failed))
