@@ -10,9 +10,9 @@ share. All others are compared with the first.
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from micle_tf import console, quiet
+from micle_tf.config import Config
 from micle_tf.errors import BadInput
 from micle_tf.evaluation.contrasts import Contrast, Contrasts, contrasts
 from micle_tf.evaluation.judging import labelled
@@ -21,7 +21,7 @@ from micle_tf.evaluation.predictions_file import is_named
 from micle_tf.evaluation.shown import main_metrics
 from micle_tf.evaluation.variants import Variants, read_variants
 from micle_tf.exits import ArgumentParser, guarded
-from micle_tf.statistics.questions import Questions, operating_points, prevalence, probabilities
+from micle_tf.statistics.questions import Questions
 
 # Flags as of the modes that judge.
 _QUESTIONS = {
@@ -97,7 +97,8 @@ def main(argv: list[str]) -> int:
         asked = parser.parse_args(argv)
         if asked.samples < LEAST or asked.seed < 0:
             raise BadInput(f"--samples: at least {LEAST}; --seed: at least 0")
-        questions = _questions(**{flag: getattr(asked, flag) for flag in _QUESTIONS})
+        texts = {flag: getattr(asked, flag) for flag in _QUESTIONS}
+        questions = Config.of_mode("evaluate", **texts).questions()
         wanted = questions if asked.calibrated or questions != Questions() else None
         variants = read_variants(
             [asked.a, *asked.others], asked.common, asked.allow_seen,
@@ -117,21 +118,6 @@ def main(argv: list[str]) -> int:
             console.say(line)
 
     return guarded(command)
-
-
-def _questions(**texts: str) -> Questions:
-    """What is asked, of the flags' texts; raises BadInput, naming the flag."""
-    read = {
-        "operating_points": operating_points, "prevalence": prevalence,
-        "net_benefit_at": probabilities,
-    }  # fmt: skip
-    values: dict[str, Any] = {}
-    for flag, text in texts.items():
-        try:
-            values[flag] = read[flag](text)
-        except ValueError as error:
-            raise BadInput(f"--{flag}={text}: {error}") from None
-    return Questions(**values)
 
 
 def _say_without_validation(variants: Variants, questions: Questions | None) -> None:

@@ -172,7 +172,8 @@ def _check_metrics(asked: Study, targets: Any, questions: Questions) -> None:
     """Raises BadInput for a metric that runs of the targets cannot have, or not be compared by."""
     names = metrics_of_targets(targets.names, targets.multilabel, questions)
     # Tables are of what predictions give by themselves.
-    of_tables = [name for name in names if not {"@", "calibrated/", VALIDATION_LOSS} & _marks(name)]
+    marks = ("@", "calibrated/", VALIDATION_LOSS)
+    of_tables = [name for name in names if not any(mark in name for mark in marks)]
     named = {"primary": (asked.primary, of_tables)}
     named |= {f"[select] {s}": (metric, names) for s, metric in asked.select.items()}
     for where, (metric, known) in named.items():
@@ -182,10 +183,6 @@ def _check_metrics(asked: Study, targets: Any, questions: Questions) -> None:
                 f"{asked.name}: {where} = {metric}: no metric to compare by"
                 f"{nearest(metric, known) or shown}, ..."
             )
-
-
-def _marks(name: str) -> set[str]:
-    return {mark for mark in ("@", "calibrated/", VALIDATION_LOSS) if mark in name}
 
 
 def _check_classes(asked: Study, targets: Any, train: Any) -> None:

@@ -187,14 +187,14 @@ def test_where_data_lies_differs_from_machine_to_machine(place):
     runs = [runs_of(text, manifest=manifest, data_dir=data) for manifest, data in (here, there)]
     StudyDirectory(place).keep(runs[0], "data")
     begun(StudyDirectory(place), "seed0/simclr", "seed0/linear_eval-1")
-    StudyDirectory(place).check(runs[1])
+    assert StudyDirectory(place).check(runs[1]) is None
 
 
 def test_a_flag_of_another_version_is_let_be(place):
     directory = StudyDirectory(place)
     directory.keep(changed("flag_of_tomorrow", 3), "data")
     begun(directory, "seed0/simclr")
-    directory.check(RUNS)
+    assert directory.check(RUNS) is None
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,8 @@ def test_more_variants_seeds_and_fractions_change_no_run(place):
     directory.keep(RUNS, "data")
     begun(directory, *BY_PATH)
     more = TEXT.replace("seeds = [0, 1]", "seeds = [0, 1, 2]\nlabel_fractions = [0.1, 1.0]")
-    directory.check(runs_of(more.replace("[grid", 'again = ["simclr", "linear_eval"]\n[grid')))
+    more = more.replace("[grid", 'again = ["simclr", "linear_eval"]\n[grid')
+    assert directory.check(runs_of(more)) is None
 
 
 # ---------------------------------------------------------------- what a machine decided
