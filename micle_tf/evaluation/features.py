@@ -6,10 +6,10 @@ import numpy as np
 import tensorflow as tf
 
 from micle_tf.files import renamed_when_whole
-from micle_tf.training.inference import predict_images, traced
+from micle_tf.training.inference import predict_images
 
 
-def cached_features(run, split, encoder, image_size, batch_size, name=""):
+def cached_features(run, split, forward, image_size, batch_size, name=""):
     """Features [I, d] float32 of every image of a split, in the order of its index.
 
     Taken from the run directory if they were computed before; the run directory is
@@ -18,7 +18,8 @@ def cached_features(run, split, encoder, image_size, batch_size, name=""):
     Args:
       run: `RunDirectory`.
       split: `LabelledSplit`.
-      encoder: images [n, s, s, 3] in [0, 1] -> features [n, d].
+      forward: images [n, s, s, 3] in [0, 1] -> features [n, d], of a frozen encoder; `traced`, so
+        that it is traced once for all splits.
       image_size: s, in pixels.
       batch_size: images at once.
       name: of what the data calls the split, where --eval_split calls it otherwise.
@@ -30,7 +31,6 @@ def cached_features(run, split, encoder, image_size, batch_size, name=""):
             features = np.load(file)
             if len(features) == split.reader.index.num_images:
                 return features
-    forward = traced(lambda images: encoder(images, training=False))
     label = f"features of {split.name}"
     features = predict_images(forward, split.reader, image_size, batch_size, label)
     with renamed_when_whole(path) as unfinished, tf.io.gfile.GFile(unfinished, "wb") as file:

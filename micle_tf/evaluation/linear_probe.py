@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 L2_GRID = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 10.0)
 
@@ -22,6 +23,9 @@ MIN_PASSES = 20
 # rows with huge weights, from which a weak penalty does not lead back.
 PEAK_RATE = 0.6  # times 1 / sqrt(d)
 WARMUP = 0.1  # share of the steps
+
+# From labels [n, ...] and logits [n, L, K] to losses [n].
+_LossOfRows = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def train_linear_head(
@@ -75,7 +79,7 @@ def train_linear_head(
       l2_grid: strengths to try, at least one, none negative.
       steps: optimizer steps; by default 1,000, or 20 passes over the rows where that is more.
       seed: of the order of minibatches.
-      progress: called as `progress(done, steps)` after each step.
+      progress: called as `progress(done, steps)`, a hundred times or after each step.
 
     Returns:
       `(head, info)`. `head` is a `linear_head` from raw features float32 [n, d] to probabilities
@@ -115,24 +119,24 @@ def train_linear_head(
     head = linear_head(d, num_classes, multilabel)
     standardise, dense = head.layers
     _set_standardisation(standardise, train_x)
-    loss = _SumOfFindings(train_y) if multilabel else _SumOfHeads(dtype="float32")
-    heads = _stacked_heads(d, num_classes, l2_grid, loss, steps)
-    x, y = standardise(train_x), keras.ops.convert_to_tensor(train_y)
+    heads = _stacked_heads(d, num_classes, len(l2_grid))
+    of_rows = _sum_of_findings(train_y) if multilabel else _sum_of_heads
+    take_steps = _steps_of(heads, of_rows, l2_grid, _rate(d, steps))
+    x, y = standardise(train_x), tf.constant(train_y)
     batches = _batches(n, batch_rows, seed)
-    for step in range(steps):
-        if batch_rows == n:
-            heads.train_on_batch(x, y)
-        else:
-            rows = next(batches)
-            heads.train_on_batch(keras.ops.take(x, rows, axis=0), keras.ops.take(y, rows, axis=0))
+    at_once = math.ceil(steps / 100)  # in one call, as a call takes longer than a small step
+    for done in range(0, steps, at_once):
+        count = min(at_once, steps - done)
+        rows = [] if batch_rows == n else [next(batches) for _ in range(count)]
+        take_steps(x, y, tf.constant(rows, tf.int64, [len(rows), batch_rows]), count)
         if progress is not None:
-            progress(step + 1, steps)
+            progress(done + count, steps)
 
     logits = keras.ops.convert_to_numpy(heads(standardise(val_x[known])))
     losses = (_finding_cross_entropies if multilabel else _cross_entropies)(logits, val_y[known])
     best = len(losses) - 1 - int(np.argmin(losses[::-1]))  # the larger strength of equals
 
-    kernel, bias = heads.get_layer("heads").get_weights()
+    kernel, bias = heads.get_weights()
     dense.set_weights([kernel[:, best], bias[best]])
     return head, {
         "l2": l2_grid[best],
@@ -207,76 +211,83 @@ def _set_standardisation(layer: keras.layers.Normalization, x: np.ndarray) -> No
     layer.set_weights([mean, np.where(constant, 1.0, variance), np.zeros(())])
 
 
-class _SumOfHeads(keras.losses.Loss):
+def _sum_of_heads(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Cross-entropy [n] of labels [n] and logits [n, L, K], summed over the L heads."""
-
-    def call(self, y_true, y_pred):
-        labels = keras.ops.repeat(keras.ops.reshape(y_true, (-1, 1)), y_pred.shape[1], axis=1)
-        losses = keras.ops.sparse_categorical_crossentropy(
-            keras.ops.cast(labels, "int32"), y_pred, from_logits=True
-        )
-        return keras.ops.sum(losses, axis=1)
+    each = tf.repeat(labels[:, None], logits.shape[1], axis=1)
+    return tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(each, logits), axis=1)
 
 
-class _SumOfFindings(keras.losses.Loss):
+def _sum_of_findings(findings: np.ndarray) -> _LossOfRows:
     """Cross-entropy [n] of findings [n, K] and logits [n, L, K], summed over heads and findings.
 
-    A known entry counts rows over known rows, so that the mean over all rows is, per finding, the
-    mean over its known ones.
+    A known entry counts rows over known rows, those of all of `findings`, so that the mean over all
+    rows is, per finding, the mean over its known ones.
     """
+    known = np.count_nonzero(findings >= 0, axis=0)
+    scale = (len(findings) / np.maximum(known, 1)).astype(np.float32)
 
-    def __init__(self, findings: np.ndarray):
-        super().__init__(dtype="float32")
-        known = np.count_nonzero(findings >= 0, axis=0)
-        self._scale = (len(findings) / np.maximum(known, 1)).astype(np.float32)
+    def loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        labels = labels[:, None]
+        losses = tf.nn.softplus(tf.where(labels == 1, -logits, logits))
+        return tf.reduce_sum(tf.where(labels >= 0, scale * losses, 0.0), axis=(1, 2))
 
-    def call(self, y_true, y_pred):
-        y_true = keras.ops.expand_dims(y_true, 1)
-        losses = keras.ops.softplus(keras.ops.where(y_true == 1, -y_pred, y_pred))
-        losses = keras.ops.where(y_true >= 0, self._scale * losses, 0.0)
-        return keras.ops.sum(losses, axis=(1, 2))
+    return loss
 
 
-def _stacked_heads(
-    num_features: int,
-    num_outputs: int,
-    l2_grid: Sequence[float],
-    loss: keras.losses.Loss,
-    steps: int,
-) -> keras.Model:
-    """L linear heads side by side, [n, d] -> logits [n, L, K], compiled for training."""
-    strengths = np.asarray(l2_grid, np.float32)[:, None]
-
-    def penalty(kernel):  # [d, L, K]
-        total = 0.5 * keras.ops.sum(strengths * keras.ops.square(kernel))
-        return keras.ops.cast(total, keras.config.floatx())  # as Keras casts the loss it joins
-
-    inputs = keras.Input((num_features,), dtype="float32")
-    outputs = keras.layers.EinsumDense(
+def _stacked_heads(num_features: int, num_outputs: int, num_heads: int) -> keras.layers.EinsumDense:
+    """L linear heads side by side, [n, d] -> logits [n, L, K], of zeros."""
+    heads = keras.layers.EinsumDense(
         "nd,dlk->nlk",
-        output_shape=(len(l2_grid), num_outputs),
+        output_shape=(num_heads, num_outputs),
         bias_axes="lk",
         kernel_initializer="zeros",
-        kernel_regularizer=penalty,
         dtype="float32",
         name="heads",
-    )(inputs)
-    heads = keras.Model(inputs, outputs)
+    )
+    heads.build((None, num_features))
+    return heads
+
+
+def _rate(num_features: int, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
     warmup_steps = int(WARMUP * steps)
     peak = PEAK_RATE / math.sqrt(num_features)
-    rate = keras.optimizers.schedules.CosineDecay(
+    return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=peak / (warmup_steps + 1),
         decay_steps=steps - warmup_steps,
         warmup_target=peak,
         warmup_steps=warmup_steps,
     )
-    heads.compile(
-        optimizer=keras.optimizers.Adam(rate),
-        loss=loss,
-        jit_compile=False,  # a compilation would take longer than the training
-        auto_scale_loss=False,
-    )
-    return heads
+
+
+def _steps_of(
+    heads: keras.layers.Layer,
+    of_rows: _LossOfRows,
+    l2_grid: Sequence[float],
+    rate: keras.optimizers.schedules.LearningRateSchedule,
+) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor, int], None]:
+    """A function of (x [n, d], y [n, ...], rows [count, b] or [0, b], count) that takes steps.
+
+    Step i is on `rows[i]` of x and y, or on all of them where no rows are given.
+    """
+    optimizer = keras.optimizers.Adam(rate)
+    optimizer.build(heads.trainable_variables)
+    strengths = tf.constant(l2_grid, tf.float32)[:, None]
+
+    def step(x: tf.Tensor, y: tf.Tensor) -> None:
+        with tf.GradientTape() as tape:
+            penalty = 0.5 * tf.reduce_sum(strengths * tf.square(heads.kernel))  # [d, L, K]
+            loss = tf.reduce_mean(of_rows(y, heads(x))) + penalty
+        optimizer.apply(tape.gradient(loss, heads.trainable_variables))
+
+    @tf.function(reduce_retracing=True)
+    def take_steps(x: tf.Tensor, y: tf.Tensor, rows: tf.Tensor, count: tf.Tensor) -> None:
+        for i in tf.range(count):
+            if len(rows) == 0:
+                step(x, y)
+            else:
+                step(tf.gather(x, rows[i]), tf.gather(y, rows[i]))
+
+    return lambda x, y, rows, count: take_steps(x, y, rows, tf.constant(count))
 
 
 def _batches(n: int, batch_rows: int, seed: int):

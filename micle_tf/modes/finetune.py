@@ -91,9 +91,10 @@ def finetune(config, stated=None):
         values = loop.train(training, config.part(Pace), strategy, run, workers)
         if workers.is_chief:
             console.say(f"best: step {values['best_step']:,} of {values['steps']:,}")
+            probabilities = _probabilities(models, targets)
             predict = lambda split: predict_images(
-                _probabilities(models, targets), split.reader, config.image_size,
-                config.eval_batch_size, f"predicting {split.name}",
+                probabilities, split.reader, config.image_size, config.eval_batch_size,
+                f"predicting {split.name}",
             )  # fmt: skip
             selection, judged = splits["selection"], splits["evaluation"]
             name = f"{SELECTION_SPLIT}/{training.validation.metric}"

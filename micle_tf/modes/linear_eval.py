@@ -18,6 +18,7 @@ from micle_tf.models import factory
 from micle_tf.modes import opening
 from micle_tf.training import state
 from micle_tf.training.checkpoints import Checkpoints
+from micle_tf.training.inference import traced
 from micle_tf.training.normalization import batch_norm
 
 
@@ -75,9 +76,10 @@ def linear_eval(config):
         started = time.monotonic()
         # Of some sets --eval_split=validation means another split than the one that chooses.
         names = {"evaluation": "+".join(data.judged_splits(config.eval_split))}
+        forward = traced(lambda images: encoder(images, training=False))
         features = {
             role: cached_features(
-                run, split, encoder, config.image_size, config.eval_batch_size, names.get(role, "")
+                run, split, forward, config.image_size, config.eval_batch_size, names.get(role, "")
             )
             for role, split in splits.items()
         }
