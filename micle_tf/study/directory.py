@@ -17,8 +17,8 @@ from micle_tf.config.modes import TRAIN
 from micle_tf.errors import BadInput, Held
 from micle_tf.run_config import check_place, is_run
 from micle_tf.settings import Tag, tagged
+from micle_tf.study.entries import FLAGS
 from micle_tf.study.runs import Planned
-from micle_tf.study.specification import FLAGS
 
 FILE = "study.json"
 _LOOK_EVERY = 0.5  # seconds, while another process writes it

@@ -11,7 +11,8 @@ from micle_tf import console
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
 from micle_tf.settings import Tag, tagged
-from micle_tf.study.specification import DECIDED, FLAGS, Study, combinations
+from micle_tf.study.entries import FLAGS
+from micle_tf.study.specification import DECIDED, Study, combinations
 
 _METRIC = re.compile(r"(calibrated/)?((case|image|validation)/)?(findings/)?(?P<metric>\w+)")
 _LOWER_IS_BETTER = re.compile(r"(ece|brier|(\w+_)?loss)(_mean|_macro)?")

@@ -32,8 +32,9 @@ from micle_tf.config import Config
 from micle_tf.config.modes import JUDGE, LABELS, PRETRAIN, TRAIN
 from micle_tf.errors import BadInput
 from micle_tf.settings import Tag, nearest, tagged
+from micle_tf.study import entries
+from micle_tf.study.entries import FLAGS
 
-FLAGS = {field.name: field for field in dataclasses.fields(Config)}
 # Flags that the study decides, and how: of stages that are judged, and of all.
 _OF_JUDGED = {
     "label_fraction": "label_fractions = [0.1, 1.0] at the top of the file decides",
@@ -179,20 +180,26 @@ def _parsed(text: str, name: str, where: str) -> Study:
 def _study(table: dict[str, Any], name: str) -> Study:
     """The study of a file's keys; messages begin with the key or table."""
     _check_keys(table)
-    variants = _chains(table)
+    variants = entries.chains(table)
     study = Study(
         name=name,
-        dataset=_text(table, "dataset"),
-        manifest=_text(table, "manifest"),
-        label_fractions=tuple(sorted(_numbers(table, "label_fractions", "label_fraction", [1.0]))),
-        seeds=tuple(_numbers(table, "seeds", "seed", [0])),
-        primary=_text(table, "primary"),
-        reference=_text(table, "reference") or next(iter(variants)),
-        common=_flags(_table_of(table, "common"), "[common]"),
-        stages={s: _flags(flags, f"[stages.{s}]") for s, flags in _tables(table, "stages")},
+        dataset=entries.text(table, "dataset"),
+        manifest=entries.text(table, "manifest"),
+        label_fractions=tuple(
+            sorted(entries.numbers(table, "label_fractions", "label_fraction", [1.0]))
+        ),
+        seeds=tuple(entries.numbers(table, "seeds", "seed", [0])),
+        primary=entries.text(table, "primary"),
+        reference=entries.text(table, "reference") or next(iter(variants)),
+        common=entries.flags(entries.table(table, "common"), "[common]"),
+        stages={
+            s: entries.flags(flags, f"[stages.{s}]") for s, flags in entries.tables(table, "stages")
+        },
         variants=variants,
-        grid={s: _lists(flags, f"[grid.{s}]") for s, flags in _tables(table, "grid")},
-        select={s: _text(table["select"], s, "[select] ") for s in _table_of(table, "select")},
+        grid={s: entries.lists(flags, f"[grid.{s}]") for s, flags in entries.tables(table, "grid")},
+        select={
+            s: entries.text(table["select"], s, "[select] ") for s in entries.table(table, "select")
+        },
     )
     _check_stages(study)
     _check_variants(study)
@@ -206,9 +213,6 @@ def _study(table: dict[str, Any], name: str) -> Study:
     return study
 
 
-# ---------------------------------------------------------------- what kind of value is where
-
-
 def _check_keys(table: Mapping[str, Any]) -> None:
     known = [field.name for field in dataclasses.fields(Study) if field.name != "name"]
     for key in table:
@@ -216,95 +220,10 @@ def _check_keys(table: Mapping[str, Any]) -> None:
             flag = "; flags stand in [common] or in a stage"
             hint = flag if key in FLAGS else nearest(key, known)
             raise BadInput(f"{key}: no such key{hint}")
-    if not _table_of(table, "stages"):
+    if not entries.table(table, "stages"):
         raise BadInput('no stages; add [stages.NAME] with mode = "finetune"')
-    if not _table_of(table, "variants"):
+    if not entries.table(table, "variants"):
         raise BadInput('no variants; add [variants] with NAME = ["STAGE", "STAGE"]')
-
-
-def _table(value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise BadInput(f"{where}: expected a table")
-    return value
-
-
-def _table_of(table: Mapping[str, Any], key: str) -> dict[str, Any]:
-    return _table(table.get(key, {}), f"[{key}]")
-
-
-def _tables(table: Mapping[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:
-    """(name, table) of each [key.name]."""
-    return [(n, _table(value, f"[{key}.{n}]")) for n, value in _table_of(table, key).items()]
-
-
-def _text(table: Mapping[str, Any], key: str, where: str = "") -> str:
-    """ "" where it is not stated."""
-    value = table.get(key, "")
-    if key in table and not (isinstance(value, str) and value.strip()):
-        raise BadInput(f"{where}{key}: expected a text that is not empty, or leave it out")
-    return value
-
-
-def _list(value: Any, where: str) -> list[Any]:
-    """A list of different values."""
-    if not isinstance(value, list) or not value:
-        raise BadInput(f"{where}: expected a list of at least one value")
-    for k, one in enumerate(value):
-        if one in value[:k]:
-            raise BadInput(f"{where}: {one} is there twice")
-    return value
-
-
-def _numbers(table: Mapping[str, Any], key: str, flag: str, usual: list[Any]) -> list[Any]:
-    """A list of values of a flag."""
-    values = _list(table.get(key, usual), key)
-    for value in values:
-        _check_values({flag: value}, f"{key}:")
-    return [_of_its_type(flag, value) for value in values]
-
-
-def _chains(table: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    chains = {}
-    for name, chain in _table_of(table, "variants").items():
-        where = f"[variants] {name}"
-        if not all(isinstance(stage, str) for stage in _list(chain, where)):
-            raise BadInput(f"{where}: expected a list of stages by their names")
-        chains[name] = tuple(chain)
-    return chains
-
-
-def _flags(values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    for name in values:
-        if name not in FLAGS:
-            raise BadInput(f"{where} {name}: no such flag{nearest(name, FLAGS)}")
-    return {name: _of_its_type(name, value) for name, value in values.items()}
-
-
-def _lists(values: Mapping[str, Any], where: str) -> dict[str, tuple[Any, ...]]:
-    if not values:
-        raise BadInput(f"{where}: nothing to try; add FLAG = [VALUE, VALUE]")
-    _flags(values, where)
-    lists = {name: _list(listed, f"{where} {name}") for name, listed in values.items()}
-    return {name: tuple(_of_its_type(name, v) for v in listed) for name, listed in lists.items()}
-
-
-def _of_its_type(flag: str, value: Any) -> Any:
-    """A float where a flag is one and an int was written; large ones are refused as they are."""
-    is_int = isinstance(value, int) and not isinstance(value, bool)
-    return float(value) if FLAGS[flag].type is float and is_int and abs(value) < 2**53 else value
-
-
-def _check_values(values: Mapping[str, Any], where: str) -> None:
-    """Raises BadInput for a value that no mode takes."""
-    try:
-        Config(**values)
-    except BadInput as error:
-        raise BadInput(f"{where} {error}") from None
-
-
-def _is_read(flag: str, mode: str) -> bool:
-    only = FLAGS[flag].metadata["only"]
-    return not only or mode in only
 
 
 # ---------------------------------------------------------------- stages and variants
@@ -380,7 +299,7 @@ def _check_common(study: Study) -> None:
             raise BadInput(f"[common] {name}: {DECIDED[name]}")
         if name in tagged(Config, Tag.NAMES_DATA):
             raise BadInput(f"[common] {name}: state it at the top of the file, or in a stage")
-    _check_values(study.common, "[common]")
+    entries.check(study.common, "[common]")
 
 
 def _check_flags(study: Study, stage: str) -> None:
@@ -394,7 +313,7 @@ def _check_flags(study: Study, stage: str) -> None:
     for name in study.stages[stage]:
         if name in DECIDED and name not in free:
             raise BadInput(f"[stages.{stage}] {name}: {DECIDED[name]}")
-    _check_values(study.stages[stage], f"[stages.{stage}]")
+    entries.check(study.stages[stage], f"[stages.{stage}]")
 
 
 def _check_grid(study: Study, stage: str) -> None:
@@ -418,12 +337,17 @@ def _check_grid(study: Study, stage: str) -> None:
         if name in study.stages[stage]:
             raise BadInput(f"{where} {name}: [stages.{stage}] states it too; remove one of them")
         for value in values:
-            _check_values({name: value}, where)
+            entries.check({name: value}, where)
             if isinstance(value, str) and not re.fullmatch(r"[\w.]+", value):
                 raise BadInput(
                     f"{where} {name}={value}: names a run directory; letters, digits, dots and "
                     "underscores alone"
                 )
+
+
+def _is_read(flag: str, mode: str) -> bool:
+    only = FLAGS[flag].metadata["only"]
+    return not only or mode in only
 
 
 def _check_idle(study: Study) -> None:
