@@ -214,7 +214,7 @@ def _checked(kept: Any) -> dict[str, dict[str, Any]]:
 
 def _kind(run: Planned) -> str:
     """The runs of a stage that decide alike: those that start from another, and the others."""
-    return f"{run.stage}, from another" if run.parent else run.stage
+    return f"{run.named_stage}, from another" if run.parent else run.named_stage
 
 
 def _is_free(name: str, mode: str) -> bool:

@@ -1,6 +1,7 @@
 """The runs that a study takes: which, in which order, where they lie and how they are called."""
 
 import dataclasses
+import itertools
 import math
 import os
 import re
@@ -11,6 +12,7 @@ from micle_tf import console
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
 from micle_tf.settings import Tag, tagged
+from micle_tf.study.architectures import named
 from micle_tf.study.entries import FLAGS
 from micle_tf.study.specification import DECIDED, Study, combinations
 
@@ -31,7 +33,8 @@ class Planned:
         chosen from a grid.
       seed: one of the study's.
       fraction: of the labels, of a run that is judged or of a grid, and of transfers; else None.
-      variants: those that need it.
+      variants: those that need it, by their names in tables.
+      architecture: one of the study's; "" where it states none.
       choice: of a run of a grid: {flag: value} that it tries, which are among its flags.
       chosen_from: of a run with a grid: paths of its runs.
       metric: of a run with a grid: by which it is chosen; "" for the AUC of the highest level.
@@ -45,18 +48,25 @@ class Planned:
     seed: int
     fraction: float | None = None
     variants: tuple[str, ...] = ()
+    architecture: str = ""
     choice: dict[str, Any] = dataclasses.field(default_factory=dict)
     chosen_from: tuple[str, ...] = ()
     metric: str = ""
+
+    @property
+    def named_stage(self) -> str:
+        """The same of runs that differ in no setting but seed and labels: "finetune-r50"."""
+        return named(self.stage, self.architecture)
 
 
 def planned(study: Study, typed: Mapping[str, Any]) -> tuple[Planned, ...]:
     """All runs of a study, each once, in an order in which they can be made.
 
-    A run comes behind its parent and behind what is chosen from for it, and all runs of a seed come
-    before those of the next. What is added to a study leaves the runs that it had as they were:
-    paths and flags, but for a seed before the first one and a fraction above the largest, which
-    are the grid's.
+    A run comes behind its parent and behind what is chosen from for it, and all runs of a seed, of
+    which all of an architecture, come before those of the next. What is added to a study leaves the
+    runs that it had as they were: paths and flags, but for a seed before the first one and a
+    fraction above the largest, which are the grid's. The first architectures of a study are other
+    runs than those that it had without any.
 
     Args:
       study: `Study`.
@@ -69,11 +79,14 @@ def planned(study: Study, typed: Mapping[str, Any]) -> tuple[Planned, ...]:
     """
     stated = _with_typed(study, typed)
     runs: dict[str, Planned] = {}
-    for seed in study.seeds:
+    for seed, architecture in itertools.product(study.seeds, study.architectures or ("",)):
+        alone = stated.with_architecture(architecture)
         for variant in study.variants:
-            for run in _of_variant(stated, variant, seed):
-                others = runs[run.path].variants if run.path in runs else ()
-                runs[run.path] = dataclasses.replace(run, variants=(*others, variant))
+            for run in _of_variant(alone, variant, seed):
+                placed = _of_architecture(run, architecture)
+                others = runs[placed.path].variants if placed.path in runs else ()
+                variants = (*others, named(variant, architecture))
+                runs[placed.path] = dataclasses.replace(placed, variants=variants)
     for name in typed:
         if not any(name in run.flags for run in runs.values()):
             raise BadInput(f"{_shown(name, typed[name])}: no stage of {study.name} reads it")
@@ -170,6 +183,20 @@ def _of_variant(study: Study, variant: str, seed: int) -> Iterator[Planned]:
                 seed=seed,
                 fraction=fraction,
             )
+
+
+def _of_architecture(run: Planned, architecture: str) -> Planned:
+    """A run in the folder of an architecture, seed0/r50; in that of the seed without one."""
+    if not architecture:
+        return run
+    below = lambda path: path.replace("/", f"/{architecture}/", 1)
+    return dataclasses.replace(
+        run,
+        path=below(run.path),
+        parent=below(run.parent),
+        architecture=architecture,
+        chosen_from=tuple(map(below, run.chosen_from)),
+    )
 
 
 def _judged(study: Study, variant: str, seed: int, fraction: float) -> Planned:
@@ -272,5 +299,6 @@ def _place_of(study: Study, name: str, value: Any) -> str:
         return f"as {stated}" if is_another else ""
     places = {"[common]": study.common}
     places |= {f"[stages.{stage}]": flags for stage, flags in study.stages.items()}
+    places |= {f"[architectures.{name}]": flags for name, flags in study.architectures.items()}
     places |= {f"[grid.{stage}]": flags for stage, flags in study.grid.items()}
     return next((f"in {place}" for place, flags in places.items() if name in flags), "")

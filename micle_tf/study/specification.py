@@ -32,7 +32,7 @@ from micle_tf.config import Config
 from micle_tf.config.modes import JUDGE, LABELS, PRETRAIN, TRAIN
 from micle_tf.errors import BadInput
 from micle_tf.settings import Tag, nearest, tagged
-from micle_tf.study import entries
+from micle_tf.study import architectures, entries
 from micle_tf.study.entries import FLAGS
 
 # Flags that the study decides, and how: of stages that are judged, and of all.
@@ -71,6 +71,8 @@ class Study:
       common: {flag: value} of all stages that read it.
       stages: {stage: {flag: value}}, "mode" among them.
       variants: {variant: stages, the first one first}.
+      architectures: {architecture: {flag: value}}; every variant is made with each of them. Tables
+        call these as `architectures.named` does.
       grid: {judged stage: {flag: values to try}}.
       select: {stage of the grid: metric of validation to choose by}; without: the primary one.
     """
@@ -85,6 +87,7 @@ class Study:
     common: dict[str, Any] = dataclasses.field(default_factory=dict)
     stages: dict[str, dict[str, Any]]
     variants: dict[str, tuple[str, ...]]
+    architectures: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     grid: dict[str, dict[str, tuple[Any, ...]]] = dataclasses.field(default_factory=dict)
     select: dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -97,6 +100,26 @@ class Study:
         """The stages behind it, which judge the same model on other data."""
         chain = self.variants[variant]
         return chain[chain.index(self.judged_stage(variant)) + 1 :]
+
+    def named_variants(self) -> dict[str, tuple[str, ...]]:
+        """The stages of each variant, by its name in tables: "micle-r50" with architectures."""
+        return {
+            architectures.named(variant, one): chain
+            for one in self.architectures or ("",)
+            for variant, chain in self.variants.items()
+        }
+
+    def reference_of(self, name: str) -> str:
+        """Which of the named variants one is compared with: that of the same architecture."""
+        _, architecture = architectures.parts(name, self.architectures)
+        return architectures.named(self.reference, architecture)
+
+    def with_architecture(self, architecture: str) -> "Study":
+        """What is asked of one architecture: a study without any. Of "", the study itself."""
+        if not architecture:
+            return self
+        common = self.common | self.architectures[architecture]
+        return dataclasses.replace(self, common=common, architectures={})
 
     def flags(self, stage: str) -> dict[str, Any]:
         """{flag: value} of a stage: its own and, where it has none, those of all that it reads.
@@ -196,6 +219,10 @@ def _study(table: dict[str, Any], name: str) -> Study:
             s: entries.flags(flags, f"[stages.{s}]") for s, flags in entries.tables(table, "stages")
         },
         variants=variants,
+        architectures={
+            name: entries.flags(flags, f"[architectures.{name}]")
+            for name, flags in entries.tables(table, "architectures")
+        },
         grid={s: entries.lists(flags, f"[grid.{s}]") for s, flags in entries.tables(table, "grid")},
         select={
             s: entries.text(table["select"], s, "[select] ") for s in entries.table(table, "select")
@@ -204,6 +231,7 @@ def _study(table: dict[str, Any], name: str) -> Study:
     _check_stages(study)
     _check_variants(study)
     _check_common(study)
+    architectures.check(study.architectures, study.common, study.stages, study.grid)
     for stage in study.stages:
         _check_flags(study, stage)
     for stage in study.grid:

@@ -162,27 +162,32 @@ class Work:
         """What one process needs for the runs that are not done, by those that are.
 
         By the same stage's or, of a training whose number of steps is stated, by a step of others
-        of its mode. 0 where there are none of either, or nothing is left.
+        of its mode and architecture. 0 where there are none of either, or nothing is left.
         """
         seconds: dict[str, list[float]] = {}
-        of_steps: dict[str, list[float]] = {}
+        of_steps: dict[tuple[str, str], list[float]] = {}
         for run in filter(self.is_done, self._runs):
             result = read_result(self._directory.run(run))
             took = result.get("seconds") or 0.0
-            seconds.setdefault(run.stage, []).append(took)
+            seconds.setdefault(run.named_stage, []).append(took)
             if "train_steps" in run.flags and result.get("steps"):
-                of_steps.setdefault(run.flags["mode"], []).append(took / result["steps"])
+                of_steps.setdefault(_mode(run), []).append(took / result["steps"])
         left = [run for run in self._runs if not self.is_done(run) and run.path not in self.failed]
         whole = 0.0
         for run in left:
-            if run.stage in seconds:
-                whole += statistics.mean(seconds[run.stage])
-            elif run.flags["mode"] in of_steps and "train_steps" in run.flags:
-                step = statistics.mean(of_steps[run.flags["mode"]])
+            if run.named_stage in seconds:
+                whole += statistics.mean(seconds[run.named_stage])
+            elif _mode(run) in of_steps and "train_steps" in run.flags:
+                step = statistics.mean(of_steps[_mode(run)])
                 whole += run.flags["train_steps"] * step
             else:
                 return 0.0
         return whole
+
+
+def _mode(run: Planned) -> tuple[str, str]:
+    """What the runs have in common whose steps take alike."""
+    return run.flags["mode"], run.architecture
 
 
 def is_held(path: str) -> bool:
