@@ -87,6 +87,7 @@ def _counted(asked: Study, runs: Sequence[Planned]) -> str:
     """ "33 runs: 4 variants, 2 label fractions, 3 seeds"."""
     counts = [
         console.count(len(asked.variants), "variant"),
+        *([console.count(len(asked.architectures), "architecture")] * bool(asked.architectures)),
         console.count(len(asked.label_fractions), "label fraction"),
         console.count(len(asked.seeds), "seed"),
     ]
@@ -237,21 +238,21 @@ def _show_plan(
     if len(left) < len(runs):
         console.say(f"done: {console.count(len(runs) - len(left), 'run')} of {len(runs):,}")
     for run in left:
-        if run.flags["mode"] in TRAIN and run.stage not in seconds:
-            console.say(f"\n{run.stage}:")
+        if run.flags["mode"] in TRAIN and run.named_stage not in seconds:
+            console.say(f"\n{run.named_stage}:")
             alone = _alone(asked, run)
             result = _without_a_place(directory, alone, commands, "--dry_run").run()
-            seconds[run.stage], steps[run.stage] = result["seconds"], result["steps"]
-    counts = collections.Counter(run.stage for run in left)
+            seconds[run.named_stage], steps[run.named_stage] = result["seconds"], result["steps"]
+    counts = collections.Counter(run.named_stage for run in left)
+    modes = {run.named_stage: run.flags["mode"] for run in left}
     shared = sum(len(run.variants) - 1 for run in left)
     console.say(f"\n{'stage':16s} {'mode':12s} {'runs':>5s} {'steps':>8s}  time of all")
     for stage, count in counts.items():
-        mode = asked.stages[stage]["mode"]
         time = "not measured"
         if not math.isnan(seconds.get(stage, math.nan)):
             time = console.duration(count * seconds[stage])
         shown = f"{steps[stage]:,}" if stage in steps else "-"
-        console.say(f"{stage:16s} {mode:12s} {count:5,d} {shown:>8s}  {time}")
+        console.say(f"{stage:16s} {modes[stage]:12s} {count:5,d} {shown:>8s}  {time}")
     whole = sum(counts[stage] * one for stage, one in seconds.items() if not math.isnan(one))
     if shared:
         console.say(f"shared: {console.count(shared, 'run')} less than if no variant shared any")
@@ -263,7 +264,7 @@ def _show_plan(
 
 def _alone(asked: Study, run: Planned) -> Planned:
     """A run with the shapes of the stages before it, from which it would take them."""
-    chain = asked.variants[run.variants[0]]
+    chain = asked.named_variants()[run.variants[0]]
     shapes = ("preset", *tagged(Config, Tag.ENCODER | Tag.INPUT | Tag.PROJECTION | Tag.INHERITED))
     taken: dict[str, Any] = {}
     for stage in chain[: chain.index(run.stage)]:

@@ -1,7 +1,11 @@
 """Several tests of one family: p values that hold for all of them together."""
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import ArrayLike
+
+_Name = TypeVar("_Name")
 
 
 def adjusted(p: ArrayLike) -> np.ndarray:
@@ -34,6 +38,6 @@ def adjusted(p: ArrayLike) -> np.ndarray:
     return values
 
 
-def adjusted_by_name(p: dict[str, float]) -> dict[str, float]:
+def adjusted_by_name(p: dict[_Name, float]) -> dict[_Name, float]:
     """As `adjusted`, of p values by name."""
     return dict(zip(p, adjusted(list(p.values())).tolist(), strict=True))

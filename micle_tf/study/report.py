@@ -3,12 +3,14 @@
 import math
 import os
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from micle_tf import console
 from micle_tf.files import write_text
 from micle_tf.program import typed
 from micle_tf.run_config import is_finished
 from micle_tf.study import curve, results, tables
+from micle_tf.study.architectures import named, parts
 from micle_tf.study.directory import StudyDirectory
 from micle_tf.study.results import Judged
 from micle_tf.study.runs import Planned, lower_is_better
@@ -42,15 +44,18 @@ def write(directory: StudyDirectory, study: Study, runs: Sequence[Planned], samp
     with directory.locked():
         write_text(file("tables.csv"), tables.csv_text(summaries))
         write_text(file("tables.md"), markdown)
+        micle = [pair for each in judged for pair in each.micle]
+        if micle:
+            write_text(file("micle.csv"), tables.on_off_csv(micle))
         needed = [(each.stage, *one) for each in judged for one in each.needed]
         if needed:
             write_text(file("labels_needed.csv"), tables.label_efficiency_csv(needed))
-        pictures = [file(name) for each in judged if (name := _draw(directory, study, each))]
+        pictures = [file(name) for each in judged for name in _draw(directory, study, each)]
     for line in left_out:
         console.say(line)
     for each in judged:
         console.say(f"\n{study.name}, {each.stage}")
-        table = tables.terminal(each.summaries, reference=study.reference, primary=each.primary)
+        table = tables.terminal(each.summaries, primary=each.primary, **_names(study))
         console.say(table.rstrip())
     if judged:
         for line in in_words(study, judged[0]):
@@ -65,14 +70,28 @@ def write(directory: StudyDirectory, study: Study, runs: Sequence[Planned], samp
         console.say(f"next: {typed('--mode=export', checkpoint)}")
 
 
-def _draw(directory: StudyDirectory, study: Study, found: Judged) -> str:
-    """Draws the curve of a table; the picture's name, "" where nothing of it is defined."""
-    name = "curve" if found.stage == results.TEST else f"curve-{found.stage}"
-    if all(math.isnan(one.mean) for one in found.summaries if one.metric == found.primary):
-        return ""
-    path = os.path.join(directory.path, name)
-    curve.draw(found.summaries, path, metric=found.primary, reference=study.reference)
-    return f"{name}.png"
+def _draw(directory: StudyDirectory, study: Study, found: Judged) -> list[str]:
+    """Draws the curves of a table, one for each architecture, and names those that are defined."""
+    curve_of = "curve" if found.stage == results.TEST else f"curve-{found.stage}"
+    drawn = []
+    for architecture in study.architectures or ("",):
+        shown = [
+            one
+            for one in found.summaries
+            if parts(one.variant, study.architectures)[1] == architecture
+        ]
+        if all(math.isnan(one.mean) for one in shown if one.metric == found.primary):
+            continue
+        name, reference = named(curve_of, architecture), named(study.reference, architecture)
+        path = os.path.join(directory.path, name)
+        curve.draw(shown, path, metric=found.primary, reference=reference)
+        drawn.append(f"{name}.png")
+    return drawn
+
+
+def _names(study: Study) -> dict[str, Any]:
+    """How tables tell the variants of a study apart."""
+    return {"reference": study.reference, "architectures": tuple(study.architectures)}
 
 
 def in_words(study: Study, found: Judged) -> list[str]:
@@ -80,17 +99,24 @@ def in_words(study: Study, found: Judged) -> list[str]:
     primary = [one for one in found.summaries if one.metric == found.primary]
     fractions = {one.fraction for one in primary}
     lines = [
-        _sentence(one, study.reference)
+        _sentence(one, study.reference_of(one.variant))
         for one in primary
-        if one.fraction == max(fractions) and one.variant != study.reference
+        if one.fraction == max(fractions) and one.variant != study.reference_of(one.variant)
+    ]
+    lines += [
+        _sentence(on, off.variant)
+        for off, on in found.micle
+        if (on.metric, on.fraction) == (found.primary, max(fractions))
+        and study.reference_of(on.variant) not in (off.variant, on.variant)  # said already
     ]
     if any(one.seeds == 1 for one in primary):
         lines.append(
             "one seed: another training could come out otherwise; seeds = [0, 1, 2] says how much"
         )
     for variant, *needed in found.needed:
-        if variant != study.reference:
-            lines.append(_labels(variant, study.reference, needed, fractions))
+        reference = study.reference_of(variant)
+        if variant != reference:
+            lines.append(_labels(variant, reference, needed, fractions))
     return lines
 
 
@@ -128,13 +154,17 @@ def _labels(
 
 
 def _markdown(study: Study, found: Judged) -> str:
-    of = {"reference": study.reference}
-    text = f"# {study.name}: {found.stage}\n\n"
-    text += tables.markdown(found.summaries, primary=found.primary, of=found.shown, **of)
+    names = _names(study)
+    sections = [tables.markdown(found.summaries, primary=found.primary, of=found.shown, **names)]
+    if found.micle:
+        sections.append(tables.on_off_markdown(found.micle, found.shown))
     if found.needed:
         smallest = min(one.fraction for one in found.summaries)
-        text += "\n" + tables.label_efficiency_markdown(found.needed, smallest=smallest, **of)
-    return text
+        reference = tables.of_each(**names)
+        sections.append(
+            tables.label_efficiency_markdown(found.needed, reference=reference, smallest=smallest)
+        )
+    return f"# {study.name}: {found.stage}\n\n" + "\n".join(sections)
 
 
 def best_run(study: Study, runs: Sequence[Planned], found: Judged) -> Planned | None:

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -23,9 +24,11 @@ from micle_tf.evaluation.variants import Variants, variants_of
 from micle_tf.settings import nearest
 from micle_tf.statistics import bootstrap, holm, label_efficiency, statistic
 from micle_tf.statistics.obuchowski_rockette import covariance_of, of_differences
+from micle_tf.study.architectures import named
+from micle_tf.study.pairs import micle_pairs
 from micle_tf.study.runs import Planned, lower_is_better, spelled
 from micle_tf.study.specification import Study
-from micle_tf.study.tables import Summary
+from micle_tf.study.tables import OnOff, Summary
 
 SEED = 0  # of resamples and exchanges of patients
 TEST = "test"  # the judged stages of all variants, in one table
@@ -43,6 +46,7 @@ class Judged:
         other seeds.
       primary: the metric that the variants are compared by.
       shown: the metrics of the summaries, the primary one first.
+      micle: variants that are alike but for MICLe, by cell and metric.
     """
 
     stage: str
@@ -50,6 +54,7 @@ class Judged:
     needed: tuple[tuple[str, float, float, float], ...]
     primary: str
     shown: tuple[str, ...]
+    micle: tuple[OnOff, ...] = ()
 
 
 def tidy(runs: Sequence[Planned], results: Mapping[str, dict[str, Any]]) -> str:
@@ -131,7 +136,7 @@ _Cell = tuple[str, float]
 def _cells(study: Study, runs: Sequence[Planned]) -> dict[str, dict[_Cell, list[str]]]:
     """{stage: {(variant, fraction): paths of its seeds}}, in the order of the study."""
     stages: dict[str, dict[_Cell, list[str]]] = {}
-    for variant in study.variants:
+    for variant in study.named_variants():
         for run in runs:
             if variant in run.variants and run.kind in ("judged", "transfer"):
                 assert run.fraction is not None
@@ -162,26 +167,48 @@ def _judge(
     samples: int,
     allow_seen: bool,
 ) -> Judged:
-    named = {f"{variant} {spelled(fraction)}": of for (variant, fraction), of in places.items()}
-    variants, cells = variants_of(named, allow_seen=allow_seen), list(places)
+    texts = {f"{variant} {spelled(fraction)}": of for (variant, fraction), of in places.items()}
+    variants, cells = variants_of(texts, allow_seen=allow_seen), list(places)
     of = _resampled(study, variants, samples)
-    against = _differences(study, variants, cells, of, samples)
-    adjusted = holm.adjusted_by_name({name: one.p for name, one in against.items()})
-    summaries = []
-    for k, (name, (variant, fraction)) in enumerate(zip(named, cells, strict=True)):
+    references, off = _references(study, cells), _off(study, cells)
+    pairs = dict.fromkeys([*references.items(), *off.items()])
+    found = {(k, a): _contrast(variants, of, a, k, samples) for k, a in pairs}
+    summaries = _summaries(stage, cells, of, {k: found[k, a] for k, a in references.items()})
+    of_on = _summaries(stage, cells, of, {k: found[k, a] for k, a in off.items()})
+    micle = [
+        OnOff(*both) for k, a in off.items() for both in zip(summaries[a], of_on[k], strict=True)
+    ]
+    return Judged(
+        stage,
+        summaries=tuple(itertools.chain(*summaries)),
+        needed=tuple(_needed(study, cells, of)),
+        primary=of.metrics[0],
+        shown=tuple(of.metrics),
+        micle=tuple(micle),
+    )
+
+
+def _summaries(
+    stage: str, cells: Sequence[_Cell], of: _Drawn, against: Mapping[int, Contrast]
+) -> list[list[Summary]]:
+    """Of each cell and metric [C][M], with differences where there is a contrast of the cell."""
+    adjusted = holm.adjusted_by_name({k: one.p for k, one in against.items()})
+    found = []
+    for k, (variant, fraction) in enumerate(cells):
+        rows = []
         for m, metric in enumerate(of.metrics):
             values = of.theta[k, :, m]
             difference, p = (math.nan,) * 3, (math.nan,) * 2
-            if name in against:
-                difference = against[name].differences.get(metric, difference)
-                p = (against[name].p, adjusted[name]) if m == 0 else p
+            if k in against:
+                difference = against[k].differences.get(metric, difference)
+                p = (against[k].p, adjusted[k]) if m == 0 else p
             sd = float(values.std(ddof=1)) if len(values) > 1 else math.nan
             ends = _ends(values, of.drawn[:, k, :, m])
             mean = float(values.mean())
             row = (variant, stage, fraction, metric, len(values), mean, sd, *ends, *difference, *p)
-            summaries.append(Summary(*row))
-    needed = _needed(study.reference, cells, of)
-    return Judged(stage, tuple(summaries), tuple(needed), of.metrics[0], tuple(of.metrics))
+            rows.append(Summary(*row))
+        found.append(rows)
+    return found
 
 
 def _resampled(study: Study, variants: Variants, samples: int) -> _Drawn:
@@ -235,24 +262,39 @@ def _ends(values: np.ndarray, drawn: np.ndarray) -> tuple[float, float]:
     return one.low, one.high
 
 
-def _differences(
-    study: Study, variants: Variants, cells: Sequence[_Cell], of: _Drawn, samples: int
-) -> dict[str, Contrast]:
-    """{cell's name: what it has more than the reference at the same fraction}."""
+def _references(study: Study, cells: Sequence[_Cell]) -> dict[int, int]:
+    """{cell: that of the reference, of its architecture and at its fraction}."""
+    places = {cell: k for k, cell in enumerate(cells)}
     found = {}
     for k, (variant, fraction) in enumerate(cells):
-        reference = (study.reference, fraction)
-        if variant != study.reference and reference in cells:
-            r = cells.index(reference)
-            a, b = variants.all[r], variants.all[k]
-            if len(b.seeds) > 1:
-                found[b.name] = _of_seeds(b.name, of, r, k)
-            else:
-                pair = dataclasses.replace(variants, all=(a, b))
-                few = is_of_discrimination(of.metrics[0])
-                (found[b.name],) = contrasts(
-                    pair, samples, SEED, of.metrics[0], discrimination=few
-                ).all
+        reference = (study.reference_of(variant), fraction)
+        if reference in places and places[reference] != k:
+            found[k] = places[reference]
+    return found
+
+
+def _off(study: Study, cells: Sequence[_Cell]) -> dict[int, int]:
+    """{cell with MICLe: that of its pair without, of its architecture and at its fraction}."""
+    places = {cell: k for k, cell in enumerate(cells)}
+    off_of = {
+        named(on, one): named(off, one)
+        for off, on in micle_pairs(study)
+        for one in study.architectures or ("",)
+    }
+    return {
+        k: places[off_of[variant], fraction]
+        for k, (variant, fraction) in enumerate(cells)
+        if variant in off_of and (off_of[variant], fraction) in places
+    }
+
+
+def _contrast(variants: Variants, of: _Drawn, a: int, b: int, samples: int) -> Contrast:
+    """What cell b has more than cell a."""
+    pair = dataclasses.replace(variants, all=(variants.all[a], variants.all[b]))
+    if len(pair.all[0].seeds) > 1:
+        return _of_seeds(pair.all[1].name, of, a, b)
+    few = is_of_discrimination(of.metrics[0])
+    (found,) = contrasts(pair, samples, SEED, of.metrics[0], discrimination=few).all
     return found
 
 
@@ -267,17 +309,20 @@ def _of_seeds(name: str, of: _Drawn, a: int, b: int) -> Contrast:
 
 
 def _needed(
-    reference: str, cells: Sequence[_Cell], of: _Drawn
+    study: Study, cells: Sequence[_Cell], of: _Drawn
 ) -> list[tuple[str, float, float, float]]:
-    """Labels needed by each variant to be as good as the reference with most of them."""
-    goal = (reference, max(fraction for _, fraction in cells))
-    if goal not in cells or len({fraction for _, fraction in cells}) < 2:
+    """Labels needed by each variant to be as good as its reference with most of them."""
+    most = max(fraction for _, fraction in cells)
+    if len({fraction for _, fraction in cells}) < 2:
         return []
     sign = -1 if lower_is_better(of.metrics[0]) else 1
     mean, drawn = (sign * values[..., 0].mean(axis=-1) for values in (of.theta, of.drawn))
-    at = cells.index(goal)
     found = []
     for variant in dict.fromkeys(variant for variant, _ in cells):
+        goal = (study.reference_of(variant), most)
+        if goal not in cells:
+            continue
+        at = cells.index(goal)
         places = sorted((f, k) for k, (other, f) in enumerate(cells) if other == variant)
         fractions, columns = [f for f, _ in places], [k for _, k in places]
         needed = label_efficiency.needed(fractions, mean[columns], mean[at])

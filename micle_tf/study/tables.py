@@ -5,6 +5,9 @@ import dataclasses
 import io
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from micle_tf.study.architectures import parts
 
 _WIDTH = 100  # of a terminal's table, where one column fits into it
 _MISSING = "-"
@@ -43,6 +46,18 @@ class Summary:
     p_holm: float
 
 
+class OnOff(NamedTuple):
+    """Two variants that are alike but for MICLe, at one fraction, of one metric.
+
+    Attributes:
+      off: without it.
+      on: with it; its difference and p are from the other, p_holm for all such pairs of the stage.
+    """
+
+    off: Summary
+    on: Summary
+
+
 def csv_text(summaries: Sequence[Summary]) -> str:
     """A row for each, under the names of the fields: numbers to the last digit, nan as empty."""
     text = io.StringIO()
@@ -55,15 +70,23 @@ def csv_text(summaries: Sequence[Summary]) -> str:
 
 
 def markdown(
-    summaries: Sequence[Summary], *, reference: str, primary: str, of: Sequence[str]
+    summaries: Sequence[Summary],
+    *,
+    reference: str,
+    primary: str,
+    of: Sequence[str],
+    architectures: Sequence[str] = (),
 ) -> str:
     """A table of variants by label fractions for each metric, and of differences for the primary.
 
+    With architectures, also a table of these by variants for each metric and fraction.
+
     Args:
       summaries: of one or more metrics.
-      reference: the variant that the others are compared with.
+      reference: the variant that the others are compared with, of their architecture each.
       primary: the metric whose differences are shown.
       of: the metrics to show, in this order; those that no summary has are left out.
+      architectures: of the study, of which the names of variants are then, as `named` has them.
 
     Returns:
       Sections with a heading of the second level each; "" if none is left.
@@ -74,15 +97,23 @@ def markdown(
         if not found:
             continue
         sections.append(_section(metric, _grid(found, _mean_cell), _notes_of_means(found)))
-        compared = compared_with(reference, found)
+        compared = compared_with(reference, found, architectures)
         if metric == primary and compared:
-            heading = f"{metric}, difference from {reference}"
+            heading = f"{metric}, difference from {of_each(reference, architectures)}"
             notes = _notes_of_differences(compared)
             sections.append(_section(heading, _grid(compared, _difference_cell), notes))
+        if architectures:
+            sections += _by_architecture(metric, found, architectures)
     return "\n".join(sections)
 
 
-def terminal(summaries: Sequence[Summary], *, reference: str, primary: str) -> str:
+def terminal(
+    summaries: Sequence[Summary],
+    *,
+    reference: str,
+    primary: str,
+    architectures: Sequence[str] = (),
+) -> str:
     """As `markdown` of the primary metric, in aligned columns.
 
     Fractions that do not fit into 100 characters come below the others; "" without any summary.
@@ -90,12 +121,12 @@ def terminal(summaries: Sequence[Summary], *, reference: str, primary: str) -> s
     found = [one for one in summaries if one.metric == primary]
     if not found:
         return ""
-    parts = [primary, _aligned(_grid(found, _mean_cell)), *_notes_of_means(found)]
-    compared = compared_with(reference, found)
+    lines = [primary, _aligned(_grid(found, _mean_cell)), *_notes_of_means(found)]
+    compared = compared_with(reference, found, architectures)
     if compared:
-        parts += ["", f"{primary}, difference from {reference}"]
-        parts += [_aligned(_grid(compared, _difference_cell)), *_notes_of_differences(compared)]
-    return "\n".join(parts) + "\n"
+        lines += ["", f"{primary}, difference from {of_each(reference, architectures)}"]
+        lines += [_aligned(_grid(compared, _difference_cell)), *_notes_of_differences(compared)]
+    return "\n".join(lines) + "\n"
 
 
 def label_efficiency_markdown(
@@ -106,7 +137,7 @@ def label_efficiency_markdown(
     Args:
       needed: (variant, fraction, low, high) as `statistics.label_efficiency` has them: nan for a
         fraction that is not reached, infinite for such an end; nan for ends that are not known.
-      reference: the variant that is to be reached.
+      reference: that is to be reached, in words.
       smallest: the smallest fraction that was measured; what needs no more may need less.
     """
     rows = [
@@ -134,6 +165,31 @@ def label_efficiency_csv(
     return text.getvalue()
 
 
+def on_off_markdown(pairs: Sequence[OnOff], of: Sequence[str]) -> str:
+    """A table for each metric, as of `markdown`: a row for each pair, three columns a fraction."""
+    sections = []
+    for metric in of:
+        found = [pair for pair in pairs if pair.on.metric == metric]
+        if found:
+            sections.append(
+                _section(f"MICLe on and off, {metric}", _on_off(found), _notes_of_on_off(found))
+            )
+    return "\n".join(sections)
+
+
+def on_off_csv(pairs: Sequence[OnOff]) -> str:
+    """A row for each pair, fraction and metric; nan as empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    head = ["stage", "off", "on", "fraction", "metric", "off_mean", "on_mean"]
+    writer.writerow([*head, "difference", "low", "high", "p", "p_holm"])
+    for off, on in pairs:
+        row = [on.stage, off.variant, on.variant, on.fraction, on.metric, off.mean, on.mean]
+        row += [on.difference, on.difference_low, on.difference_high, on.p, on.p_holm]
+        writer.writerow("" if value != value else value for value in row)
+    return text.getvalue()
+
+
 def by_label(summaries: Sequence[Summary]) -> dict[str, list[Summary]]:
     """{variant: its summaries by increasing fraction}, in the order in which they come.
 
@@ -150,10 +206,17 @@ def by_label(summaries: Sequence[Summary]) -> dict[str, list[Summary]]:
     return {label: sorted(those, key=lambda one: one.fraction) for label, those in found.items()}
 
 
-def compared_with(reference: str, summaries: Sequence[Summary]) -> list[Summary]:
+def compared_with(
+    reference: str, summaries: Sequence[Summary], architectures: Sequence[str] = ()
+) -> list[Summary]:
     """Those of other variants; none where there is nothing of the reference to compare with."""
-    others = [one for one in summaries if one.variant != reference]
+    others = [one for one in summaries if parts(one.variant, architectures)[0] != reference]
     return others if any(not math.isnan(one.difference) for one in others) else []
+
+
+def of_each(reference: str, architectures: Sequence[str]) -> str:
+    """The reference in words, which is one for each architecture."""
+    return f"{reference} of the same architecture" if architectures else reference
 
 
 def share(fraction: float, digits: int = 4) -> str:
@@ -183,11 +246,49 @@ def _grid(summaries: Sequence[Summary], cell: Callable[[Summary], str]) -> _Tabl
     return rows
 
 
+def _by_architecture(
+    metric: str, summaries: Sequence[Summary], architectures: Sequence[str]
+) -> list[str]:
+    """Architectures by variants, of one metric: a section for each fraction."""
+    sections = []
+    for fraction in sorted({one.fraction for one in summaries}):
+        found = [one for one in summaries if one.fraction == fraction]
+        cells = {parts(one.variant, architectures): _mean_cell(one) for one in found}
+        variants = list(dict.fromkeys(variant for variant, _ in cells))
+        rows = [["architecture", *variants]]
+        for architecture in architectures:
+            of = [cells.get((variant, architecture), _MISSING) for variant in variants]
+            rows.append([architecture, *of])
+        heading = f"{metric}, architecture x pretraining, {share(fraction)} of labels"
+        sections.append(_section(heading, rows, _notes_of_means(found, "Mean")))
+    return sections
+
+
+def _on_off(pairs: Sequence[OnOff]) -> _Table:
+    """Pairs by fractions, of one metric."""
+    fractions = sorted({pair.on.fraction for pair in pairs})
+    head = [f"{share(one)}: {what}" for one in fractions for what in ("off", "on", "on - off")]
+    rows: dict[str, dict[float, list[str]]] = {}
+    for off, on in pairs:
+        cells = [_plain(off.mean), _plain(on.mean), _difference_cell(on)]
+        rows.setdefault(f"{off.variant}, {on.variant}", {})[on.fraction] = cells
+    missing = [_MISSING] * 3
+    return [
+        ["off, on", *head],
+        *([name, *(cell for one in fractions for cell in of.get(one, missing))]
+          for name, of in rows.items()),
+    ]  # fmt: skip
+
+
 def _mean_cell(one: Summary) -> str:
     if math.isnan(one.mean):
         return "n/a"
     deviation = "" if math.isnan(one.sd) else f" ± {one.sd:.3f}"
     return f"{one.mean:.3f}{deviation}" + _between(one.low, one.high, ".3f")
+
+
+def _plain(value: float) -> str:
+    return "n/a" if math.isnan(value) else f"{value:.3f}"
 
 
 def _difference_cell(one: Summary) -> str:
@@ -219,10 +320,12 @@ def _needed_cell(fraction: float, low: float, high: float, smallest: float) -> s
     return f"{shown(fraction)} [{shown(low)}, {shown(high)}]"
 
 
-def _notes_of_means(summaries: Sequence[Summary]) -> list[str]:
+def _notes_of_means(
+    summaries: Sequence[Summary], of: str = "By share of the labels: mean"
+) -> list[str]:
     seeds = number_of_seeds(summaries)
     deviation = "" if seeds == "1 seed" else " ± standard deviation"
-    note = f"By share of the labels: mean{deviation} of {seeds} [95 % interval]."
+    note = f"{of}{deviation} of {seeds} [95 % interval]."
     return [note, *_note_of_one_seed(summaries)]
 
 
@@ -231,6 +334,15 @@ def _notes_of_differences(summaries: Sequence[Summary]) -> list[str]:
     if not all(math.isnan(one.p_holm) for one in summaries):
         note += ", and p adjusted for all comparisons (Holm)"
     return [f"{note}.", *_note_of_one_seed(summaries)]
+
+
+def _notes_of_on_off(pairs: Sequence[OnOff]) -> list[str]:
+    on = [pair.on for pair in pairs]
+    has_p = not all(math.isnan(one.p) for one in on)
+    notes = ["Of variants that are alike but for MICLe, at equal shares of the labels."]
+    if has_p:
+        return [*notes, *_notes_of_differences(on)]
+    return [*notes, "Mean difference [95 % interval].", *_note_of_one_seed(on)]
 
 
 def _note_of_one_seed(summaries: Sequence[Summary]) -> list[str]:

@@ -258,6 +258,45 @@ def test_the_plan_is_shown_and_nothing_written(place, tmp_path, capsys):
     assert "dry run: nothing was written" in shown.splitlines()[-2:][0] + shown.splitlines()[-1]
 
 
+ENCODERS = """
+[architectures.small]
+width_multiplier = 0.125
+[architectures.wide]
+width_multiplier = 0.25
+"""
+
+
+def test_a_step_is_measured_of_each_architecture(place, capsys):
+    folder, data = place
+    text = GRID[: GRID.index("[grid.finetune]")].replace("width_multiplier = 0.125\n", "")
+    (folder / "two.toml").write_text(text + ENCODERS)
+    assert cli.main(words_of(folder, "two", "two", data, "--dry_run")) == 0
+    shown = capsys.readouterr().out
+    assert "4 runs: 1 variant, 2 architectures, 1 label fraction, 2 seeds" in shown
+    rows = {line.split()[0]: line.split()[1:4] for line in shown.splitlines() if line.strip()}
+    for name, width in (("small", 0.125), ("wide", 0.25)):
+        (model,) = re.findall(f"\nfinetune-{name}:\n(?:.+\n)*?model: (.*?) on", shown)
+        assert model == f"ResNet-10 x{width}"
+        assert rows[f"finetune-{name}"] == ["finetune", "2", "1"]
+    assert not (folder / "two").exists()
+
+
+@pytest.mark.slow
+def test_two_architectures_are_two_studies_in_one_table(place):
+    folder, data = place
+    text = GRID[: GRID.index("[stages.finetune]")].replace("width_multiplier = 0.125\n", "")
+    text = text.replace("seeds = [0, 1]", "seeds = [0]") + ENCODERS
+    text += '[stages.linear_eval]\nmode = "linear_eval"\n[variants]\nrandom = ["linear_eval"]\n'
+    (folder / "both.toml").write_text(text)
+    assert cli.main(words_of(folder, "both", "both", data)) == 0
+    for name, width in (("small", 0.125), ("wide", 0.25)):
+        run = folder / f"both/seed0/{name}/linear_eval-1"
+        assert json.loads((run / "config.json").read_text())["width_multiplier"] == width
+        assert (folder / f"both/curve-{name}.png").stat().st_size > 1000
+    table = (folder / "both/tables.md").read_text()
+    assert "architecture x pretraining, 100 % of labels\n\n| architecture | random |" in table
+
+
 @pytest.mark.parametrize(
     "change, message",
     [

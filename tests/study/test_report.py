@@ -1,6 +1,7 @@
 """What a study leaves for people: files that are whole, words that say no more than is known."""
 
 import csv
+import dataclasses
 import io
 import math
 import os
@@ -16,6 +17,7 @@ from micle_tf.study.report import best_run, in_words
 from micle_tf.study.results import Judged
 from micle_tf.study.runs import planned
 from micle_tf.study.specification import parse
+from micle_tf.study.tables import OnOff
 from micle_tf.training.lock import RunLock
 from tests.study.fake_runs import finished, judged, scores
 from tests.study.summaries import METRIC, NAN, summary
@@ -180,6 +182,74 @@ def test_what_cannot_be_written_leaves_what_was_there(directory, monkeypatch):
     assert not [name for name in files(directory) if name.startswith("unfinished")]
 
 
+# ---------------------------------------------------------------- architectures, MICLe
+
+MICLE = """
+[stages.half]
+mode = "pretrain"
+method = "simclr"
+[stages.micle]
+mode = "pretrain"
+method = "micle"
+"""
+ARCHITECTURES = """
+[architectures.r18]
+resnet_depth = 18
+[architectures.r50]
+resnet_depth = 50
+"""
+
+
+def with_micle(text=TEXT):
+    text = text.replace('mode = "pretrain"', 'mode = "pretrain"\nmethod = "simclr"', 1)
+    return text + "micle = ['half', 'micle', 'finetune', 'nih']\n" + MICLE
+
+
+def test_each_architecture_has_pictures_of_its_own(directory, capsys):
+    study = parse(with_micle() + ARCHITECTURES, "mine")
+    runs = planned(study, {})
+    done(directory, runs=runs)
+    report.write(directory, study, runs, SAMPLES)
+    place = directory.path
+    curves = [f"curve{stage}-r{depth}" for stage in ("", "-nih") for depth in (18, 50)]
+    pictures = [f"{name}.{suffix}" for name in curves for suffix in ("png", "svg")]
+    assert files(directory) == sorted(
+        ["labels_needed.csv", "micle.csv", *pictures, "study.csv", "study.json", "tables.csv",
+         "tables.md"]
+    )  # fmt: skip
+    said = capsys.readouterr().out
+    shown = ", ".join(f"{place}/{name}.png" for name in curves)
+    assert f"tables: {place}/tables.md, {shown}\n" in said
+    drawn = content(directory, "curve-r50.svg")
+    assert "simclr-r50" in drawn and "r18" not in drawn
+    assert "simclr-r18 against supervised-r18: " in said
+    assert "micle-r50 against supervised-r50: " in said
+    assert "micle-r50 against simclr-r50: " in said
+    text = content(directory, "tables.md")
+    assert "as well as supervised of the same architecture with all of them" in text
+    assert "## case/top1, architecture x pretraining, 10 % of labels\n" in text
+    rows = list(csv.DictReader(io.StringIO(content(directory, "study.csv"))))
+    assert {row["variant"] for row in rows} == {
+        f"{variant}-r{depth}" for variant in study.variants for depth in (18, 50)
+    }
+    best = said.splitlines()[-1]
+    assert "/seed0/r18/" in best or "/seed0/r50/" in best
+
+
+def test_micle_on_and_off_is_written_and_said(directory, capsys):
+    study = parse(with_micle(), "mine")
+    runs = planned(study, {})
+    done(directory, runs=runs)
+    report.write(directory, study, runs, SAMPLES)
+    text = content(directory, "tables.md")
+    assert text.count("## MICLe on and off, ") == 2 * 3  # stages, metrics
+    assert text.index("MICLe on and off, case/balanced_accuracy") < text.index("Labels needed")
+    rows = list(csv.DictReader(io.StringIO(content(directory, "micle.csv"))))
+    assert [row["stage"] for row in rows] == ["test"] * 6 + ["nih"] * 6
+    assert {(row["off"], row["on"]) for row in rows} == {("simclr", "micle")}
+    assert capsys.readouterr().out.count("micle against simclr: ") == 1
+
+
 # ---------------------------------------------------------------- words
 
 
@@ -233,6 +303,25 @@ def test_words_are_of_the_primary_metric_with_most_labels():
     other = against(-0.3, -0.2, "case/top1")
     lines = words(summary("supervised", 1.0, 0.9), few, other, against(0.01, 0.05))
     assert lines == ["simclr is better than supervised: case/auc_macro +0.030 [+0.010, +0.050]"]
+
+
+@pytest.mark.parametrize(
+    "reference, expected",
+    [
+        ("supervised", ["micle is better than simclr: case/auc_macro +0.030 [+0.010, +0.050]"]),
+        ("simclr", []),  # said already
+        ("micle", []),
+    ],
+)
+def test_micle_has_a_sentence_where_nothing_says_it_already(reference, expected):
+    on = lambda fraction, metric=METRIC: dataclasses.replace(
+        against(0.01, 0.05, metric), variant="micle", fraction=fraction
+    )
+    off = summary("simclr", 1.0, 0.8)
+    pairs = [OnOff(off, on(0.1)), OnOff(off, on(1.0)), OnOff(off, on(1.0, "case/top1"))]
+    judged_so = dataclasses.replace(found(summary(reference, 1.0, 0.9)), micle=tuple(pairs))
+    study = dataclasses.replace(parse(with_micle(), "mine"), reference=reference)
+    assert in_words(study, judged_so) == expected
 
 
 def test_one_seed_is_no_proof():

@@ -19,6 +19,7 @@ from micle_tf.evaluation.variants import read_variants
 from micle_tf.statistics import bootstrap, holm, label_efficiency, statistic
 from micle_tf.statistics.obuchowski_rockette import of_differences
 from micle_tf.study import results
+from micle_tf.study.architectures import parts
 from micle_tf.study.runs import planned
 from micle_tf.study.specification import parse
 from tests.study.fake_runs import PATIENTS, finished, judged, labels, scores
@@ -44,7 +45,7 @@ simclr = ["simclr", "finetune", "nih"]
 """
 ONE_SEED = TEXT.replace("[0, 1, 2]", "[4]")
 SAMPLES = 12
-QUALITY = {"random": 0.05, "supervised": 0.2, "simclr": 0.3}
+QUALITY = {"random": 0.05, "supervised": 0.2, "simclr": 0.3, "micle": 0.4}
 
 
 class Made:
@@ -68,7 +69,8 @@ class Made:
             if run.fraction is None:
                 finished(self.places[run.path])
                 continue
-            quality = QUALITY[run.variants[0]] + 0.1 * math.log10(run.fraction) * (run.seed != 1)
+            variant, _ = parts(run.variants[0], self.study.architectures)
+            quality = QUALITY[variant] + 0.1 * math.log10(run.fraction) * (run.seed != 1)
             of_findings = others.get("multilabel", False)
             predicted = scores(number, max(quality, 0.02), of_findings)
             judged(self.places[run.path], predicted, **others)
@@ -141,7 +143,8 @@ def of_all_and_of_resamples(runs):
     return np.array([auc_macro(label, score) for score in every]), np.array(drawn)
 
 
-CELLS = [(variant, fraction) for variant in QUALITY for fraction in (0.1, 1.0)]
+VARIANTS = ("random", "supervised", "simclr")
+CELLS = [(variant, fraction) for variant in VARIANTS for fraction in (0.1, 1.0)]
 
 
 @pytest.mark.parametrize("variant, fraction", CELLS)
@@ -227,6 +230,149 @@ def test_one_seed_is_that_of_the_function_compare(one_seed):
     assert against(one) == compare(a, b, samples=SAMPLES)["case/top1"]
 
 
+# ---------------------------------------------------------------- several architectures
+
+ARCHITECTURES = """
+[architectures.r18]
+resnet_depth = 18
+[architectures.r50x2]
+resnet_depth = 50
+width_multiplier = 2.0
+"""
+ONE_ARCHITECTURE = ARCHITECTURES.partition("[architectures.r50x2]")[0]
+
+
+def as_table(one, **others):
+    """A summary's values, under names that tell what differs from another's."""
+    return dataclasses.asdict(one) | others
+
+
+@pytest.mark.parametrize("text", [TEXT, ONE_SEED])
+def test_one_architecture_has_the_numbers_of_the_plain_study(tmp_path, text):
+    plain, left_out = Made(tmp_path / "plain", text).judged()
+    mine, mine_left_out = Made(tmp_path / "mine", text + ONE_ARCHITECTURE).judged()
+    assert left_out == mine_left_out == []
+    for a, b in zip(plain, mine, strict=True):
+        assert (a.stage, a.primary, a.shown) == (b.stage, b.primary, b.shown)
+        for one, other in zip(a.summaries, b.summaries, strict=True):
+            np.testing.assert_equal(as_table(other), as_table(one, variant=f"{one.variant}-r18"))
+        needed = [(f"{variant}-r18", *ends) for variant, *ends in a.needed]
+        np.testing.assert_equal([*b.needed], needed)
+
+
+@pytest.mark.parametrize("text", [TEXT, ONE_SEED])
+def test_of_two_each_is_compared_with_its_own_reference(tmp_path, text):
+    """All but p by Holm is that of the study of this architecture alone."""
+    both = Made(tmp_path, text + ARCHITECTURES)
+    (found, nih), _ = both.judged()
+    plain = parse(text, "mine")
+    tested = []
+    for architecture in ("r18", "r50x2"):
+        places = {
+            run.path: both.places[run.path.replace("/", f"/{architecture}/", 1)]
+            for run in planned(plain, {})
+        }
+        alone, _ = results.judged(plain, planned(plain, {}), places, SAMPLES)
+        of = [one for one in found.summaries if one.variant.endswith(f"-{architecture}")]
+        for one, other in zip(alone[0].summaries, of, strict=True):
+            changed = {"variant": f"{one.variant}-{architecture}", "p_holm": other.p_holm}
+            np.testing.assert_equal(as_table(other), as_table(one, **changed))
+        needed = [(f"{variant}-{architecture}", *ends) for variant, *ends in alone[0].needed]
+        np.testing.assert_equal(
+            [one for one in found.needed if one[0].endswith(f"-{architecture}")], needed
+        )
+        tested += [one for one in of if not math.isnan(one.p)]
+    assert len(tested) == 2 * 2 * 2  # architectures, variants, fractions
+    family = holm.adjusted([one.p for one in tested])
+    assert [one.p_holm for one in tested] == family.tolist()
+    assert {one.variant for one in nih.summaries} == {"simclr-r18", "simclr-r50x2"}
+
+
+def test_a_reference_that_is_missing_leaves_the_other_architecture(tmp_path):
+    without = [f"seed4/r18/finetune-{fraction}" for fraction in ("0.1", "1")]
+    (found, _), left_out = Made(tmp_path, ONE_SEED + ARCHITECTURES, without).judged()
+    assert left_out == [
+        f"not in the tables, as runs of it are not there: supervised-r18, {fraction}"
+        for fraction in ("0.1", "1")
+    ]
+    compared = {one.variant for one in found.summaries if not math.isnan(one.difference)}
+    assert compared == {"random-r50x2", "simclr-r50x2"}
+    assert [variant for variant, *_ in found.needed] == [f"{one}-r50x2" for one in VARIANTS]
+
+
+# ---------------------------------------------------------------- MICLe on and off
+
+MICLE = """
+[stages.half]
+mode = "pretrain"
+method = "simclr"
+[stages.micle]
+mode = "pretrain"
+method = "micle"
+"""
+
+
+def with_micle(text):
+    """With a variant that is that of SimCLR, but for MICLe."""
+    text = text.replace('mode = "pretrain"', 'mode = "pretrain"\nmethod = "simclr"')
+    return f"{text}\nmicle = ['half', 'micle', 'finetune', 'nih']\n{MICLE}"
+
+
+def of_pairs(found):
+    """{(off, on, fraction, metric): the variant with MICLe, against that without}."""
+    return {(off.variant, on.variant, on.fraction, on.metric): on for off, on in found.micle}
+
+
+@pytest.mark.parametrize("text", [TEXT, ONE_SEED])
+def test_what_micle_makes_is_that_of_a_comparison(tmp_path, text):
+    made = Made(tmp_path, with_micle(text))
+    (found, nih), _ = made.judged()
+    on = of_pairs(found)
+    assert list(on) == [
+        ("simclr", "micle", fraction, metric) for fraction in (0.1, 1.0) for metric in found.shown
+    ]
+    p = []
+    for fraction in (0.1, 1.0):
+        texts = [",".join(made.of(one, fraction)) for one in ("simclr", "micle")]
+        (expected,) = contrasts(read_variants(texts), SAMPLES, 0, found.primary).all
+        p.append(expected.p)
+        for metric in found.shown:
+            one = on["simclr", "micle", fraction, metric]
+            assert against(one) == expected.differences[metric]
+            np.testing.assert_equal(one.p, expected.p if metric == found.primary else math.nan)
+    of_primary = [on["simclr", "micle", fraction, found.primary] for fraction in (0.1, 1.0)]
+    assert [one.p_holm for one in of_primary] == holm.adjusted(p).tolist()
+    assert [one.stage for one in on.values()] == ["test"] * len(on)
+    assert len(nih.micle) == len(found.micle)
+    cells = by_cell(found)
+    for off, one in found.micle:  # all else is what the other tables say of them
+        assert off is cells[off.variant, off.fraction, off.metric]
+        assert one.mean == cells[one.variant, one.fraction, one.metric].mean
+        assert one.difference == pytest.approx(one.mean - off.mean, abs=1e-12)
+
+
+def test_where_the_reference_is_without_micle_it_is_said_of_both_alike(tmp_path):
+    text = with_micle(ONE_SEED).replace('reference = "supervised"', 'reference = "simclr"')
+    (found, _), _ = Made(tmp_path, text).judged()
+    for (_, variant, fraction, metric), one in of_pairs(found).items():
+        other = by_cell(found)[variant, fraction, metric]
+        assert against(one) == against(other)
+        np.testing.assert_equal(one.p, other.p)
+        assert not one.p_holm > other.p_holm  # of fewer comparisons
+
+
+def test_pairs_of_architectures_and_of_what_is_there(tmp_path):
+    without = ["seed4/r18/simclr/finetune-1", "seed4/r50x2/half/micle/finetune-0.1"]
+    (found, _), _ = Made(tmp_path, with_micle(ONE_SEED) + ARCHITECTURES, without).judged()
+    assert list(dict.fromkeys(key[:3] for key in of_pairs(found))) == [
+        ("simclr-r18", "micle-r18", 0.1), ("simclr-r50x2", "micle-r50x2", 1.0),
+    ]  # fmt: skip
+
+
+def test_without_such_variants_there_are_no_pairs(one_seed):
+    assert all(one.micle == () for one in one_seed.judged()[0])
+
+
 # ---------------------------------------------------------------- labels needed
 
 
@@ -235,7 +381,7 @@ def test_labels_needed_are_of_the_means(three_seeds, primary, sign):
     """Of a metric of which low values are good, of its negative."""
     (found, _), _ = three_seeds.judged(primary)
     mean = {key[:2]: sign * one.mean for key, one in by_cell(found).items() if key[2] == primary}
-    assert [variant for variant, *_ in found.needed] == list(QUALITY)
+    assert [variant for variant, *_ in found.needed] == [*VARIANTS]
     for variant, needed, low, high in found.needed:
         curve = [mean[variant, fraction] for fraction in (0.1, 1.0)]
         expected = label_efficiency.needed([0.1, 1.0], curve, mean["supervised", 1.0])

@@ -198,3 +198,96 @@ def test_labels_needed_as_csv():
     ]
     text = tables.label_efficiency_csv(rows)
     assert text == "stage,variant,fraction,low,high\ntest,simclr,0.25,0.1,inf\ntest,random,,,\n"
+
+
+# ---------------------------------------------------------------- several architectures
+
+
+def of_architectures(fractions=(0.1, 1.0)):
+    """Three variants, the last of which the second architecture has not."""
+    found = study(["supervised-r18", "micle-r18", "simclr-r18", "supervised-r50"], fractions)
+    of_references = {"difference": NAN, "difference_low": NAN, "difference_high": NAN, "p": NAN}
+    found = [
+        dataclasses.replace(one, **of_references) if "supervised" in one.variant else one
+        for one in found
+    ]
+    return [*found, *study(["micle-r50"], fractions)]
+
+
+def test_architectures_by_variants_at_each_fraction():
+    found = of_architectures()
+    text = tables.markdown(
+        found, reference="supervised", primary=METRIC, of=(METRIC,), architectures=("r18", "r50")
+    )
+    headings = [line for line in text.splitlines() if line.startswith("## ")]
+    assert headings == [
+        f"## {METRIC}",
+        f"## {METRIC}, difference from supervised of the same architecture",
+        f"## {METRIC}, architecture x pretraining, 10 % of labels",
+        f"## {METRIC}, architecture x pretraining, 100 % of labels",
+    ]
+    rows = cells(text)
+    by_variant = {row[0]: row[2] for row in rows[1:6]}  # with all labels
+    assert [row[0] for row in rows[7:10]] == ["micle-r18", "simclr-r18", "micle-r50"]
+    assert rows[-3:] == [
+        ["architecture", "supervised", "micle", "simclr"],
+        ["r18", *(by_variant[f"{one}-r18"] for one in ("supervised", "micle", "simclr"))],
+        ["r50", by_variant["supervised-r50"], by_variant["micle-r50"], "-"],
+    ]
+    assert rows[-3][0] == rows[-6][0] and "Mean ± standard deviation of 3 seeds [95" in text
+
+
+def test_terminal_says_of_what_the_difference_is():
+    text = tables.terminal(
+        of_architectures(), reference="supervised", primary=METRIC, architectures=("r18", "r50")
+    )
+    assert f"\n{METRIC}, difference from supervised of the same architecture\n" in text
+    assert text.count("supervised-r") == 2
+
+
+# ---------------------------------------------------------------- MICLe on and off
+
+
+def on_off():
+    """At two fractions; the second pair is there at one, and of the primary metric alone."""
+    found = []
+    for metric, p in ((METRIC, 0.004), ("case/top1", NAN)):
+        for fraction in (0.1, 1.0):
+            off, on = (summary(one, fraction, 0.8, metric=metric) for one in ("simclr", "micle"))
+            on = dataclasses.replace(on, mean=0.831, p=p, p_holm=3 * p)
+            found.append(tables.OnOff(dataclasses.replace(off, difference=NAN), on))
+    off, on = summary("simclr-x", 1.0, NAN), summary("micle-x", 1.0, 0.9)
+    return [*found, tables.OnOff(off, dataclasses.replace(on, difference=NAN))]
+
+
+def test_micle_on_and_off():
+    text = tables.on_off_markdown(on_off(), (METRIC, "case/top1", "case/auc/a"))
+    first, second = text.split("\n## ")
+    assert first.startswith(f"## MICLe on and off, {METRIC}\n")
+    assert second.startswith("MICLe on and off, case/top1\n")
+    head = ["off, on", "10 %: off", "10 %: on", "10 %: on - off"]
+    head += [cell.replace("10 %", "100 %") for cell in head[1:]]
+    both = ["0.800", "0.831", "+0.031 [+0.010, +0.052], p 0.004 (Holm 0.012)"]
+    assert cells(first) == [
+        head, ["simclr, micle", *both, *both],
+        ["simclr-x, micle-x", "-", "-", "-", "n/a", "0.900", "n/a"],
+    ]  # fmt: skip
+    without_p = ["0.800", "0.831", "+0.031 [+0.010, +0.052]"]
+    assert cells(second) == [head, ["simclr, micle", *without_p, *without_p]]
+    assert "two-sided p" in first and "two-sided p" not in second
+    assert ONE_SEED not in text
+
+
+def test_micle_on_and_off_as_csv():
+    text = tables.on_off_csv(on_off())
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert list(rows[0]) == [
+        "stage", "off", "on", "fraction", "metric", "off_mean", "on_mean", "difference", "low",
+        "high", "p", "p_holm",
+    ]  # fmt: skip
+    assert [row["fraction"] for row in rows] == ["0.1", "1.0", "0.1", "1.0", "1.0"]
+    assert list(rows[0].values()) == [
+        "finetune", "simclr", "micle", "0.1", METRIC, "0.8", "0.831", "0.031", "0.01", "0.052",
+        "0.004", "0.012",
+    ]  # fmt: skip
+    assert rows[2]["p"] == rows[2]["p_holm"] == rows[4]["off_mean"] == rows[4]["difference"] == ""
