@@ -27,6 +27,7 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
 )
 gc.freeze()  # what was imported stays; to look through it takes half a second each time
+gc.set_threshold(50_000, 20, 50)  # networks are traced from many small objects
 
 
 @pytest.fixture(autouse=True)
