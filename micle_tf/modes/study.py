@@ -163,8 +163,8 @@ def _check_data(
     with contextlib.redirect_stdout(io.StringIO()):  # the runs say it
         targets, splits = opening.labelled_data(config, data)
     directory.check_data(data.facts["data"])
-    if not targets.multilabel and min(asked.label_fractions) < 1:
-        _check_classes(asked, targets, splits["train"])
+    if min(asked.label_fractions) < 1:
+        _check_labels(asked, targets, splits["train"])
     _check_metrics(asked, targets, config.part(Judging).questions())
     return data.facts["data"]
 
@@ -186,14 +186,48 @@ def _check_metrics(asked: Study, targets: Any, questions: Questions) -> None:
             )
 
 
-def _check_classes(asked: Study, targets: Any, train: Any) -> None:
-    there = set(train.labels[train.images].tolist())
-    lacking = [name for k, name in enumerate(targets.names) if k not in there]
+def _check_labels(asked: Study, targets: Any, train: Any) -> None:
+    """Raises BadInput where a run would draw no case of a class, or with or without a finding.
+
+    With one seed a smaller fraction is a part of a larger one, so that the smallest is looked at.
+
+    Args:
+      asked: `Study`, with a fraction below 1.
+      targets: `Targets`.
+      train: `LabelledSplit` of all labels.
+    """
+    from micle_tf.data.targets import choose_labelled
+
+    smallest = min(asked.label_fractions)
+    where = f"{asked.name}: label_fractions = {smallest:g}"
+    lacking = _lacking(targets, train.labels[train.images])
     if lacking:
+        each = "" if targets.multilabel else " of each class"
         raise BadInput(
-            f"{asked.name}: label_fractions = {min(asked.label_fractions):g}: {train.name} has no "
-            f"labelled case of {lacking[0]}, so that no share of it has one of each class"
+            f"{where}: {train.name} has no labelled case {lacking}, so that no share of it has "
+            f"one{each}"
         )
+    for seed in asked.seeds:
+        images = choose_labelled(train.labels, train.reader.index, smallest, seed)
+        lacking = _lacking(targets, train.labels[images])
+        if lacking:
+            raise BadInput(
+                f"{where}: of {train.name}, seed {seed} draws no labelled case {lacking}; take a "
+                "larger share"
+            )
+
+
+def _lacking(targets: Any, labels: np.ndarray) -> str:
+    """ "of naevus", "with edema", "without edema": the first that no image has; "" for none."""
+    for k, name in enumerate(targets.names):
+        if targets.multilabel:
+            kinds = {f"with {name}": labels[:, k] == 1, f"without {name}": labels[:, k] == 0}
+        else:
+            kinds = {f"of {name}": labels == k}
+        for kind, has in kinds.items():
+            if not has.any():
+                return kind
+    return ""
 
 
 def metrics_of_targets(

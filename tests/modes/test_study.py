@@ -1,6 +1,7 @@
 """--mode=study on a small set: the runs are what the same commands typed alone give."""
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -11,12 +12,18 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
 
 from micle_tf import cli
-from micle_tf.modes.study import metrics_of_targets
+from micle_tf.data.supervised import LabelledSplit
+from micle_tf.data.targets import Targets
+from micle_tf.errors import BadInput
+from micle_tf.modes.study import _check_labels, metrics_of_targets
+from micle_tf.study.specification import parse
+from tests.data.test_targets import make_index
 
 STUDY = """
 label_fractions = [0.5, 1.0]
@@ -332,6 +339,117 @@ def test_what_a_grid_is_chosen_by_is_looked_at_before(place, capsys):
         assert cli.main(words_of(folder, "chosen", "chosen", data)) == 2
         assert f"[select] finetune = {metric}: no metric" in capsys.readouterr().err
     assert not (folder / "chosen").exists()
+
+
+# ---------------------------------------------------------------- what a share has of each class
+
+
+def refusal_of_share(names, labels, seeds, fraction=0.1, per_case=1):
+    """What is said of a share of cases, each of so many images; "" for nothing."""
+    text = f"label_fractions = [{fraction}, 0.9]\nseeds = {list(seeds)}\n"
+    asked = parse(text + GRID.partition("seeds = [0, 1]")[2], "shares")
+    labels = np.array(labels)
+    number = np.full(len(labels) // per_case, per_case)
+    of = {"findings": labels} if labels.ndim > 1 else {"labels": labels}
+    split = types.SimpleNamespace(index=make_index(number, **of))
+    there = (labels >= 0).any(axis=1) if labels.ndim > 1 else labels >= 0
+    train = LabelledSplit("train", split, labels, np.flatnonzero(there))
+    try:
+        _check_labels(asked, Targets(names, labels.ndim > 1), train)
+    except BadInput as error:
+        assert "\n" not in str(error)
+        return str(error)
+    return ""
+
+
+def test_a_share_has_a_case_of_each_class_wherever_cases_have_one():
+    labels = [0] * 60 + [1] * 3 + [-1] * 7
+    assert refusal_of_share("ab", labels, range(20), 0.001) == ""
+    assert refusal_of_share("abc", labels, [0]) == (
+        "shares: label_fractions = 0.1: train has no labelled case of c, so that no share of it "
+        "has one of each class"
+    )
+
+
+def test_a_class_that_is_never_the_first_of_a_case_may_not_be_drawn():
+    """One of ten cases has b, on its second image; that of the lowest hash is drawn."""
+    labels = [0, 1] + [0, 0] * 9
+    drawn = [seed for seed in range(12) if not refusal_of_share("ab", labels, [seed], per_case=2)]
+    by_hash = lambda seed: min(
+        range(10), key=lambda c: hashlib.sha256(f"{seed} c{c}".encode()).digest()
+    )
+    assert drawn == [seed for seed in range(12) if by_hash(seed) == 0] and 0 < len(drawn) < 12
+    other = next(seed for seed in range(12) if seed not in drawn)
+    assert refusal_of_share("ab", labels, [drawn[0], other], per_case=2) == (
+        f"shares: label_fractions = 0.1: of train, seed {other} draws no labelled case of b; take "
+        "a larger share"
+    )
+
+
+def present(*cases):
+    """[40] of 0 and 1."""
+    return np.isin(np.arange(40), cases).astype(int)
+
+
+@pytest.mark.parametrize(
+    "findings, kind",
+    [
+        # Whoever has c has something rarer: one of three is drawn for a, one of three for b.
+        ((present(0, 1, 8), present(2, 3, 9), present(0, 1, 2, 3)), "with"),
+        # Two of twenty are drawn for a, among which is all that is without c.
+        ((present(*range(20)), present(), 1 - present(7)), "without"),
+    ],
+)
+def test_each_finding_is_there_and_not_there_in_what_each_seed_draws(findings, kind):
+    labels = np.stack(findings, axis=1)
+    labels[30, 1] = 1  # so that b has one too
+    said = {seed: refusal_of_share("abc", labels, [seed]) for seed in range(40)}
+    fine, refused = ([seed for seed in said if bool(said[seed]) == no] for no in (False, True))
+    assert fine and refused
+    for seed in refused:
+        assert said[seed] == (
+            f"shares: label_fractions = 0.1: of train, seed {seed} draws no labelled case {kind} "
+            "c; take a larger share"
+        )
+    assert refusal_of_share("abc", labels, fine) == ""
+    assert refusal_of_share("abc", labels, [*fine, *refused]) == said[refused[0]]
+
+
+def test_a_finding_that_nothing_is_known_with_has_no_share():
+    labels = [[0, 1], [-1, 0], [0, -2]] * 10
+    assert refusal_of_share(("a", "b"), labels, [0]) == (
+        "shares: label_fractions = 0.1: train has no labelled case with a, so that no share of it "
+        "has one"
+    )
+    assert refusal_of_share(("a", "b"), 1 - np.array(labels).clip(0), [0]).endswith(
+        "train has no labelled case without a, so that no share of it has one"
+    )
+
+
+def test_a_share_without_a_finding_is_refused_and_nothing_written(place, tmp_path, capsys):
+    """`most` is absent in one case to learn from."""
+    photos = pathlib.Path(place[1][0].partition("=")[2]).parent
+    shutil.copytree(photos, tmp_path / "photos")
+    rows = list(csv.DictReader(io.StringIO((photos / "cases.csv").read_text())))
+    with open(tmp_path / "photos/cases.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["case_id", "patient_id", "image", "split", "oval", "ring", "most"])
+        for row in rows:
+            number, patient = int(row["case_id"][1:]), int(row["patient_id"][1:])
+            split = ("train", "train", "validation", "test")[patient % 4]
+            found = [int(row["label"] == name) for name in ("oval", "ring")]
+            most = number != 1 if split == "train" else number % 2
+            where = [row["case_id"], row["patient_id"], row["image"], split]
+            writer.writerow([*where, *found, int(most)])
+    text = STUDY.replace("[0.5, 1.0]", "[0.1, 1.0]").replace("case/auc_macro", "findings/auc_mean")
+    (tmp_path / "shares.toml").write_text(text)
+    typed = [f"--manifest={tmp_path / 'photos/cases.csv'}", "--findings=oval,ring,most"]
+    words = words_of(tmp_path, "shares", "run", [*typed, f"--data_dir={tmp_path / 'data'}"])
+    assert cli.main(words) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert re.search(r"of train, seed \d draws no labelled case without most; take a", error)
+    assert not (tmp_path / "run").exists()
 
 
 def test_other_data_is_another_study(done, place, tmp_path, capsys):
