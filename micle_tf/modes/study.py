@@ -1,6 +1,5 @@
 """--mode=study: stages, variants, label fractions and seeds, one run after the other, in tables."""
 
-import collections
 import contextlib
 import dataclasses
 import io
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from micle_tf import console
-from micle_tf.config import Config, Judging
+from micle_tf.config import Config, Judging, Optimizer
 from micle_tf.config.modes import STUDY, TRAIN
 from micle_tf.dataset_names import dataset_names
 from micle_tf.errors import BadInput, Stopped
@@ -24,7 +23,8 @@ from micle_tf.study import specification
 from micle_tf.study.directory import StudyDirectory
 from micle_tf.study.places import default_place, path_of
 from micle_tf.study.runs import Planned, command, planned
-from micle_tf.study.specification import Study
+from micle_tf.study.specification import Study, combinations
+from micle_tf.study.tables import share
 
 VALIDATION_LOSS = "validation/loss"
 NOTHING_ELSE = Questions()
@@ -266,28 +266,30 @@ def _show_plan(
     runs: Sequence[Planned],
     commands: Callable[[list[str]], Any],
 ) -> None:
-    """Says which runs are left, and how long those that train will take."""
-    seconds, steps = {}, {}
+    """Says which runs are left, and how long those that train will take.
+
+    A line is of all runs of a stage that have as many steps, and its time is that of all of them.
+    """
     left = [run for run in runs if not is_finished(directory.run(run))]
     if len(left) < len(runs):
         console.say(f"done: {console.count(len(runs) - len(left), 'run')} of {len(runs):,}")
-    for run in left:
-        if run.flags["mode"] in TRAIN and run.named_stage not in seconds:
-            console.say(f"\n{run.named_stage}:")
-            alone = _alone(asked, run)
-            result = _without_a_place(directory, alone, commands, "--dry_run").run()
-            seconds[run.named_stage], steps[run.named_stage] = result["seconds"], result["steps"]
-    counts = collections.Counter(run.named_stage for run in left)
+    plans = _measured(directory, asked, left, commands)
     modes = {run.named_stage: run.flags["mode"] for run in left}
-    shared = sum(len(run.variants) - 1 for run in left)
+    lines: dict[tuple[str, int | None], list[float]] = {}
+    for run in left:
+        plan = plans.get(run.path, {})
+        seconds = lines.setdefault((run.named_stage, plan.get("steps")), [])
+        seconds.append(plan.get("seconds", math.nan))
     console.say(f"\n{'stage':16s} {'mode':12s} {'runs':>5s} {'steps':>8s}  time of all")
-    for stage, count in counts.items():
+    whole = 0.0
+    for (stage, steps), seconds in lines.items():
+        shown = "-" if steps is None else f"{steps:,}"
         time = "not measured"
-        if not math.isnan(seconds.get(stage, math.nan)):
-            time = console.duration(count * seconds[stage])
-        shown = f"{steps[stage]:,}" if stage in steps else "-"
-        console.say(f"{stage:16s} {modes[stage]:12s} {count:5,d} {shown:>8s}  {time}")
-    whole = sum(counts[stage] * one for stage, one in seconds.items() if not math.isnan(one))
+        if not math.isnan(sum(seconds)):
+            time = console.duration(sum(seconds))
+            whole += sum(seconds)
+        console.say(f"{stage:16s} {modes[stage]:12s} {len(seconds):5,d} {shown:>8s}  {time}")
+    shared = sum(len(run.variants) - 1 for run in left)
     if shared:
         console.say(f"shared: {console.count(shared, 'run')} less than if no variant shared any")
     console.say(
@@ -296,13 +298,63 @@ def _show_plan(
     )
 
 
+def _measured(
+    directory: StudyDirectory,
+    asked: Study,
+    left: Sequence[Planned],
+    commands: Callable[[list[str]], Any],
+) -> dict[str, dict[str, Any]]:
+    """{path: {"steps", "seconds"}} of the runs that train, each measured or as one that was.
+
+    With a share of the labels, all seeds count as the first: of another, the cases that are drawn
+    may have some images more or less.
+    """
+    found, kinds, plans = {}, {}, {}
+    for run in left:
+        if run.flags["mode"] not in TRAIN:
+            continue
+        alone = _alone(asked, run)
+        of_all_seeds = (run.named_stage, bool(run.parent), *sorted((alone.flags | {"seed": 0}).items()))
+        if of_all_seeds not in kinds:
+            config = _without_a_place(directory, alone, commands).config
+            kinds[of_all_seeds] = (run.named_stage, _what_takes_time(config, alone))
+        stage, config = kinds[of_all_seeds]
+        if (stage, config) not in plans:
+            part = config.label_fraction
+            console.say(f"\n{stage}{f', {share(part)} of the labels' * (part < 1)}:")
+            plan = _without_a_place(directory, alone, commands, "--dry_run").run()
+            plans[stage, config] = plan
+        found[run.path] = plans[stage, config]
+    return found
+
+
+def _what_takes_time(config: Config, run: Planned) -> Config:
+    """The same for runs that take as many steps and as long a time, whatever else differs.
+
+    The share of the labels matters where epochs count, to train or from one validation to the next,
+    and where nobody states the batch, which is cut to what is there.
+    """
+    by_epochs = config.steps_between_validations(1) != config.steps_between_validations(2)
+    matters = by_epochs or not config.train_steps or "train_batch_size" not in run.flags
+    usual = {field.name: field.default for field in dataclasses.fields(Optimizer)}
+    return config.replace(
+        **usual, label_fraction=config.label_fraction if matters else 1.0, seed=0,
+        eval_split="test", model_dir="", checkpoint="",
+    )  # fmt: skip
+
+
 def _alone(asked: Study, run: Planned) -> Planned:
-    """A run with the shapes of the stages before it, from which it would take them."""
+    """A run with the shapes of the stages before it, from which it would take them.
+
+    What is chosen later is as in the first run of the grid.
+    """
     chain = asked.named_variants()[run.variants[0]]
     shapes = ("preset", *tagged(Config, Tag.ENCODER | Tag.INPUT | Tag.PROJECTION | Tag.INHERITED))
     taken: dict[str, Any] = {}
     for stage in chain[: chain.index(run.stage)]:
         taken |= {name: value for name, value in asked.flags(stage).items() if name in shapes}
     start = tagged(Config, Tag.START) if run.parent else ()  # what becomes of weights taken over
-    own = {name: value for name, value in run.flags.items() if name not in start}
+    tried = next(combinations(asked.grid.get(run.stage, {})))
+    flags = run.flags | tried | run.choice
+    own = {name: value for name, value in flags.items() if name not in start}
     return dataclasses.replace(run, flags=own | {n: v for n, v in taken.items() if n not in own})
