@@ -5,16 +5,18 @@ import shutil
 import textwrap
 
 from micle_tf.config import Config
-from micle_tf.config.modes import MODES
+from micle_tf.config.modes import MODES, STUDY
 from micle_tf.program import documents, typed
 from micle_tf.settings import GROUPS
 
 _WIDEST = 80
 _TEXT_AT = 6  # column at which a flag's help begins
-# What is no field of the configuration.
-_OTHERS = {
+# What is no field of the configuration: of a run, and of any command.
+_OF_A_RUN = {
     "flagfile=FILE": "A recipe: a file with one flag a line, in place of the dataset's own.",
     "train_mode=MODE": "SimCLR's name of --mode; its other flags are in docs/published_weights.md.",
+}
+_OTHERS = {
     "help, --helpfull, --version": "This, every flag, and a block for bug reports.",
 }
 _WHAT = {
@@ -69,9 +71,11 @@ def of_mode(mode):
     """The flags that a mode takes, by groups, with the mode's own defaults."""
     config = Config.of_mode(mode)
     fields = [f for f in _fields() if not f.metadata["only"] or mode in f.metadata["only"]]
-    title = [*_wrapped(f"{typed(f'--mode={mode}')}: {_WHAT[mode]}", 0), *_recipes_lines(), ""]
+    title = _wrapped(f"{typed(f'--mode={mode}')}: {_WHAT[mode]}", 0)
+    title += [*([] if mode in STUDY else _recipes_lines()), ""]
     shown = {field.name: getattr(config, field.name) for field in fields if field.name != "mode"}
-    return "\n".join([*title, *_groups(fields, shown), *_others()])
+    others = _others({} if mode in STUDY else _OF_A_RUN)
+    return "\n".join([*title, *_groups(fields, shown), *others])
 
 
 def common():
@@ -129,10 +133,10 @@ def _field_lines(field, default=None):
     ]
 
 
-def _others():
+def _others(of_a_run=_OF_A_RUN):
     return [
         line
-        for flag, text in _OTHERS.items()
+        for flag, text in (of_a_run | _OTHERS).items()
         for line in (f"  --{flag}", *_wrapped(text, _TEXT_AT))
     ]
 

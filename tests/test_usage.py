@@ -14,6 +14,7 @@ from micle_tf.config import Config
 from micle_tf.config.modes import MODES
 from micle_tf.recipes import shown_path
 from micle_tf.settings import GROUPS
+from micle_tf.study.specification import DECIDED
 
 ROOT = pathlib.Path(__file__).parents[1]
 FIELDS = dataclasses.fields(Config)
@@ -68,7 +69,8 @@ def test_the_three_commands_of_the_screen_are_a_chain(capsys, tmp_path, monkeypa
 def test_help_of_a_mode(mode, capsys):
     text = shown(capsys, f"--mode={mode}", "--help")
     takes = [f.name for f in FIELDS if not f.metadata["only"] or mode in f.metadata["only"]]
-    assert sorted(flags_in(text)) == sorted([*(set(takes) - {"mode"}), "flagfile", "train_mode"])
+    others = [] if mode == "study" else ["flagfile", "train_mode"]
+    assert sorted(flags_in(text)) == sorted([*(set(takes) - {"mode"}), *others])
     own = Config.of_mode(mode)
     for name in set(takes) - {"mode"}:
         value = getattr(own, name)
@@ -77,6 +79,18 @@ def test_help_of_a_mode(mode, capsys):
     groups = [line for line in text.splitlines() if line in GROUPS]
     assert groups == [group for group in GROUPS if group in groups] and "data" in groups
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_help_of_a_study_has_nothing_that_studies_refuse(capsys):
+    text, of_a_run = (shown(capsys, f"--mode={mode}", "--help") for mode in ("study", "finetune"))
+    assert "flagfile" not in text
+    listed = set(flags_in(text))
+    for flag in {"flagfile", "train_mode", "checkpoint", "seed", "label_fraction"}:
+        assert flag not in listed and flag in flags_in(of_a_run)
+        value = {"train_mode": "finetune"}.get(flag, "1")
+        assert cli.main(["--mode=study", "--study=demo", f"--{flag}={value}"]) == 2
+        assert f"--{flag}" in capsys.readouterr().err
+    assert not listed & set(DECIDED) - {"dry_run", "model_dir", "study"}
 
 
 def test_help_shows_the_common_flags_and_helpfull_all(capsys):

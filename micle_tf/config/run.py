@@ -37,8 +37,9 @@ class Run:
         common=True, path=True, tags=Tag.COMMAND,
     )  # fmt: skip
     checkpoint: str = _run(
-        "", "Run directory to take the weights from, and what it was trained on.", common=True,
-        path=True, tags=Tag.START | Tag.RUN_PLACE,
+        "", "Run directory to take the weights from, and what it was trained on.",
+        only=tuple(mode for mode in MODES if mode not in STUDY), common=True, path=True,
+        tags=Tag.START | Tag.RUN_PLACE,
     )  # fmt: skip
     preset: str = _run(
         "auto",
