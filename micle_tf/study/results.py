@@ -24,6 +24,7 @@ from micle_tf.evaluation.variants import Variants, variants_of
 from micle_tf.settings import nearest
 from micle_tf.statistics import bootstrap, holm, label_efficiency, statistic
 from micle_tf.statistics.obuchowski_rockette import covariance_of, of_differences
+from micle_tf.study import ranges
 from micle_tf.study.architectures import named
 from micle_tf.study.pairs import micle_pairs
 from micle_tf.study.runs import Planned, lower_is_better, spelled
@@ -94,6 +95,7 @@ def judged(
     With one seed, intervals are those of a bootstrap of patients, and differences those of
     `contrasts`. With several, all are those of `obuchowski_rockette`, whose intervals are of other
     patients and other seeds; of `of_differences`, that of a mean takes the values of the seeds.
+    Ends are cut to what the metric, or a difference of two, can be: with few seeds t is wide.
 
     Args:
       study: `Study`.
@@ -200,10 +202,11 @@ def _summaries(
             values = of.theta[k, :, m]
             difference, p = (math.nan,) * 3, (math.nan,) * 2
             if k in against:
-                difference = against[k].differences.get(metric, difference)
+                value, *two = against[k].differences.get(metric, difference)
+                difference = (value, *ranges.of_difference(metric, *two))
                 p = (against[k].p, adjusted[k]) if m == 0 else p
             sd = float(values.std(ddof=1)) if len(values) > 1 else math.nan
-            ends = _ends(values, of.drawn[:, k, :, m])
+            ends = ranges.of_mean(metric, *_ends(values, of.drawn[:, k, :, m]))
             mean = float(values.mean())
             row = (variant, stage, fraction, metric, len(values), mean, sd, *ends, *difference, *p)
             rows.append(Summary(*row))

@@ -23,9 +23,9 @@ class Summary:
       fraction: of the labels, in (0, 1].
       seeds: how many.
       mean, sd: of the seeds' values; sd is nan for one seed.
-      low, high: ends of the 95 % interval of the mean.
+      low, high: ends of the 95 % interval of the mean, in the range of the metric: see `ranges`.
       difference, difference_low, difference_high: from the reference on the same kind of stage and
-        fraction, with its 95 % interval; nan for the reference itself.
+        fraction, with its 95 % interval, in that of differences; nan for the reference itself.
       p, p_holm: of that difference, and adjusted for all that are tested; nan for all metrics but
         the primary.
     """

@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import os
+import re
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from micle_tf.evaluation.predictions_file import read_predictions
 from micle_tf.evaluation.variants import read_variants
 from micle_tf.statistics import bootstrap, holm, label_efficiency, statistic
 from micle_tf.statistics.obuchowski_rockette import of_differences
-from micle_tf.study import results
+from micle_tf.study import curve, results, tables
 from micle_tf.study.architectures import parts
 from micle_tf.study.runs import planned
 from micle_tf.study.specification import parse
@@ -156,7 +157,8 @@ def test_means_of_seeds_and_their_interval(three_seeds, variant, fraction):
     assert one.mean == pytest.approx(theta.mean(), abs=1e-12)
     assert one.sd == pytest.approx(np.std(theta, ddof=1), abs=1e-12)
     expected = of_differences(theta, np.cov(drawn, rowvar=False))
-    assert (one.low, one.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    cut = np.clip([expected.low, expected.high], 0, 1)
+    assert (one.low, one.high) == pytest.approx(tuple(cut), abs=1e-9)
 
 
 @pytest.mark.parametrize("variant, fraction", CELLS)
@@ -180,6 +182,42 @@ def test_all_of_one_seed_is_that_of_estimates(one_seed):
     for metric, estimate in expected.items():
         one = by_cell(found)["simclr", 0.1, metric]
         assert (one.mean, one.low, one.high) == (estimate.value, estimate.low, estimate.high)
+
+
+def test_intervals_of_two_seeds_stay_in_the_range_of_the_metric(tmp_path):
+    """Where one seed does well and the other does not, t of one degree of freedom is wide."""
+    made = Made(tmp_path, TEXT.replace("[0, 1, 2]", "[0, 1]"))
+    for number, run in enumerate(made.runs):
+        if run.fraction is not None:
+            quality = 0.9 if (run.seed == 1) == ("simclr" in run.variants) else 0.02
+            judged(made.places[run.path], scores(number, quality))
+    (found, _), _ = made.judged()
+    uncut = []
+    for variant, fraction in CELLS:
+        one = by_cell(found)[variant, fraction, "case/auc_macro"]
+        theta, drawn = of_all_and_of_resamples(made.of(variant, fraction))
+        of = of_differences(theta, np.cov(drawn, rowvar=False))
+        uncut += [of.low, of.high]
+        expected = np.clip([of.low, of.high], 0, 1)
+        assert (one.low, one.high) == pytest.approx(expected, abs=1e-9)
+    assert min(uncut) < 0 and max(uncut) > 1
+    assert all(0 <= one.low <= one.mean <= one.high <= 1 for one in found.summaries)
+    known = [one for one in found.summaries if not math.isnan(one.difference)]
+    assert all(-1 <= a <= d <= b <= 1 for d, a, b in map(against, known))
+    assert {-1, 1} & {end for one in known for end in against(one)[1:]}
+
+    rows = list(csv.DictReader(io.StringIO(tables.csv_text(found.summaries))))
+    assert [float(row["high"]) for row in rows] == [one.high for one in found.summaries]
+    of = {"reference": "supervised", "primary": found.primary}
+    text = tables.markdown(found.summaries, of=found.shown, **of)
+    means = text.partition(", difference from supervised")[0]
+    ends = [float(end) for pair in re.findall(r"\[(\S+), (\S+)\]", means) for end in pair]
+    assert min(ends) == 0 and max(ends) == 1
+    figure = curve._figure([one for one in found.summaries if one.metric == found.primary],
+                           found.primary, "supervised")  # fmt: skip
+    bands = [path.vertices[:, 1] for c in figure.axes[0].collections for path in c.get_paths()]
+    assert min(map(np.min, bands)) == pytest.approx(max(0, min(uncut)))
+    assert max(map(np.max, bands)) == pytest.approx(min(1, max(uncut)))
 
 
 # ---------------------------------------------------------------- against the reference
