@@ -21,6 +21,7 @@ from micle_tf.study.entries import FLAGS
 from micle_tf.study.runs import Planned
 
 FILE = "study.json"
+FORMAT = 1  # of it; one without a number is of the first
 _LOOK_EVERY = 0.5  # seconds, while another process writes it
 
 
@@ -31,8 +32,8 @@ class StudyDirectory:
       path: of the directory; it need not be there.
 
     Raises:
-      BadInput: the directory holds something else, its study.json is damaged, or runs cannot lie
-        there.
+      BadInput: the directory holds something else, its study.json is damaged or of a newer version,
+        or runs cannot lie there.
     """
 
     def __init__(self, path: str) -> None:
@@ -52,9 +53,15 @@ class StudyDirectory:
             return {"decided": {}, "runs": {}, "data": {}}
         try:
             with open(os.path.join(self.path, FILE), encoding="utf-8") as file:
-                return _checked(json.load(file))
+                kept = json.load(file)
+            if _format_of(kept) <= FORMAT:
+                return _checked(kept)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise BadInput(f"--model_dir={self.path}: its {FILE} is damaged ({error})") from None
+        raise BadInput(
+            f"--model_dir={self.path}: its {FILE} was written by a newer version (format "
+            f"{_format_of(kept)}, and this one knows {FORMAT}); go on with that one"
+        )
 
     def run(self, planned: Planned) -> str:
         """The directory of a run."""
@@ -121,7 +128,8 @@ class StudyDirectory:
         with self.locked():
             self._kept = self._read()
             yield
-            write_text(os.path.join(self.path, FILE), json.dumps(self._kept, indent=1) + "\n")
+            text = json.dumps({"format": FORMAT, **self._kept}, indent=1)
+            write_text(os.path.join(self.path, FILE), text + "\n")
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -200,6 +208,14 @@ def _what_changed(kept: dict[str, Any], now: dict[str, Any]) -> str:
             return f"{_shown(name, there)}, and the study has {_shown(name, here)} now"
     is_same = kept["choice"] == now["choice"]
     return "" if is_same else "what another grid, or another metric, chose"
+
+
+def _format_of(kept: Any) -> int:
+    """The format of what study.json holds; raises what `_read` catches if it says none that is."""
+    number = kept.get("format", 1)
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise ValueError(f"format {number}")
+    return number
 
 
 def _checked(kept: Any) -> dict[str, dict[str, Any]]:

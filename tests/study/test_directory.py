@@ -65,6 +65,11 @@ def kept_in(place):
         return json.load(file)
 
 
+def write(place, content):
+    with open(os.path.join(place, FILE), "w", encoding="utf-8") as file:
+        json.dump(content, file)
+
+
 def refusal(function, *given):
     with pytest.raises(BadInput) as refused:
         function(*given)
@@ -134,6 +139,10 @@ def test_places_where_no_study_can_lie(tmp_path, place):
         b'{"decided": [], "runs": {}}', b'{"decided": {}, "runs": {"seed0/a": 3}}',
         b'{"decided": {}, "runs": {"seed0/a": {"flags": 3, "choice": []}}}',
         b'{"decided": {"a": 3}, "runs": {}}',
+        *(
+            b'{"format": %s, "decided": {}, "runs": {}}' % number
+            for number in (b"0", b'"2"', b"true", b"1.5", b"null")
+        ),
     ],
 )  # fmt: skip
 def test_a_damaged_file_is_named(place, content):
@@ -141,6 +150,34 @@ def test_a_damaged_file_is_named(place, content):
     with open(os.path.join(place, FILE), "wb") as file:
         file.write(content)
     assert refusal(StudyDirectory, place).startswith(f"--model_dir={place}: its {FILE} is damaged")
+
+
+def test_a_file_has_a_format_and_one_without_is_of_the_first(place):
+    StudyDirectory(place).keep(RUNS[:2], "data")
+    kept = kept_in(place)
+    assert next(iter(kept.items())) == ("format", 1)
+    del kept["format"]
+    write(place, kept)
+    directory = StudyDirectory(place)
+    begun(directory, "seed0/linear_eval-1")
+    assert directory.check(RUNS) is None
+    directory.keep(RUNS, "data")
+    now = kept_in(place)
+    assert now["format"] == 1 and now["runs"].keys() == set(BY_PATH)
+
+
+def test_a_file_of_a_newer_version_is_refused_and_left(place):
+    directory = StudyDirectory(place)
+    directory.keep(RUNS, "data")
+    newer = {"format": 2, "of_tomorrow": []}
+    write(place, newer)
+    message = (
+        f"--model_dir={place}: its {FILE} was written by a newer version (format 2, and this one "
+        "knows 1); go on with that one"
+    )
+    assert refusal(StudyDirectory, place) == message
+    assert refusal(directory.keep, RUNS, "data") == message
+    assert kept_in(place) == newer
 
 
 # ---------------------------------------------------------------- settings that changed
