@@ -146,7 +146,8 @@ def _labels(
         return f"{variant} does not reach what {reference} does with {most}"
     fewer = " or fewer" * (needed[0] <= min(fractions))
     ends = [tables.share(one, 2) if math.isfinite(one) else "never" for one in needed[1:]]
-    interval = "" if any(map(math.isnan, needed)) else f" [{', '.join(ends)}]"
+    is_known = not any(map(math.isnan, needed))
+    interval = f" [95 % interval over patients: {', '.join(ends)}]" * is_known
     return (
         f"{variant} needs {tables.share(needed[0], 2)}{fewer} of the labels{interval} to be as "
         f"good as {reference} with {most}"

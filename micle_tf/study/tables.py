@@ -146,7 +146,7 @@ def label_efficiency_markdown(
     ]
     notes = [
         f"Share of the labels with which a variant does as well as {reference} with all of them "
-        "[95 % interval].",
+        "[95 % interval over patients].",
     ]
     if any("≤" in cell for _, cell in rows):
         notes.append("≤: the smallest share that was tried is enough.")

@@ -334,10 +334,19 @@ def test_one_seed_is_no_proof():
 @pytest.mark.parametrize(
     "needed, line",
     [
-        ((0.4, 0.2, 0.85), "needs 40 % of the labels [20 %, 85 %] to be as good as supervised"),
-        ((0.4, 0.2, math.inf), "needs 40 % of the labels [20 %, never] to be as good as"),
+        (
+            (0.4, 0.2, 0.85),
+            "needs 40 % of the labels [95 % interval over patients: 20 %, 85 %] to be as good",
+        ),
+        (
+            (0.4, 0.2, math.inf),
+            "needs 40 % of the labels [95 % interval over patients: 20 %, never] to be as good",
+        ),
         ((0.4, NAN, NAN), "needs 40 % of the labels to be as good as supervised with all labels"),
-        ((0.1, 0.1, 0.3), "needs 10 % or fewer of the labels [10 %, 30 %] to be as good as"),
+        (
+            (0.1, 0.1, 0.3),
+            "needs 10 % or fewer of the labels [95 % interval over patients: 10 %, 30 %] to be",
+        ),
         ((NAN, 0.3, math.inf), "does not reach what supervised does with all labels"),
         ((NAN, NAN, NAN), "does not reach what supervised does with all labels"),
     ],
@@ -352,8 +361,8 @@ def test_all_labels_of_a_study_may_be_a_share_of_them():
     cells = [summary(v, f, 0.9) for v in ("supervised", "simclr") for f in (0.01, 0.1)]
     lines = words(*cells, needed=[("simclr", 0.05, 0.02, 0.1)])
     assert lines[1] == (
-        "simclr needs 5 % of the labels [2 %, 10 %] to be as good as supervised with 10 % of the "
-        "labels"
+        "simclr needs 5 % of the labels [95 % interval over patients: 2 %, 10 %] to be as good as "
+        "supervised with 10 % of the labels"
     )
 
 

@@ -186,7 +186,7 @@ def test_labels_that_are_needed():
         ["h", "not reached"],
     ]
     assert text.startswith("## Labels needed\n") and "≤: the smallest share" in text
-    assert "as well as supervised with all of them" in text
+    assert "as well as supervised with all of them [95 % interval over patients]." in text
     none = tables.label_efficiency_markdown([("a", 0.5, 0.4, 0.6)], reference="b", smallest=0.1)
     assert "≤" not in none
 
