@@ -58,8 +58,9 @@ def write(directory: StudyDirectory, study: Study, runs: Sequence[Planned], samp
         table = tables.terminal(each.summaries, primary=each.primary, **_names(study))
         console.say(table.rstrip())
     if judged:
-        for line in in_words(study, judged[0]):
-            console.say(line)
+        for each in judged:
+            for line in in_words(study, each):
+                console.say(line)
         console.say(f"tables: {', '.join([file('tables.md'), *pictures])}")
     else:
         console.say("no variant has all of its runs yet, so that there is nothing to compare")
@@ -95,13 +96,21 @@ def _names(study: Study) -> dict[str, Any]:
 
 
 def in_words(study: Study, found: Judged) -> list[str]:
-    """A sentence for each variant against the reference, with most labels that the study has."""
+    """A sentence for each variant against the reference, with most labels that the study has.
+
+    Of a stage that transfers, its name stands before each, and there is none where the reference is
+    not judged on it; what is said of seeds and labels is of the judged stages alone.
+    """
     primary = [one for one in found.summaries if one.metric == found.primary]
     fractions = {one.fraction for one in primary}
+    transferred = found.stage != results.TEST
+    judged = {one.variant for one in primary} if transferred else study.named_variants()
     lines = [
-        _sentence(one, study.reference_of(one.variant))
+        _sentence(one, reference)
         for one in primary
-        if one.fraction == max(fractions) and one.variant != study.reference_of(one.variant)
+        if one.fraction == max(fractions)
+        and (reference := study.reference_of(one.variant)) != one.variant
+        and reference in judged
     ]
     lines += [
         _sentence(on, off.variant)
@@ -109,6 +118,8 @@ def in_words(study: Study, found: Judged) -> list[str]:
         if (on.metric, on.fraction) == (found.primary, max(fractions))
         and study.reference_of(on.variant) not in (off.variant, on.variant)  # said already
     ]
+    if transferred:
+        return [f"{found.stage}: {line}" for line in lines]
     if any(one.seeds == 1 for one in primary):
         lines.append(
             "one seed: another training could come out otherwise; seeds = [0, 1, 2] says how much"

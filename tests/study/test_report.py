@@ -5,6 +5,7 @@ import dataclasses
 import io
 import math
 import os
+import re
 import threading
 
 import pytest
@@ -322,6 +323,37 @@ def test_micle_has_a_sentence_where_nothing_says_it_already(reference, expected)
     judged_so = dataclasses.replace(found(summary(reference, 1.0, 0.9)), micle=tuple(pairs))
     study = dataclasses.replace(parse(with_micle(), "mine"), reference=reference)
     assert in_words(study, judged_so) == expected
+
+
+def test_words_of_a_stage_that_transfers_begin_with_its_name():
+    """And say nothing more of seeds and labels."""
+    cells = [
+        summary("supervised", 1.0, 0.8, stage="nih", seeds=1), summary("supervised", 0.1, 0.7),
+        against(0.01, 0.05, stage="nih", seeds=1),
+        dataclasses.replace(against(-0.01, 0.05, stage="nih", seeds=1), variant="micle"),
+    ]  # fmt: skip
+    of = dataclasses.replace(found(*cells, needed=[("simclr", 0.5, 0.4, 0.6)]), stage="nih")
+    assert in_words(STUDY, of) == [
+        "nih: simclr is better than supervised: case/auc_macro +0.030 [+0.010, +0.050]",
+        "nih: micle against supervised: no difference is shown, case/auc_macro +0.020 [-0.010, "
+        "+0.050]",
+    ]
+    alone = dataclasses.replace(of, summaries=tuple(cells[2:]))
+    assert in_words(STUDY, alone) == []
+
+
+def test_words_of_all_tables_are_said(directory, capsys):
+    both = TEXT.replace('["finetune"]', '["finetune", "nih"]')
+    study = parse(both, "mine")
+    runs = planned(study, {})
+    done(directory, runs=runs)
+    report.write(directory, study, runs, SAMPLES)
+    said = capsys.readouterr().out.splitlines()
+    verdict = re.compile(r"(nih: )?simclr (against|is better than) supervised")
+    of = [k for k, line in enumerate(said) if verdict.match(line)]
+    assert len(of) == 2 and [said[k].startswith("nih: ") for k in of] == [False, True]
+    assert said[of[0] + 1].startswith("simclr ") and "of the labels" in said[of[0] + 1]
+    assert said[of[1] + 1].startswith("tables: ")
 
 
 def test_one_seed_is_no_proof():
