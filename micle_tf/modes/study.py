@@ -314,7 +314,11 @@ def _measured(
         if run.flags["mode"] not in TRAIN:
             continue
         alone = _alone(asked, run)
-        of_all_seeds = (run.named_stage, bool(run.parent), *sorted((alone.flags | {"seed": 0}).items()))
+        of_all_seeds = (
+            run.named_stage,
+            bool(run.parent),
+            *sorted((alone.flags | {"seed": 0}).items()),
+        )
         if of_all_seeds not in kinds:
             config = _without_a_place(directory, alone, commands).config
             kinds[of_all_seeds] = (run.named_stage, _what_takes_time(config, alone))
