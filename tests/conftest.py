@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from micle_tf.config import Config
-from micle_tf.data import cases
+from micle_tf.data import cases, pipeline
 from micle_tf.evaluation import linear_probe
 from micle_tf.models import resnet
 from micle_tf.modes import linear_eval
@@ -93,6 +93,14 @@ def whole_networks():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(resnet.DEPTHS, 10, (resnet.BASIC, (1, 1, 1, 1)))
         yield
+
+
+@pytest.fixture
+def traced_anew():
+    """For what is done to an image, of which a test replaces parts."""
+    pipeline.of_one.cache_clear()
+    yield
+    pipeline.of_one.cache_clear()
 
 
 @pytest.fixture

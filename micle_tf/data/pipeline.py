@@ -1,5 +1,7 @@
 """tf.data pipelines: positive pairs to pretrain, labelled images to tune, plain ones to judge."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
@@ -8,6 +10,17 @@ from micle_tf.data.orientation import UPRIGHT, stored_orientation
 
 # AutoGraph has nothing to convert here, and a killed process would leave its files behind.
 _not_converted = tf.autograph.experimental.do_not_convert
+
+
+@functools.cache
+def of_one(function, *fixed):
+    """What is done to one image, as a tf.function: traced once for both views and all datasets.
+
+    Args:
+      function: of tensors, and behind them `fixed`.
+      fixed: what is the same for all images, hashable.
+    """
+    return tf.function(lambda *tensors: function(*tensors, *fixed), autograph=False)
 
 
 def num_units(index, method):
@@ -51,6 +64,8 @@ def pair_dataset(
     first_image = tf.constant(index.first_image[:-1], tf.int64)
     groups = tf.range(index.num_cases, dtype=tf.int64) if groups is None else tf.constant(groups)
     own_rows = sampling.rows_of_worker(batch_size, shard)
+    of_image = of_one(augment.augmented_image, options)
+    of_content = of_one(augment.augmented_view, options)
 
     def encoded_pairs(step, unit):
         draws = augment.draw_views(seed, step, batch_size, options)
@@ -73,11 +88,9 @@ def pair_dataset(
         first, second = [{name: draw[i] for name, draw in draws.items()} for i in (0, 1)]
         if method == "simclr" and decode_once:
             image = decode.decode(pair[0], UPRIGHT)
-            view1 = augment.augmented_image(image, first, options)
-            view2 = augment.augmented_image(image, second, options)
+            view1, view2 = of_image(image, first), of_image(image, second)
         else:
-            view1 = augment.augmented_view(pair[0], first, options)
-            view2 = augment.augmented_view(pair[1], second, options)
+            view1, view2 = of_content(pair[0], first), of_content(pair[1], second)
         return {"view1": view1, "view2": view2, **others}
 
     dataset = sampling.unit_batches(seed, steps, batch_size, units)
@@ -114,6 +127,7 @@ def labelled_dataset(
     first_image = tf.constant(reader.index.first_image[:-1], tf.int64)
     cases, first, count, images, labels = map(tf.constant, (cases, first, count, images, labels))
     own_rows = sampling.rows_of_worker(batch_size, shard)
+    view = of_one(augment.augmented_view, options)
 
     def encoded_images(step, unit):
         # The stream of MICLe's pairs, which fine-tuning does not draw.
@@ -127,7 +141,7 @@ def labelled_dataset(
         return encoded, _turned(reader, encoded, draws, options), tf.gather(labels, image)
 
     def augmented(encoded, draws, label):
-        return {"image": augment.augmented_view(encoded, draws, options), "label": label}
+        return {"image": view(encoded, draws), "label": label}
 
     dataset = sampling.unit_batches(seed, steps, batch_size, len(cases))
     dataset = dataset.map(encoded_images, num_parallel_calls=2).prefetch(2)
@@ -168,9 +182,6 @@ def image_dataset(reader, batch_size, size):
     """
     cases = tf.data.Dataset.range(reader.index.num_cases).batch(32)
     images = cases.map(lambda case: reader.read(case).flat_values, num_parallel_calls=2).unbatch()
-    turned = None if reader.turned else UPRIGHT
-    images = images.map(
-        lambda content: decode.evaluation_view(content, size, turned),
-        num_parallel_calls=tf.data.AUTOTUNE,
-    )
+    view = of_one(decode.evaluation_view, size, None if reader.turned else UPRIGHT)
+    images = images.map(view, num_parallel_calls=tf.data.AUTOTUNE)
     return images.batch(batch_size).prefetch(tf.data.AUTOTUNE)

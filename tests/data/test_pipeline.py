@@ -107,6 +107,16 @@ def test_groups_are_those_of_the_cases(reader, method):
     assert (seen <= whole).all() and whole.sum() - seen.sum() == whole.sum() % BATCH > 0
 
 
+@pytest.mark.usefixtures("traced_anew")
+@pytest.mark.parametrize("method, of", [("simclr", "image"), ("micle", "view")])
+def test_both_views_and_all_datasets_share_a_trace(reader, method, of):
+    for seed in (0, 1):
+        list(pipeline.pair_dataset(reader, method, BATCH, Augmentation(size=16), seed, (0, 1)))
+    function = pipeline.of_one(getattr(augment, f"augmented_{of}"), Augmentation(size=16))
+    assert function.experimental_get_tracing_count() == 1
+
+
+@pytest.mark.usefixtures("traced_anew")
 @pytest.mark.parametrize("method, once, twice", [("simclr", 1, 0), ("micle", 0, 1)])
 def test_what_a_pair_decodes(reader, monkeypatch, method, once, twice):
     counts = collections.Counter()

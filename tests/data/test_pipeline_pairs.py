@@ -131,6 +131,7 @@ def test_the_views_of_a_pair_differ(config):
     assert float(tf.reduce_min(differences)) > 0 and float(tf.reduce_mean(differences)) > 0.01
 
 
+@pytest.mark.usefixtures("traced_anew")
 @pytest.mark.parametrize("method, decodes", [("simclr", 1), ("micle", 2)])
 def test_only_drawn_images_are_decoded(reader, monkeypatch, method, decodes):
     counts = collections.Counter()
