@@ -17,7 +17,7 @@ from micle_tf.evaluation import linear_probe
 from micle_tf.models import resnet
 from micle_tf.modes import linear_eval
 from micle_tf.training import contrastive, picture
-from tests import child_processes, made_small
+from tests import child_processes, made_small, warm_processes
 from tests.data_builders.trees_derm import write_tree
 from tests.generated_cases import write_cases
 
@@ -152,6 +152,13 @@ def child():
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture(scope="session")
+def warm():
+    """A server of processes that begin with TensorFlow loaded, by its `start`."""
+    with warm_processes.Server() as server:
+        yield server
 
 
 @pytest.fixture

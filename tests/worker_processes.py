@@ -2,42 +2,34 @@
 
 import contextlib
 import json
-import os
-import pathlib
 import random
 import socket
-import subprocess
-import sys
 import time
 
-ROOT = pathlib.Path(__file__).parents[1]
+from tests.warm_processes import FreshProcess
+
 PATIENCE = 300  # seconds that anything may take on a busy machine, unless a test is about them
 
 
 class WorkerProcess:
     """One started worker; `address` is its "host:port"."""
 
-    def __init__(self, arguments, folder, addresses, index):
+    def __init__(self, start, arguments, addresses, index):
         self.address = addresses[index]
-        self._files = [folder / f"{index}.{name}" for name in ("out", "err")]
         cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-        environment = os.environ | {"TF_CONFIG": json.dumps(cluster), "CUDA_VISIBLE_DEVICES": ""}
-        with contextlib.ExitStack() as stack:
-            out, err = [stack.enter_context(open(path, "wb")) for path in self._files]
-            self._process = subprocess.Popen(
-                [sys.executable, *arguments], cwd=ROOT, env=environment, stdout=out, stderr=err
-            )
+        environment = {"TF_CONFIG": json.dumps(cluster), "CUDA_VISIBLE_DEVICES": ""}
+        self._process = start(*arguments, env=environment)
         self.send_signal, self.kill = self._process.send_signal, self._process.kill
 
     @property
     def out(self):
         """What it has written to stdout so far."""
-        return self._files[0].read_text(errors="replace")
+        return self._process.out
 
     @property
     def err(self):
         """What it has written to stderr so far."""
-        return self._files[1].read_text(errors="replace")
+        return self._process.err
 
     @property
     def is_running(self):
@@ -49,25 +41,24 @@ class WorkerProcess:
 
 
 @contextlib.contextmanager
-def started(folder, *arguments, count=2):
+def started(*arguments, start=FreshProcess, count=2):
     """Starts workers, each `python ARGUMENTS` with a TF_CONFIG of its own.
 
     Whatever happens inside, they are gone afterwards; if it fails, their output is printed.
 
     Args:
-      folder: for the files that take their output; made if need be.
       *arguments: what to hand to Python.
+      start: makes a process of them: `FreshProcess`, or `start` of a `warm_processes.Server`.
       count: the number of workers.
 
     Yields:
       A list of `WorkerProcess`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
     workers = []
     try:
         for index in range(count):
-            workers.append(WorkerProcess(arguments, folder, addresses, index))
+            workers.append(WorkerProcess(start, arguments, addresses, index))
         yield workers
     except BaseException:
         for index, worker in enumerate(workers):

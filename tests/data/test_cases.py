@@ -1,6 +1,4 @@
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -281,7 +279,7 @@ def test_an_interrupted_index_leaves_nothing(config, tmp_path, monkeypatch):
     assert cases.open_cases(config).index["train"].num_images == 6
 
 
-def test_killed_while_it_prepares(config, tmp_path):
+def test_killed_while_it_prepares(config, tmp_path, warm):
     program = (
         "import os, signal, sys\n"
         "from data_builders import on_threads\n"
@@ -294,9 +292,8 @@ def test_killed_while_it_prepares(config, tmp_path):
         "on_threads.read_case = killed\n"
         "cases.open_cases(Config(manifest=sys.argv[1], data_dir=sys.argv[2]))\n"
     )
-    command = [sys.executable, "-c", program, config.manifest, config.data_dir]
-    done = subprocess.run(command, capture_output=True, check=False)
-    assert done.returncode == -9, done.stderr.decode()[-2000:]
+    process = warm.start("-c", program, config.manifest, config.data_dir)
+    assert process.wait() == -9, process.err[-2000:]
     assert any("incomplete" in name for name in tree(tmp_path / "data"))
     data = cases.open_cases(config)
     assert [index.num_images for index in data.index.values()] == [6, 1, 2]

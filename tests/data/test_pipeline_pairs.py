@@ -3,9 +3,6 @@
 import collections
 import csv
 import hashlib
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -16,7 +13,6 @@ from micle_tf.config import Config
 from micle_tf.data import cases, decode, pipeline, sampling
 from micle_tf.data.augment import Augmentation
 
-ROOT = pathlib.Path(__file__).parents[2]
 # No colour, no blur: an image stays recognisable by its grey value.
 PLAIN = Augmentation(size=8, color_jitter_strength=0.0, use_blur=False)
 NUM_CASES = 30
@@ -110,7 +106,7 @@ def one_batch(config, method, step, first=None):
 
 
 @pytest.mark.parametrize("method", ["simclr", "micle"])
-def test_a_batch_depends_on_seed_and_step_alone(config, method):
+def test_a_batch_depends_on_seed_and_step_alone(config, warm, method):
     here = one_batch(config, method, 9)
     assert digest(one_batch(config, method, 9, first=0)) == digest(here)
     assert digest(one_batch(config, method, 10)) != digest(here)
@@ -119,10 +115,9 @@ def test_a_batch_depends_on_seed_and_step_alone(config, method):
         f"print(digest(one_batch(Config(manifest={config.manifest!r}, "
         f"data_dir={config.data_dir!r}), {method!r}, 9)))"
     )
-    elsewhere = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert elsewhere.stdout.split()[-1] == digest(here)
+    elsewhere = warm.start("-c", code)
+    assert elsewhere.wait() == 0, elsewhere.err
+    assert elsewhere.out.split()[-1] == digest(here)
 
 
 def test_the_views_of_a_pair_differ(config):

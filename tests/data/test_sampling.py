@@ -2,9 +2,6 @@
 
 import hashlib
 import itertools
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,8 +9,6 @@ import tensorflow as tf
 from scipy import stats
 
 from micle_tf.data import sampling
-
-ROOT = pathlib.Path(__file__).parents[2]
 
 
 def orders(seed, epochs, num_units):
@@ -142,12 +137,11 @@ def test_workers_share_a_batch_out(batch_size, count):
     np.testing.assert_array_equal(np.concatenate(rows), batch)
 
 
-def test_another_process_draws_the_same():
+def test_another_process_draws_the_same(warm):
     code = "from tests.data import test_sampling; print(test_sampling.digest())"
-    elsewhere = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert elsewhere.stdout.split()[-1] == digest()
+    elsewhere = warm.start("-c", code)
+    assert elsewhere.wait() == 0, elsewhere.err
+    assert elsewhere.out.split()[-1] == digest()
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])

@@ -2,11 +2,8 @@
 
 import csv
 import json
-import pathlib
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -24,7 +21,6 @@ from micle_tf.modes import finetune
 from micle_tf.training import state
 from tests.generated_cases import TINY, write_cases
 
-ROOT = pathlib.Path(__file__).parents[2]
 CLASSES, FINDINGS = ("bar", "oval", "ring", "star"), ("Edema", "Mass", "Nodule")
 
 
@@ -341,17 +337,15 @@ def test_a_run_killed_while_it_was_judged_is_judged_again(diverging, folder):
 
 
 @pytest.mark.slow
-def test_a_killed_run_ends_as_one_that_was_not(folder):
+def test_a_killed_run_ends_as_one_that_was_not(folder, warm):
     flags = [f"--checkpoint={folder / 'run'}", "--train_steps=36", "--validate_every=3steps",
              "--train_batch_size=8", "--case_images=one", "--log_every=5", "--optimizer=adam",
              "--learning_rate=0.01", "--vertical_flip"]  # fmt: skip
     whole = run("finetune", folder / "whole", *flags, "--checkpoint_every=1000steps")
     killed, deaths = folder / "killed", 0
-    start = [sys.executable, "-m", "tests.made_small", *command("finetune", killed, *flags)]
+    words = ["-m", "tests.made_small", *command("finetune", killed, *flags)]
     while deaths < 2:
-        process = subprocess.Popen(
-            [*start, "--checkpoint_every=2steps"], cwd=ROOT, stdout=subprocess.DEVNULL
-        )
+        process = warm.start(*words, "--checkpoint_every=2steps")
         before = newest(killed)
         while process.poll() is None and newest(killed) in (before, 0):
             time.sleep(0.01)

@@ -4,13 +4,10 @@ import csv
 import hashlib
 import io
 import json
-import os
 import pathlib
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 import types
 
@@ -27,6 +24,7 @@ from micle_tf.modes.study import _check_labels, metrics_of_targets
 from micle_tf.study.specification import parse
 from micle_tf.training import plan
 from tests.data.test_targets import make_index
+from tests.warm_processes import FreshProcess
 
 STUDY = """
 label_fractions = [0.5, 1.0]
@@ -86,7 +84,6 @@ mode = "linear_eval"
 broken = ["broken", "linear_eval"]
 random = ["linear_eval"]
 """
-ROOT = pathlib.Path(cli.__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -230,27 +227,22 @@ def test_a_grid_is_judged_on_validation_and_its_best_repeated(place):
 
 
 @pytest.mark.slow
-def test_killed_at_random_and_by_two_at_once_the_tables_are_the_same(done, place):
+def test_killed_at_random_and_by_two_at_once_the_tables_are_the_same(done, place, warm):
     """Three times: SIGKILL or SIGTERM at some moment; then two processes finish it."""
     folder, data = place
-    command = [sys.executable, "-m", "tests.made_small", *words_of(folder, "few", "killed", data)]
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    start = lambda: subprocess.Popen(
-        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    command = ["-m", "tests.made_small", *words_of(folder, "few", "killed", data)]
     rng = np.random.default_rng()
     for number in (signal.SIGKILL, signal.SIGTERM):
-        process = start()
-        for line in process.stdout:  # begun, so that there is something to kill
-            if "now seed" in line:
-                break
+        process = warm.start(*command)
+        while process.poll() is None and "now seed" not in process.out:
+            time.sleep(0.05)  # until there is something to kill
         time.sleep(rng.uniform(0, 12))
         process.send_signal(number)
-        process.communicate()
-        assert process.returncode in (-signal.SIGKILL, 75, 0)
-    both = [start(), start()]
-    shown = [process.communicate()[0] for process in both]
-    assert [process.returncode for process in both] == [0, 0], shown
+        assert process.wait() in (-signal.SIGKILL, 75, 0)
+    with FreshProcess(*command) as one, warm.start(*command) as other:
+        codes = [process.wait() for process in (one, other)]
+        shown = [process.out + process.err for process in (one, other)]
+    assert codes == [0, 0], shown
     assert tables_of(folder / "killed") == tables_of(done)
     made = [line for text in shown for line in re.findall(r"; now (\S+)", text)]
     assert len(set(made)) >= len(made) - 2  # a race is given up, and nothing is trained twice

@@ -1,12 +1,10 @@
 """What befalls a run under way: damaged files, a disk that fails, a nan, a second job, a kill."""
 
 import json
-import pathlib
 import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
@@ -17,7 +15,6 @@ from micle_tf import cli
 from micle_tf.modes import pretrain
 from tests.generated_cases import TINY
 
-ROOT = pathlib.Path(__file__).parents[2]
 STEPS = 12
 
 
@@ -180,14 +177,10 @@ def test_a_nan_in_the_data(folder, tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_second_job_and_a_killed_first_one(folder, tmp_path, capsys):
+def test_a_second_job_and_a_killed_first_one(folder, warm, tmp_path, capsys):
     run = tmp_path / "run"
     argv = arguments(folder, run, "--train_steps=40")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.made_small", *argv],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT,
-    )  # fmt: skip
-    try:
+    with warm.start("-m", "tests.made_small", *argv) as process:
         while process.poll() is None and not (run / "checkpoints/ckpt-2.complete").exists():
             time.sleep(0.01)
         process.send_signal(signal.SIGSTOP)  # it holds the run and gets no further
@@ -199,9 +192,6 @@ def test_a_second_job_and_a_killed_first_one(folder, tmp_path, capsys):
             "wait for it, stop it, or choose another directory", only_line(capsys),
         )  # fmt: skip
         assert process.poll() is None and steps_saved(run)[-1] == reached < 40
-    finally:
-        process.kill()
-        process.wait()
     assert (run / "lock").exists()
     assert cli.main(argv) == 0
     assert f"resumed at step {reached}\n" in capsys.readouterr().out

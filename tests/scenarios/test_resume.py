@@ -3,12 +3,9 @@
 import dataclasses
 import json
 import os
-import pathlib
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -19,10 +16,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from micle_tf import cli
 from micle_tf.config import Config, is_compared
 from tests.generated_cases import TINY
+from tests.warm_processes import FreshProcess
 
 pytestmark = pytest.mark.pictures
 
-ROOT = pathlib.Path(__file__).parents[2]
 STEPS = 60
 
 
@@ -54,13 +51,11 @@ def steps_logged(run):
 
 
 @pytest.mark.slow
-def test_sigkill_at_three_random_moments(folder, capsys):
+def test_sigkill_at_three_random_moments(folder, warm, capsys):
     run = folder / "killed"
     argv = arguments(folder, "killed")
-    for _ in range(3):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.made_small", *argv], cwd=ROOT, stdout=subprocess.DEVNULL
-        )
+    for start in (warm.start, FreshProcess, warm.start):
+        process = start("-m", "tests.made_small", *argv)
         # Wait until this process has saved, then strike at a random moment.
         before = newest_step(run)
         while process.poll() is None and newest_step(run) == before:

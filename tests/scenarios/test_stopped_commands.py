@@ -7,8 +7,6 @@ import random
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -19,8 +17,8 @@ from micle_tf import cli
 from micle_tf.modes import finetune
 from tests.child_processes import wait_for
 from tests.generated_cases import TINY
+from tests.warm_processes import FreshProcess
 
-ROOT = pathlib.Path(__file__).parents[2]
 STEPS = 100
 INTERRUPTED = "interrupted: the same command goes on from the last checkpoint\n"
 RESUME = "(SIGTERM|SIGINT) at step (\\d+); the same command goes on from step (\\d+)"
@@ -40,20 +38,13 @@ def arguments(folder, name):
     ]  # fmt: skip
 
 
-def start(folder, name):
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.made_small", *arguments(folder, name)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
-    )  # fmt: skip
-
-
 def stop(process, number):
     """Sends a signal; (exit code, stderr) of the process, which has 30 s to end."""
     process.send_signal(number)
     sent = time.monotonic()
-    _, err = process.communicate(timeout=60)
+    code = process.wait(60)
     assert time.monotonic() - sent < 30
-    return process.returncode, err
+    return code, process.err
 
 
 def logged(run):
@@ -69,10 +60,10 @@ def weights(run):
 
 
 @pytest.mark.slow
-def test_a_stopped_training_goes_on_where_it_stopped(folder, capsys):
+def test_a_stopped_training_goes_on_where_it_stopped(folder, warm, capsys):
     run, done = folder / "stopped", 0
     for number in (signal.SIGTERM, signal.SIGINT):
-        process = start(folder, "stopped")
+        process = warm.start("-m", "tests.made_small", *arguments(folder, "stopped"))
         while process.poll() is None and logged_so_far(run) <= done:
             time.sleep(0.02)
         time.sleep(random.uniform(0, 0.3))
@@ -110,12 +101,14 @@ def listens(process):
     return caught >> (signal.SIGTERM - 1) & 1
 
 
-@pytest.mark.parametrize("after", [0, 2, 4, 6])
-def test_a_signal_while_a_command_starts(folder, after):
-    process = start(folder, f"started-{after}")
-    wait_for(lambda: listens(process))
-    time.sleep(after)
-    code, err = stop(process, random.choice([signal.SIGTERM, signal.SIGINT]))
+@pytest.mark.parametrize("is_warm, after", [(False, 0), (False, 2), (True, 1), (True, 2)])
+def test_a_signal_while_a_command_starts(folder, warm, is_warm, after):
+    """While it loads TensorFlow, which takes some seconds, and after that."""
+    start = warm.start if is_warm else FreshProcess
+    with start("-m", "tests.made_small", *arguments(folder, f"{is_warm}-{after}")) as process:
+        wait_for(lambda: listens(process))
+        time.sleep(after)
+        code, err = stop(process, random.choice([signal.SIGTERM, signal.SIGINT]))
     assert code == 75, err
     assert err == INTERRUPTED or re.fullmatch(f"interrupted: {RESUME}\n", err)
 

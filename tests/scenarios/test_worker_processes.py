@@ -1,4 +1,8 @@
-"""Two worker processes on loopback: the arithmetic of one, and one job whatever becomes of them."""
+"""Two worker processes on loopback: the arithmetic of one, and one job whatever becomes of them.
+
+Those of a whole pretraining, and those that are stopped and killed, are fresh ones, with hashes of
+strings that differ.
+"""
 
 import csv
 import json
@@ -42,11 +46,11 @@ def assert_close(found, expected, message=""):
 
 
 @pytest.fixture(scope="module")
-def taken(folder):
+def taken(folder, warm):
     """`three_steps.trained` of this process, which is alone, and of each of two workers."""
     source = folder / "photos/cases.csv", folder / "data"
     program = ["-m", "tests.training.three_steps", *source, folder / "three_steps"]
-    with started(folder / "log/three_steps", *program) as workers:
+    with started(*program, start=warm.start) as workers:
         alone = three_steps.trained(*source)
         assert [worker.wait() for worker in workers] == [0, 0]
     return alone, [three_steps.load(folder / f"three_steps-{index}.npz") for index in (0, 1)]
@@ -106,8 +110,8 @@ def pretraining(folder, name, *more):
     ]  # fmt: skip
 
 
-def two_workers(folder, name, arguments):
-    return started(folder / "log" / name, "-m", "tests.made_small", *arguments)
+def two_workers(arguments, **options):
+    return started("-m", "tests.made_small", *arguments, **options)
 
 
 def steps_logged(run):
@@ -133,7 +137,7 @@ def final_weights(run):
 @pytest.fixture(scope="module")
 def whole(folder):
     """A run of two workers that nothing happens to, and one of this process."""
-    with two_workers(folder, "whole", pretraining(folder, "whole")) as workers:
+    with two_workers(pretraining(folder, "whole")) as workers:
         assert cli.main(pretraining(folder, "alone")) == 0
         assert [worker.wait() for worker in workers] == [0, 0]
         chief, other = (worker.out for worker in workers)
@@ -173,7 +177,7 @@ def test_stopped_and_killed_and_killed_it_ends_as_if_nothing_had_been(folder, wh
         return time.monotonic()
 
     # SIGTERM to worker 1: both save the same step and end.
-    with two_workers(folder, "terminated", arguments) as workers:
+    with two_workers(arguments) as workers:
         end = strike(workers, 1, signal.SIGTERM) + STOPPING
         assert [worker.wait(end - time.monotonic()) for worker in workers] == [75, 75]
         step = checkpoints_of(run)[-1]
@@ -184,7 +188,7 @@ def test_stopped_and_killed_and_killed_it_ends_as_if_nothing_had_been(folder, wh
 
     # Killed, first one and then the other: the one that is left names it and ends.
     for victim in (1, 0):
-        with two_workers(folder, f"killed{victim}", arguments) as workers:
+        with two_workers(arguments) as workers:
             end = strike(workers, victim, signal.SIGKILL) + DYING
             left = workers[1 - victim]
             assert left.wait(end - time.monotonic()) == 1
@@ -196,7 +200,7 @@ def test_stopped_and_killed_and_killed_it_ends_as_if_nothing_had_been(folder, wh
         step = checkpoints_of(run)[-1]
         assert 0 < step <= steps_logged(run)[-1] < STEPS
 
-    with two_workers(folder, "resumed", arguments) as workers:
+    with two_workers(arguments) as workers:
         assert [worker.wait() for worker in workers] == [0, 0]
         assert f"resumed at step {step}\n" in workers[0].out
     assert steps_logged(run) == list(range(1, STEPS + 1))
@@ -213,8 +217,8 @@ BAD_INPUT = {  # the first is found by both, the second by the chief alone
 
 
 @pytest.mark.parametrize("flag", BAD_INPUT)
-def test_bad_input_ends_both_workers_with_the_same_line(folder, flag):
-    with two_workers(folder, flag, pretraining(folder, "bad", flag)) as workers:
+def test_bad_input_ends_both_workers_with_the_same_line(folder, warm, flag):
+    with two_workers(pretraining(folder, "bad", flag), start=warm.start) as workers:
         assert [worker.wait() for worker in workers] == [2, 2]
         assert [worker.err for worker in workers] == [f"error: {flag}: {BAD_INPUT[flag]}\n"] * 2
     assert not (folder / "bad").exists()
@@ -223,7 +227,7 @@ def test_bad_input_ends_both_workers_with_the_same_line(folder, flag):
 # ---------------------------------------------------------------- fine-tuning
 
 
-def test_finetune_is_that_of_one_process(folder):
+def test_finetune_is_that_of_one_process(folder, warm):
     def arguments(name):
         return [
             "--mode=finetune", "--dataset=derm_cases", *data(folder), *TINY,
@@ -232,7 +236,7 @@ def test_finetune_is_that_of_one_process(folder):
             "--patience=2", "--best_metric=loss", "--bootstrap_samples=30",
         ]  # fmt: skip
 
-    with two_workers(folder, "finetune", arguments("tuned")) as workers:
+    with two_workers(arguments("tuned"), start=warm.start) as workers:
         assert cli.main(arguments("tuned-alone")) == 0
         assert [worker.wait() for worker in workers] == [0, 0]
         assert [worker.err for worker in workers] == ["", ""]
