@@ -106,8 +106,10 @@ def _signals_handled():
     before = {number: signal.getsignal(number) for number in SIGNALS}
     for number in before:
         signal.signal(number, _raise_interrupt)
-    hook = sys.unraisablehook
+    hook, show = sys.unraisablehook, sys.excepthook
     sys.unraisablehook = lambda lost: _lost_interrupt(lost, hook)
+    # By which native code prints what it makes of an interrupt within it, before it goes on.
+    sys.excepthook = lambda *error: None if _last_resort else show(*error)
     try:
         yield
     except Exception:
@@ -117,7 +119,7 @@ def _signals_handled():
     finally:
         for number, handler in before.items():
             signal.signal(number, handler or signal.SIG_DFL)
-        sys.unraisablehook = hook
+        sys.unraisablehook, sys.excepthook = hook, show
         if _last_resort:
             _last_resort.cancel()
             _last_resort = None

@@ -40,6 +40,27 @@ sys.exit(exits.guarded(command))
     assert ended(process) == (75, "", INTERRUPTED)
 
 
+def test_an_interrupt_that_native_code_prints(child):
+    """Of errors before it everything is told."""
+    process = child("""
+def printed(work):  # as PyErr_Print does
+    try:
+        work()
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+def command():
+    printed(lambda: {}["told"])
+    printed(sleep)
+    raise SystemError("returned a result with an exception set")
+sys.exit(exits.guarded(command))
+""")
+    assert process.stdout.readline() == "asleep\n"
+    process.send_signal(signal.SIGTERM)
+    code, out, err = ended(process)
+    assert (code, out) == (75, "") and err.endswith(f"\nKeyError: 'told'\n{INTERRUPTED}")
+    assert err.count("Traceback") == 1
+
+
 def test_whether_a_signal_came_is_known_until_the_command_ends(child):
     process = child("""
 def command():
