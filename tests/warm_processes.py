@@ -5,7 +5,9 @@ nothing yet, forks for each command: into a process with a number, signals, an e
 and an exit code of its own. What a command does before it loads TensorFlow is for fresh ones, and
 so is what may hang on the hashes of strings, which differ from one to the next.
 
-    python -m tests.warm_processes DESCRIPTOR    # the server, which is asked on that socket
+    python -m tests.warm_processes DESCRIPTOR MODULE...    # the server, and what it has loaded
+
+is asked on the socket of that descriptor.
 """
 
 import contextlib
@@ -25,7 +27,7 @@ from multiprocessing.connection import Connection
 
 ROOT = pathlib.Path(__file__).parents[1]
 MODES = ("evaluate", "export", "finetune", "linear_eval", "prepare", "pretrain", "study")
-LOADED = ["tensorflow", "pytest", *(f"micle_tf.modes.{mode}" for mode in MODES)]
+COMMANDS = ["tensorflow", "pytest", *(f"micle_tf.modes.{mode}" for mode in MODES)]
 
 
 class _Process:
@@ -110,13 +112,21 @@ class WarmProcess(_Process):
 
 
 class Server:
-    """Makes `WarmProcess`es, which are gone where its `with` ends."""
+    """Makes `WarmProcess`es; those that are left where its `with` ends are killed.
+
+    Args:
+      modules: names of what they have loaded; none of them may begin threads or devices.
+    """
+
+    def __init__(self, modules=COMMANDS):
+        self._modules = modules
 
     def __enter__(self):
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.warm_processes", str(theirs.fileno())],
+                [sys.executable, "-m", "tests.warm_processes", str(theirs.fileno()),
+                 *self._modules],
                 cwd=ROOT, pass_fds=[theirs.fileno()], start_new_session=True,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             )  # fmt: skip
@@ -187,13 +197,13 @@ def _run(arguments, folder, environment):
         exec(program, {"__name__": "__main__"})
 
 
-def main(descriptor):
-    """Loads what takes long and serves."""
-    for name in LOADED:
+def main(descriptor, modules):
+    """Loads modules and serves."""
+    for name in modules:
         importlib.import_module(name)
     gc.freeze()
     _run(*_serve(socket.socket(fileno=descriptor)))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), sys.argv[2:])

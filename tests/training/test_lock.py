@@ -5,10 +5,10 @@ import errno
 import fcntl
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 
@@ -17,45 +17,39 @@ import tensorflow as tf
 
 from micle_tf.errors import BadInput, Stopped
 from micle_tf.training.lock import LOCK_FILE, RunLock
+from tests.child_processes import wait_for
 
 QUICK = {"beat_every": 0.05, "dead_after": 0.6, "look_every": 0.2}
 # For those that must find out that another one lives, on a machine that may be busy.
 PATIENT = QUICK | {"dead_after": 60.0}
-# Holds the directories it is given until it is killed; told to, says whether it still does.
+# Holds the directories it is given until it is killed, and tells if it learns that it lost one.
 HOLDER = f"""
-import sys
+import sys, time
 from micle_tf.errors import Stopped
 from micle_tf.training.lock import RunLock
 locks = [RunLock(path, **{QUICK | {"beat_every": 0.5}}) for path in sys.argv[1:]]
 for lock in locks:
     lock.acquire()
 print("held", flush=True)
-for line in sys.stdin:
-    for lock in locks:
-        try:
+try:
+    while True:
+        time.sleep(0.02)
+        for lock in locks:
             lock.check()
-            print("mine", flush=True)
-        except Stopped as error:
-            print(error, flush=True)
+except Stopped as error:
+    print(error, flush=True)
+    time.sleep(600)
 """
 
 
 @pytest.fixture
-def hold():
+def hold(warm):
     """A function from paths to the process that holds them."""
     with contextlib.ExitStack() as started:
 
         def start(*paths):
-            process = subprocess.Popen(
-                [sys.executable, "-c", HOLDER, *paths],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-            )
-            started.callback(process.communicate)
-            started.callback(process.kill)
-            assert process.stdout.readline() == "held\n"
+            process = started.enter_context(warm.start("-c", HOLDER, *paths))
+            wait_for(lambda: process.out == "held\n")
             return process
 
         yield start
@@ -156,19 +150,24 @@ def test_a_holder_that_slept_learns_that_it_lost_its_lease(hold, tmp_path, capsy
     path = f"file://{tmp_path}"
     process = hold(path)
     process.send_signal(signal.SIGSTOP)
-    os.waitpid(process.pid, os.WUNTRACED)  # the signal has reached all threads of it
+    wait_for(lambda: all(is_stopped(thread) for thread in threads_of(process)))
     with RunLock(path, **QUICK):
         assert f"held by process {process.pid} on " in capsys.readouterr().out
         process.send_signal(signal.SIGCONT)
-        answer, deadline = "mine\n", time.monotonic() + 30
-        while answer == "mine\n" and time.monotonic() < deadline:
-            process.stdin.write("?\n")
-            process.stdin.flush()
-            answer = process.stdout.readline()
-        assert answer.startswith(f"--model_dir={path}: taken over by process {os.getpid()} on ")
+        wait_for(lambda: process.out.count("\n") == 2)
+        told = process.out.removeprefix("held\n")
+        assert told.startswith(f"--model_dir={path}: taken over by process {os.getpid()} on ")
         time.sleep(4 * QUICK["beat_every"])  # and it does not take it back
         assert json.loads(content(path))["pid"] == os.getpid()
     assert not is_locked(path)
+
+
+def threads_of(process):
+    return pathlib.Path(f"/proc/{process.pid}/task").iterdir()
+
+
+def is_stopped(thread):
+    return "\nState:\tT" in (thread / "status").read_text()
 
 
 def test_two_locks_of_one_process_exclude_each_other(folder):

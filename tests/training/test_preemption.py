@@ -10,14 +10,14 @@ import pytest
 from micle_tf import exits
 from micle_tf.errors import Preempted
 from micle_tf.training.preemption import StopRequest
-from tests.child_processes import ended, wait_for
+from tests.child_processes import PRELUDE, wait_for
 
 # A long call of native code, which lets other threads run and no signal handler of Python's.
 AT_WORK = "hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)"
 
 
-def test_a_long_call_hides_no_signal_and_a_second_one_ends_it(child):
-    process = child(f"""
+def test_a_long_call_hides_no_signal_and_a_second_one_ends_it(warm):
+    source = f"""
 import hashlib, threading
 from micle_tf.errors import Preempted
 from micle_tf.training.preemption import StopRequest
@@ -30,18 +30,19 @@ with StopRequest() as stop:
     tell("ready")
     {AT_WORK}
     tell("over")
-""")
-    assert process.stdout.readline() == "ready\n"
-    time.sleep(0.2)
-    process.send_signal(signal.SIGTERM)
-    assert process.stdout.readline() == "SIGTERM\n"
-    process.send_signal(signal.SIGTERM)  # an echo, as from `timeout`
-    time.sleep(exits.ECHO + 0.2)
-    assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    code, out, err = ended(process)
-    assert (code, out) == (75, "")
-    assert err.endswith("\ninterrupted: at once, by a second signal\n")  # after TensorFlow's own
+"""
+    with warm.start("-c", PRELUDE + source) as process:
+        wait_for(lambda: process.out == "ready\n")
+        time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        wait_for(lambda: process.out == "ready\nSIGTERM\n")
+        process.send_signal(signal.SIGTERM)  # an echo, as from `timeout`
+        time.sleep(exits.ECHO + 0.2)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        code = process.wait(20)
+    assert (code, process.out) == (75, "ready\nSIGTERM\n")
+    assert process.err == "interrupted: at once, by a second signal\n"
 
 
 def test_everything_is_put_back():
