@@ -2,33 +2,27 @@
 
 import json
 import os
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
 from micle_tf import export as exports
 from tests.test_export import classifier_of
 
-ROOT = pathlib.Path(__file__).parents[2]
 SIDE = 5_000  # 25 million pixels are accepted
 MEGABYTES = 600
 
 
-def measured(*arguments):
-    command = [sys.executable, "-m", "tests.memory_of_hostile_files", str(SIDE), *arguments]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=True,
-        env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
-    )  # fmt: skip
-    return json.loads(done.stdout)
+def measured(warm, *arguments):
+    command = "-m", "tests.memory_of_hostile_files", SIDE, *arguments
+    process = warm.start(*command, env={"CUDA_VISIBLE_DEVICES": "-1"})
+    assert process.wait() == 0, process.err
+    return json.loads(process.out)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="needs Linux")
 @pytest.mark.parametrize("served", [False, True])
-def test_hostile_files(tmp_path, served):
+def test_hostile_files(tmp_path, warm, served):
     """Some 20 s each: real files, made and read in a process of their own."""
     pytest.importorskip("pydicom")
     arguments = ()
@@ -38,7 +32,7 @@ def test_hostile_files(tmp_path, served):
                 classifier_of(), str(tmp_path), "m", 1, {}, max_pixels=SIDE**2
             ).saved_model,
         )
-    found = measured(*arguments)
+    found = measured(warm, *arguments)
     assert len(found) >= 10
     taken = {name: megabytes for name, (megabytes, _) in found.items()}
     assert max(taken.values()) < MEGABYTES, taken
