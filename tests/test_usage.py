@@ -130,7 +130,9 @@ def test_help_into_a_closed_pipe(tmp_path):
 
 def test_a_run_into_a_closed_pipe_ends_with_one_line(tmp_path):
     script = f"{shlex.quote(sys.executable)} {shlex.quote(str(ROOT / 'run.py'))}"
-    command = f"( sleep 0.5; {script} --mode=export; echo ended $? >&2 ) | true"
+    # Its first line is a note.
+    run = f"{script} --mode=export --temperature=0.5"
+    command = f"( sleep 0.5; {run}; echo ended $? >&2 ) | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path)
     lines = done.stderr.splitlines()
     assert lines == ["stopped: the output goes into a closed pipe", "ended 1"]

@@ -41,23 +41,23 @@ class WorkerProcess:
 
 
 @contextlib.contextmanager
-def started(*arguments, start=FreshProcess, count=2):
+def started(*arguments, starts=(FreshProcess, FreshProcess)):
     """Starts workers, each `python ARGUMENTS` with a TF_CONFIG of its own.
 
     Whatever happens inside, they are gone afterwards; if it fails, their output is printed.
 
     Args:
       *arguments: what to hand to Python.
-      start: makes a process of them: `FreshProcess`, or `start` of a `warm_processes.Server`.
-      count: the number of workers.
+      starts: what makes a process of them, for each worker: `FreshProcess`, or `start` of a
+        `warm_processes.Server`.
 
     Yields:
       A list of `WorkerProcess`.
     """
-    addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(len(starts))]
     workers = []
     try:
-        for index in range(count):
+        for index, start in enumerate(starts):
             workers.append(WorkerProcess(start, arguments, addresses, index))
         yield workers
     except BaseException:

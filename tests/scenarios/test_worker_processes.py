@@ -1,7 +1,7 @@
 """Two worker processes on loopback: the arithmetic of one, and one job whatever becomes of them.
 
-Those of a whole pretraining, and those that are stopped and killed, are fresh ones, with hashes of
-strings that differ.
+The chief of a whole pretraining, and all that are stopped and killed, are fresh ones, with hashes
+of strings that differ from those of the other.
 """
 
 import csv
@@ -18,6 +18,7 @@ import tensorflow as tf
 from micle_tf import cli
 from tests.generated_cases import TINY
 from tests.training import three_steps
+from tests.warm_processes import FreshProcess
 from tests.worker_processes import started, wait_until
 
 pytestmark = pytest.mark.slow
@@ -50,7 +51,7 @@ def taken(folder, warm):
     """`three_steps.trained` of this process, which is alone, and of each of two workers."""
     source = folder / "photos/cases.csv", folder / "data"
     program = ["-m", "tests.training.three_steps", *source, folder / "three_steps"]
-    with started(*program, start=warm.start) as workers:
+    with started(*program, starts=[warm.start] * 2) as workers:
         alone = three_steps.trained(*source)
         assert [worker.wait() for worker in workers] == [0, 0]
     return alone, [three_steps.load(folder / f"three_steps-{index}.npz") for index in (0, 1)]
@@ -135,9 +136,10 @@ def final_weights(run):
 
 
 @pytest.fixture(scope="module")
-def whole(folder):
+def whole(folder, warm):
     """A run of two workers that nothing happens to, and one of this process."""
-    with two_workers(pretraining(folder, "whole")) as workers:
+    starts = FreshProcess, warm.start
+    with two_workers(pretraining(folder, "whole"), starts=starts) as workers:
         assert cli.main(pretraining(folder, "alone")) == 0
         assert [worker.wait() for worker in workers] == [0, 0]
         chief, other = (worker.out for worker in workers)
@@ -218,7 +220,7 @@ BAD_INPUT = {  # the first is found by both, the second by the chief alone
 
 @pytest.mark.parametrize("flag", BAD_INPUT)
 def test_bad_input_ends_both_workers_with_the_same_line(folder, warm, flag):
-    with two_workers(pretraining(folder, "bad", flag), start=warm.start) as workers:
+    with two_workers(pretraining(folder, "bad", flag), starts=[warm.start] * 2) as workers:
         assert [worker.wait() for worker in workers] == [2, 2]
         assert [worker.err for worker in workers] == [f"error: {flag}: {BAD_INPUT[flag]}\n"] * 2
     assert not (folder / "bad").exists()
@@ -236,7 +238,7 @@ def test_finetune_is_that_of_one_process(folder, warm):
             "--patience=2", "--best_metric=loss", "--bootstrap_samples=30",
         ]  # fmt: skip
 
-    with two_workers(arguments("tuned"), start=warm.start) as workers:
+    with two_workers(arguments("tuned"), starts=[warm.start] * 2) as workers:
         assert cli.main(arguments("tuned-alone")) == 0
         assert [worker.wait() for worker in workers] == [0, 0]
         assert [worker.err for worker in workers] == ["", ""]

@@ -2,8 +2,6 @@
 
 import io
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -26,7 +24,6 @@ from micle_tf.data.decode import decode
 # pytest puts its own filters before those of the module.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
-ROOT = pathlib.Path(__file__).parents[3]
 SHIPPED = pathlib.Path(pydicom.__file__).parent / "data" / "test_files"  # those in the package
 
 
@@ -602,17 +599,11 @@ print(sum(isinstance(result, int) for result in results) > 50, len(results) > 10
 """
 
 
-def test_quiet_and_imported_late():
+def test_quiet_and_imported_late(warm):
     """Odd and damaged files, by several threads: not a word. pydicom only where there is DICOM."""
-    done = subprocess.run(
-        [sys.executable, "-c", QUIET, str(SHIPPED)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (0, "True True\n"), done.stderr
-    assert done.stderr.split("from here\n")[1] == ""
+    process = warm.start("-c", QUIET, SHIPPED)
+    assert (process.wait(), process.out) == (0, "True True\n"), process.err
+    assert process.err.split("from here\n")[1] == ""
 
 
 # ---------------------------------------------------------------- PS3.3, where files are odd
