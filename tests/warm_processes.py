@@ -178,10 +178,10 @@ def _watched(line, out, err):
         if pid := os.fork():
             told.send(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
             os._exit(0)
+        for number, file in enumerate((out, err), 1):
+            os.dup2(file, number)
+            os.close(file)
         told.send(os.getpid())  # not before: Python forgets signals that come while it forks
-    for number, file in enumerate((out, err), 1):
-        os.dup2(file, number)
-        os.close(file)
     return request
 
 
