@@ -12,6 +12,7 @@ import numpy as np
 from micle_tf import console
 from micle_tf.config import Config, Judging, Optimizer
 from micle_tf.config.modes import STUDY, TRAIN
+from micle_tf.data.targets import choose_labelled
 from micle_tf.dataset_names import dataset_names
 from micle_tf.errors import BadInput, Stopped
 from micle_tf.evaluation.contrasts import PRIMARY
@@ -196,8 +197,6 @@ def _check_labels(asked: Study, targets: Any, train: Any) -> None:
       targets: `Targets`.
       train: `LabelledSplit` of all labels.
     """
-    from micle_tf.data.targets import choose_labelled
-
     smallest = min(asked.label_fractions)
     where = f"{asked.name}: label_fractions = {smallest:g}"
     lacking = _lacking(targets, train.labels[train.images])

@@ -51,7 +51,7 @@ print(open("/proc/self/status").read())
     assert "Threads:\t1\n" in process.out
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGKILL])
 def test_signals_are_of_one_process_alone(warm, number):
     asleep = "-c", "import time; time.sleep(600)"
     with warm.start(*asleep) as one, warm.start(*asleep) as other:
