@@ -1,6 +1,6 @@
 # make demo    SimCLR against MICLe on the built-in synthetic cases, under 10 minutes on two cores
 # make test    the tests, but those of over two minutes
-# make quick   those of up to 20 seconds; make long those of over two minutes
+# make quick   those of a few seconds each; make long those of over two minutes
 # make lint    style, imports and types, which .ci/run asks before the tests
 # make coverage  the tests, and the share of the lines that they reach
 # make mutants   small changes to the mathematics, and which of them no test notices

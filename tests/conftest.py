@@ -2,6 +2,7 @@
 
 import gc
 import os
+import pathlib
 import shutil
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -28,6 +29,17 @@ tf.config.set_logical_device_configuration(
 )
 gc.freeze()  # what was imported stays; to look through it takes half a second each time
 gc.set_threshold(50_000, 20, 50)  # networks are traced from many small objects
+
+
+WHOLE_COMMANDS = [pathlib.Path(__file__).parent / name for name in ("modes", "scenarios")]
+
+
+@pytest.hookimpl(tryfirst=True)  # before marks choose
+def pytest_collection_modifyitems(items):
+    """Tests of whole commands are slow together, if not each of them."""
+    for item in items:
+        if item.path.parent in WHOLE_COMMANDS:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)

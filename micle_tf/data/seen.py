@@ -43,7 +43,7 @@ class SeenSet:
     Attributes:
       how: `LEARNED`, `CHOSEN_ON` or `UNLABELLED`.
       data: name of the prepared data, as in `CaseData`.
-      own: whether the run itself saw it, and not one before.
+      by_itself: whether the run itself saw it, and not one before.
       ids: as of --ids: how the ids of the data were read.
       pictures: [n] uint64, sorted: `picture_hashes`; [0] where the data knows of none.
       patients: [m] uint64, sorted: `patient_hashes`.
@@ -51,7 +51,7 @@ class SeenSet:
 
     how: str
     data: str
-    own: bool
+    by_itself: bool
     ids: str
     pictures: np.ndarray
     patients: np.ndarray
@@ -78,7 +78,7 @@ class Seen:
             return cls(secrets.token_bytes(_SALT_BYTES))
         seen = cls.read(checkpoint)
         return dataclasses.replace(
-            seen, sets=tuple(dataclasses.replace(one, own=False) for one in seen.sets)
+            seen, sets=tuple(dataclasses.replace(one, by_itself=False) for one in seen.sets)
         )
 
     @classmethod
@@ -96,7 +96,10 @@ class Seen:
                 stated = json.loads(str(arrays["stated"]))
                 sets = tuple(
                     SeenSet(
-                        **one, pictures=arrays[f"pictures-{k}"], patients=arrays[f"patients-{k}"]
+                        by_itself=one.pop("own"),
+                        pictures=arrays[f"pictures-{k}"],
+                        patients=arrays[f"patients-{k}"],
+                        **one,
                     )
                     for k, one in enumerate(stated["sets"])
                 )
@@ -135,7 +138,7 @@ class Seen:
         stated = {
             "unknown": self.unknown,
             "sets": [
-                {"how": one.how, "data": one.data, "own": one.own, "ids": one.ids}
+                {"how": one.how, "data": one.data, "own": one.by_itself, "ids": one.ids}
                 for one in self.sets
             ],
         }
@@ -165,7 +168,7 @@ def _united(sets):
     """One set per way, data and owner."""
     united = {}
     for one in sets:
-        key = one.how, one.data, one.own, one.ids
+        key = one.how, one.data, one.by_itself, one.ids
         other = united.get(key)
         united[key] = one if other is None else dataclasses.replace(
             one,

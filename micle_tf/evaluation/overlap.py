@@ -26,7 +26,7 @@ class Overlap:
       split: name of the judged split.
       patients: [n] uint64, who the judged images are of.
       masks: {`LEARNED`, `CHOSEN_ON`, `UNLABELLED`: [n] bool}, in runs before, or in other data.
-      own: the same, of the run's own data, of which the split was typed.
+      of_typed_split: the same, of the run's own data, of which the split was typed.
       by_picture: [n] bool, those of the learned ones whose picture was learned, not the patient
         alone.
       same_ids: [n] bool, images of patients with ids that were seen in data that shares nothing.
@@ -36,7 +36,7 @@ class Overlap:
     split: str
     patients: np.ndarray
     masks: dict
-    own: dict
+    of_typed_split: dict
     by_picture: np.ndarray
     same_ids: np.ndarray
     unchecked: str = ""
@@ -47,7 +47,7 @@ class Overlap:
 
     def to_json(self):
         """As in result.json."""
-        counts = {how: self.count(self.masks[how] | self.own[how]) for how in self.masks}
+        counts = {how: self.count(self.masks[how] | self.of_typed_split[how]) for how in self.masks}
         counts |= {"same_ids": self.count(self.same_ids)}
         unchecked = {"cannot_be_checked": self.unchecked} if self.unchecked else {}
         return {"judged": self.count(np.ones(len(self.patients), bool))} | counts | unchecked
@@ -75,7 +75,9 @@ def overlap_of(seen, data, eval_split, images):
         [seen_file.picture_hashes(part, seen.salt) for part in data.index.values()]
     )
     none = np.zeros(len(patients), bool)
-    masks, own = ({how: none.copy() for how in (LEARNED, CHOSEN_ON, UNLABELLED)} for _ in range(2))
+    masks, of_typed_split = (
+        {how: none.copy() for how in (LEARNED, CHOSEN_ON, UNLABELLED)} for _ in range(2)
+    )
     by_picture, same_ids, unchecked = none.copy(), none.copy(), seen.unknown
     if seen.sets and not hashed:
         unchecked = unchecked or f"no hashes of pictures of {data.name} are kept"
@@ -86,7 +88,7 @@ def overlap_of(seen, data, eval_split, images):
     for one in seen.sets:
         of_patient = np.isin(patients_of[one.ids], one.patients)
         if one.data == data.name:  # whose patients are in one split each
-            (own if one.own else masks)[one.how] |= of_patient
+            (of_typed_split if one.by_itself else masks)[one.how] |= of_patient
             continue
         if not len(one.pictures):
             unchecked = unchecked or f"no hashes of pictures of {one.data} are kept"
@@ -99,8 +101,8 @@ def overlap_of(seen, data, eval_split, images):
             masks[one.how] |= of_picture
             same_ids |= of_patient & ~of_picture
     for how in masks:  # what the run itself has seen is said once
-        masks[how] &= ~own[how]
-    return Overlap(eval_split, patients, masks, own, by_picture, same_ids, unchecked)
+        masks[how] &= ~of_typed_split[how]
+    return Overlap(eval_split, patients, masks, of_typed_split, by_picture, same_ids, unchecked)
 
 
 def _dataset(name):
@@ -133,7 +135,7 @@ def check(overlap, run, allowed):
     alone = int((learned & ~overlap.by_picture).sum())
     how = f"; {alone:,} of them by patient alone, as --ids reads them" if alone else ""
     # A split of the run's own data that was typed is a warning, also where a run before learned it.
-    typed = overlap.own[LEARNED] | overlap.own[CHOSEN_ON]
+    typed = overlap.of_typed_split[LEARNED] | overlap.of_typed_split[CHOSEN_ON]
     if (learned & ~typed).any() and not allowed:
         raise BadInput(
             f"--eval_split={split}: {shown(learned)} were learned from, labels and all, by {run} "

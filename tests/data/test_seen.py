@@ -82,7 +82,7 @@ def test_written_and_read(tmp_path):
         found = Seen.read(path.rpartition("/")[0])
         assert (found.salt, found.unknown, len(found.sets)) == (seen.salt, "", 2)
         learned, chosen_on = found.sets
-        assert (learned.how, learned.data, learned.own) == (LEARNED, "derm/a-0123", True)
+        assert (learned.how, learned.data, learned.by_itself) == (LEARNED, "derm/a-0123", True)
         everything = picture_hashes(data.index["train"], seen.salt)
         assert learned.pictures.tolist() == sorted(everything.tolist())
         assert len(learned.patients) == 2 and len(chosen_on.patients) == 1
@@ -100,12 +100,12 @@ def test_taken_over_from_the_run_before(tmp_path):
     first.write(str(tmp_path / "one/seen.npz"))
     second = Seen.before(str(tmp_path / "one")).add(LEARNED, a, "train")
     assert second.salt == first.salt
-    assert [(one.how, one.own) for one in second.sets] == [
+    assert [(one.how, one.by_itself) for one in second.sets] == [
         (UNLABELLED, False), (UNLABELLED, False), (LEARNED, True),
     ]  # fmt: skip
     second.write(str(tmp_path / "two/seen.npz"))
     third = Seen.before(str(tmp_path / "two")).add(UNLABELLED, a, "train")
-    assert len(third.sets) == 4 and sum(one.own for one in third.sets) == 1
+    assert len(third.sets) == 4 and sum(one.by_itself for one in third.sets) == 1
 
 
 def test_a_run_without_the_file_and_one_whose_file_is_damaged(tmp_path):

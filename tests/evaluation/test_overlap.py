@@ -80,7 +80,7 @@ def test_new_photos_of_patients_who_were_seen():
 def test_small_ids_that_collide_are_a_warning(capsys):
     hospital = data_of("derm_cases/manifest-111111111111", test=cases(picture=50_000, number=120))
     found = look(learned(TRAINED_ON), hospital)
-    assert not any(mask.any() for mask in (*found.masks.values(), *found.own.values()))
+    assert not any(mask.any() for mask in (*found.masks.values(), *found.of_typed_split.values()))
     assert found.to_json()["same_ids"] == {"images": 240, "patients": 120}
     check(found, "runs/a", allowed=False)
     assert capsys.readouterr().out == (
@@ -106,7 +106,7 @@ def test_equal_pictures_in_two_splits_of_one_prepared_data():
     twins = data_of("derm_cases/manifest-000000000000", train=cases(), test=cases(500, -1_000 + 2))
     assert np.isin(twins.index["test"].pixel_hash, twins.index["train"].pixel_hash).any()
     found = look(learned(twins), twins)
-    assert not any(mask.any() for mask in (*found.masks.values(), *found.own.values()))
+    assert not any(mask.any() for mask in (*found.masks.values(), *found.of_typed_split.values()))
     # In other data with the same pictures they were learned.
     other = data_of("derm_cases/manifest-111111111111", test=cases(500, -1_000 + 2))
     assert look(learned(twins), other).masks[LEARNED].sum() == 398
@@ -134,12 +134,12 @@ def test_splits_of_the_run_s_own_data(capsys):
     """They were typed: `evaluate` says so, and goes on; of a run before, it does not."""
     seen = learned(TRAINED_ON).add(CHOSEN_ON, TRAINED_ON, "validation")
     found = look(seen, TRAINED_ON, "train+validation")
-    assert found.count(found.own[LEARNED])["images"] == 400
-    assert found.count(found.own[CHOSEN_ON])["images"] == 40
+    assert found.count(found.of_typed_split[LEARNED])["images"] == 400
+    assert found.count(found.of_typed_split[CHOSEN_ON])["images"] == 40
     assert found.to_json()["learned"] == {"images": 400, "patients": 200}
     check(found, "runs/a", allowed=False)
     assert capsys.readouterr().out == ""
-    sets = tuple(dataclasses.replace(one, own=False) for one in seen.sets)
+    sets = tuple(dataclasses.replace(one, by_itself=False) for one in seen.sets)
     later = dataclasses.replace(seen, sets=sets)
     with pytest.raises(BadInput) as caught:
         check(look(later, TRAINED_ON, "train"), "runs/b", allowed=False)
@@ -193,4 +193,4 @@ def test_what_cannot_be_checked(capsys):
             "cifar10 are kept\n"
         )
     # Its own records are known by their numbers all the same.
-    assert look(learned(cifar), cifar, "train").own[LEARNED].all()
+    assert look(learned(cifar), cifar, "train").of_typed_split[LEARNED].all()

@@ -170,7 +170,7 @@ def test_two_hospitals_count_from_one(here, capsys):
 
 def test_what_is_kept_is_what_was_used(here, capsys):
     """The label fraction is kept, and a resumed run keeps its file."""
-    full = {one.how: one for one in Seen.read("run").sets if one.own}
+    full = {one.how: one for one in Seen.read("run").sets if one.by_itself}
     code, _, _ = command(
         capsys,
         "--mode=finetune",
@@ -180,12 +180,12 @@ def test_what_is_kept_is_what_was_used(here, capsys):
         "--model_dir=half",
     )
     assert code == 0
-    half = {one.how: one for one in Seen.read("half").sets if one.own}
+    half = {one.how: one for one in Seen.read("half").sets if one.by_itself}
     assert Seen.read("half").salt == Seen.read("run").salt == Seen.read("pre").salt
     assert 0 < len(half["learned"].pictures) < len(full["learned"].pictures)
     assert np.isin(half["learned"].pictures, full["learned"].pictures).all()
     assert np.array_equal(half["chosen_on"].pictures, full["chosen_on"].pictures)
-    assert [one.how for one in Seen.read("half").sets if not one.own] == ["unlabelled"]
+    assert [one.how for one in Seen.read("half").sets if not one.by_itself] == ["unlabelled"]
     with open("pre/seen.npz", "rb") as file:
         before = file.read()
     shutil.rmtree("pre/checkpoints")
