@@ -164,8 +164,8 @@ def _check_data(
     with contextlib.redirect_stdout(io.StringIO()):  # the runs say it
         targets, splits = opening.labelled_data(config, data)
     directory.check_data(data.facts["data"])
-    if min(asked.label_fractions) < 1:
-        _check_labels(asked, targets, splits["train"])
+    left = [run for run in judged if not is_finished(directory.run(run))]
+    _check_labels(asked, left, targets, splits["train"])
     _check_metrics(asked, targets, config.part(Judging).questions())
     return data.facts["data"]
 
@@ -187,46 +187,50 @@ def _check_metrics(asked: Study, targets: Any, questions: Questions) -> None:
             )
 
 
-def _check_labels(asked: Study, targets: Any, train: Any) -> None:
+def _check_labels(asked: Study, left: Sequence[Planned], targets: Any, train: Any) -> None:
     """Raises BadInput where a run would draw no case of a class, or with or without a finding.
 
-    With one seed a smaller fraction is a part of a larger one, so that the smallest is looked at.
+    With one seed a smaller fraction is a part of a larger one, so that the smallest is looked at. A
+    class that all labels lack is one that no share has; a finding that they lack is not judged.
 
     Args:
-      asked: `Study`, with a fraction below 1.
+      asked: `Study`.
+      left: its judged runs that are not made yet.
       targets: `Targets`.
       train: `LabelledSplit` of all labels.
     """
-    smallest = min(asked.label_fractions)
-    where = f"{asked.name}: label_fractions = {smallest:g}"
-    lacking = _lacking(targets, train.labels[train.images])
-    if lacking:
-        each = "" if targets.multilabel else " of each class"
-        raise BadInput(
-            f"{where}: {train.name} has no labelled case {lacking}, so that no share of it has "
-            f"one{each}"
-        )
-    for seed in asked.seeds:
-        images = choose_labelled(train.labels, train.reader.index, smallest, seed)
-        lacking = _lacking(targets, train.labels[images])
+    smallest = {
+        run.seed: min(one.fraction or 1.0 for one in left if one.seed == run.seed) for run in left
+    }
+    of_all = _lacking(targets, train.labels[train.images])
+    for seed, fraction in smallest.items():
+        if fraction == 1:
+            continue
+        where = f"{asked.name}: label_fractions = {fraction:g}"
+        if of_all and not targets.multilabel:
+            raise BadInput(
+                f"{where}: {train.name} has no labelled case {of_all[0]}, so that no share of it "
+                "has one of each class"
+            )
+        images = choose_labelled(train.labels, train.reader.index, fraction, seed)
+        lacking = [one for one in _lacking(targets, train.labels[images]) if one not in of_all]
         if lacking:
             raise BadInput(
-                f"{where}: of {train.name}, seed {seed} draws no labelled case {lacking}; take a "
-                "larger share"
+                f"{where}: of {train.name}, seed {seed} draws no labelled case {lacking[0]}; take "
+                "a larger share"
             )
 
 
-def _lacking(targets: Any, labels: np.ndarray) -> str:
-    """ "of naevus", "with edema", "without edema": the first that no image has; "" for none."""
+def _lacking(targets: Any, labels: np.ndarray) -> list[str]:
+    """ "of naevus", "with edema", "without edema": those that no image has."""
+    found = []
     for k, name in enumerate(targets.names):
         if targets.multilabel:
             kinds = {f"with {name}": labels[:, k] == 1, f"without {name}": labels[:, k] == 0}
         else:
             kinds = {f"of {name}": labels == k}
-        for kind, has in kinds.items():
-            if not has.any():
-                return kind
-    return ""
+        found += [kind for kind, has in kinds.items() if not has.any()]
+    return found
 
 
 def metrics_of_targets(

@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from micle_tf.config import Config
+from micle_tf.config import Config, Encoder
 from micle_tf.errors import BadInput
 from micle_tf.settings import Tag, tagged
 from micle_tf.study import entries
@@ -55,7 +55,7 @@ def check(
         _check_name(name, stages, where)
         _check_flags(flags, stated, where)
         entries.check({**common, **flags}, where)
-        same = next(other for other in architectures if architectures[other] == flags)
+        same = next(k for k, other in architectures.items() if Encoder(**other) == Encoder(**flags))
         if same != name:
             raise BadInput(f"{where}: is [architectures.{same}] again; remove one of them")
     for stage, flags in stages.items():

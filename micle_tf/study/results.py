@@ -123,7 +123,9 @@ def judged(
         ]
         try:
             if whole:
-                found.append(_judge(study, stage, whole, samples, allow_seen))
+                found.append(
+                    _judge(study, runs, stage, whole, samples=samples, allow_seen=allow_seen)
+                )
         except BadInput as error:
             if stage == TEST:
                 raise
@@ -164,19 +166,26 @@ class _Drawn(NamedTuple):
 
 def _judge(
     study: Study,
+    runs: Sequence[Planned],
     stage: str,
     places: Mapping[_Cell, Sequence[str]],
+    *,
     samples: int,
     allow_seen: bool,
 ) -> Judged:
     texts = {f"{variant} {spelled(fraction)}": of for (variant, fraction), of in places.items()}
     variants, cells = variants_of(texts, allow_seen=allow_seen), list(places)
     of = _resampled(study, variants, samples)
-    references, off = _references(study, cells), _off(study, cells)
+    references, off = _references(study, cells), _off(study, runs, cells)
     pairs = dict.fromkeys([*references.items(), *off.items()])
     found = {(k, a): _contrast(variants, of, a, k, samples) for k, a in pairs}
-    summaries = _summaries(stage, cells, of, {k: found[k, a] for k, a in references.items()})
-    of_on = _summaries(stage, cells, of, {k: found[k, a] for k, a in off.items()})
+    against = {k: found[k, a] for k, a in references.items()}
+    adjusted = _adjusted(against)
+    summaries = _summaries(stage, cells, of, against, adjusted)
+    against_off = {k: found[k, a] for k, a in off.items()}
+    # What is compared in both tables has one p adjusted, that of the first.
+    again = {k: adjusted[k] for k, a in off.items() if references.get(k) == a}
+    of_on = _summaries(stage, cells, of, against_off, _adjusted(against_off) | again)
     micle = [
         OnOff(*both) for k, a in off.items() for both in zip(summaries[a], of_on[k], strict=True)
     ]
@@ -190,11 +199,18 @@ def _judge(
     )
 
 
+def _adjusted(against: Mapping[int, Contrast]) -> dict[int, float]:
+    return holm.adjusted_by_name({k: one.p for k, one in against.items()})
+
+
 def _summaries(
-    stage: str, cells: Sequence[_Cell], of: _Drawn, against: Mapping[int, Contrast]
+    stage: str,
+    cells: Sequence[_Cell],
+    of: _Drawn,
+    against: Mapping[int, Contrast],
+    adjusted: Mapping[int, float],
 ) -> list[list[Summary]]:
     """Of each cell and metric [C][M], with differences where there is a contrast of the cell."""
-    adjusted = holm.adjusted_by_name({k: one.p for k, one in against.items()})
     found = []
     for k, (variant, fraction) in enumerate(cells):
         rows = []
@@ -276,12 +292,12 @@ def _references(study: Study, cells: Sequence[_Cell]) -> dict[int, int]:
     return found
 
 
-def _off(study: Study, cells: Sequence[_Cell]) -> dict[int, int]:
+def _off(study: Study, runs: Sequence[Planned], cells: Sequence[_Cell]) -> dict[int, int]:
     """{cell with MICLe: that of its pair without, of its architecture and at its fraction}."""
     places = {cell: k for k, cell in enumerate(cells)}
     off_of = {
         named(on, one): named(off, one)
-        for off, on in micle_pairs(study)
+        for off, on in micle_pairs(study, runs)
         for one in study.architectures or ("",)
     }
     return {

@@ -5,7 +5,6 @@ whoever has the lock of its directory.
 """
 
 import contextlib
-import gc
 import io
 import json
 import os
@@ -119,8 +118,7 @@ class Work:
                 raise
             traceback.print_exc()
             self._fail(run, f"{type(error).__name__}: {error}".partition("\n")[0])
-        keras.utils.clear_session()
-        gc.collect()
+        keras.utils.clear_session()  # and what the run leaves is collected
         return True
 
     def _prepared(self, run: Planned) -> Command:
@@ -161,22 +159,25 @@ class Work:
     def seconds_left(self) -> float:
         """What one process needs for the runs that are not done, by those that are.
 
-        By the same stage's or, of a training whose number of steps is stated, by a step of others
-        of its mode and architecture. 0 where there are none of either, or nothing is left.
+        By the same stage's, at the same fraction if there are any, or, of a training whose number
+        of steps is stated, by a step of others of its mode and architecture. 0 where there are none
+        of either, or nothing is left.
         """
-        seconds: dict[str, list[float]] = {}
+        seconds: dict[tuple[str, float | None], list[float]] = {}
         of_steps: dict[tuple[str, str], list[float]] = {}
         for run in filter(self.is_done, self._runs):
             result = read_result(self._directory.run(run))
             took = result.get("seconds") or 0.0
-            seconds.setdefault(run.named_stage, []).append(took)
+            for fraction in {run.fraction, None}:  # None: whatever the fraction
+                seconds.setdefault((run.named_stage, fraction), []).append(took)
             if "train_steps" in run.flags and result.get("steps"):
                 of_steps.setdefault(_mode(run), []).append(took / result["steps"])
         left = [run for run in self._runs if not self.is_done(run) and run.path not in self.failed]
         whole = 0.0
         for run in left:
-            if run.named_stage in seconds:
-                whole += statistics.mean(seconds[run.named_stage])
+            like = (run.named_stage, run.fraction)
+            if (same := seconds.get(like) or seconds.get((run.named_stage, None))) is not None:
+                whole += statistics.mean(same)
             elif _mode(run) in of_steps and "train_steps" in run.flags:
                 step = statistics.mean(of_steps[_mode(run)])
                 whole += run.flags["train_steps"] * step

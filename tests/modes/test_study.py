@@ -21,6 +21,7 @@ from micle_tf.data.supervised import LabelledSplit
 from micle_tf.data.targets import Targets
 from micle_tf.errors import BadInput
 from micle_tf.modes.study import _check_labels, metrics_of_targets
+from micle_tf.study.runs import planned
 from micle_tf.study.specification import parse
 from micle_tf.training import plan
 from tests.data.test_targets import make_index
@@ -428,8 +429,11 @@ def test_what_a_grid_is_chosen_by_is_looked_at_before(place, capsys):
 # ---------------------------------------------------------------- what a share has of each class
 
 
-def refusal_of_share(names, labels, seeds, fraction=0.1, per_case=1):
-    """What is said of a share of cases, each of so many images; "" for nothing."""
+def refusal_of_share(names, labels, seeds, fraction=0.1, per_case=1, left=None):
+    """What is said of a share of cases, each of so many images; "" for nothing.
+
+    `left` are the seeds that have runs to be made; None for all.
+    """
     text = f"label_fractions = [{fraction}, 0.9]\nseeds = {list(seeds)}\n"
     asked = parse(text + GRID.partition("seeds = [0, 1]")[2], "shares")
     labels = np.array(labels)
@@ -439,7 +443,10 @@ def refusal_of_share(names, labels, seeds, fraction=0.1, per_case=1):
     there = (labels >= 0).any(axis=1) if labels.ndim > 1 else labels >= 0
     train = LabelledSplit("train", split, labels, np.flatnonzero(there))
     try:
-        _check_labels(asked, Targets(names, labels.ndim > 1), train)
+        runs = planned(asked, {"manifest": "cases.csv"})
+        runs = [run for run in runs if left is None or run.seed in left]
+        judged = [run for run in runs if run.kind == "judged"]
+        _check_labels(asked, judged, Targets(names, labels.ndim > 1), train)
     except BadInput as error:
         assert "\n" not in str(error)
         return str(error)
@@ -497,17 +504,15 @@ def test_each_finding_is_there_and_not_there_in_what_each_seed_draws(findings, k
         )
     assert refusal_of_share("abc", labels, fine) == ""
     assert refusal_of_share("abc", labels, [*fine, *refused]) == said[refused[0]]
+    # What is made already is not asked again.
+    assert refusal_of_share("abc", labels, [*fine, *refused], left=fine) == ""
 
 
-def test_a_finding_that_nothing_is_known_with_has_no_share():
-    labels = [[0, 1], [-1, 0], [0, -2]] * 10
-    assert refusal_of_share(("a", "b"), labels, [0]) == (
-        "shares: label_fractions = 0.1: train has no labelled case with a, so that no share of it "
-        "has one"
-    )
-    assert refusal_of_share(("a", "b"), 1 - np.array(labels).clip(0), [0]).endswith(
-        "train has no labelled case without a, so that no share of it has one"
-    )
+def test_a_finding_that_no_case_has_is_no_reason():
+    """Sets that state what is there alone, and parts of sets with rare findings: not judged."""
+    labels = np.array([[0, 1], [-1, 0], [0, -2]] * 10)
+    assert refusal_of_share(("a", "b"), labels, [0], 0.2) == ""
+    assert refusal_of_share(("a", "b"), 1 - labels.clip(0), [0], 0.2) == ""
 
 
 def test_a_share_without_a_finding_is_refused_and_nothing_written(place, tmp_path, capsys):

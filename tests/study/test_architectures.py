@@ -134,6 +134,10 @@ MESSAGES = [
         f"{LARGE}{SMALL}[architectures.again]\nwidth_multiplier = 2.0\nresnet_depth = 152",
         "[architectures.again]: is [architectures.r152x2] again; remove one of them",
     ),
+    (
+        f"{SMALL}[architectures.usual]\nresnet_depth = 18\nwidth_multiplier = 1.0",
+        "[architectures.usual]: is [architectures.r18] again; remove one of them",
+    ),
 ]
 
 

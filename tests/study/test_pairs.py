@@ -4,6 +4,7 @@ import pytest
 
 from micle_tf.study.pairs import micle_pairs
 from micle_tf.study.places import STUDIES
+from micle_tf.study.runs import planned
 from micle_tf.study.specification import parse, read
 
 STAGES = """
@@ -49,7 +50,8 @@ def pairs(**chains):
     words = {word for chain in chains.values() for word in chain.split()}
     tables = [f"[stages.{table}" for table in TABLES if table.split("]")[0] in words]
     variants = "\n".join(f"{name} = {chain.split()}" for name, chain in chains.items())
-    return micle_pairs(parse(f"{HEAD}{''.join(tables)}[variants]\n{variants}", "a"))
+    study = parse(f"{HEAD}{''.join(tables)}[variants]\n{variants}", "a")
+    return micle_pairs(study, planned(study, {}))
 
 
 @pytest.mark.parametrize(
@@ -92,6 +94,83 @@ def test_variants_that_are_not(off, on):
     assert pairs(off=off, on=on) == []
 
 
+PLAIN = """
+[stages.pre]
+mode = "pretrain"
+[stages.finetune]
+mode = "finetune"
+[variants]
+supervised = ["finetune"]
+pre = ["pre", "finetune"]
+"""
+
+
+@pytest.mark.parametrize(
+    "typed, expected",
+    [
+        ({"manifest": "cases.csv"}, [("supervised", "pre")]),
+        ({"manifest": "cases.csv", "method": "simclr"}, []),
+        ({"dataset": "nih_chest_xray14"}, []),  # which SimCLR is for, where nobody says
+        ({"dataset": "nih_chest_xray14", "method": "micle"}, [("supervised", "pre")]),
+        ({"dataset": "imagenet2012"}, []),  # as its recipe says
+    ],
+)
+def test_what_is_typed_and_what_the_data_wants_count(typed, expected):
+    study = parse(PLAIN, "a")
+    assert micle_pairs(study, planned(study, typed)) == expected
+
+
+def test_of_several_that_of_equal_work():
+    text = """
+dataset = "derm_cases"
+[stages.simclr]
+mode = "pretrain"
+method = "simclr"
+train_steps = 700
+[stages.half]
+mode = "pretrain"
+method = "simclr"
+train_steps = 350
+[stages.micle]
+mode = "pretrain"
+method = "micle"
+train_steps = 350
+[stages.finetune]
+mode = "finetune"
+[variants]
+half = ["half", "finetune"]
+simclr = ["simclr", "finetune"]
+micle = ["half", "micle", "finetune"]
+longer = ["simclr", "micle", "finetune"]
+"""
+    study = parse(text, "a")
+    found = micle_pairs(study, planned(study, {}))
+    assert found == [("simclr", "micle"), ("half", "longer")]
+
+
+def test_weights_of_others_alone_and_then_micle():
+    text = """
+[stages.tuned]
+mode = "finetune"
+checkpoint = "r50"
+[stages.micle]
+mode = "pretrain"
+method = "micle"
+checkpoint = "r50"
+[stages.finetune]
+mode = "finetune"
+[variants]
+off = ["tuned"]
+on = ["micle", "finetune"]
+"""
+    for same, expected in ((text, [("off", "on")]), (text.replace("r50", "r18", 1), [])):
+        study = parse(same, "a")
+        assert micle_pairs(study, planned(study, {"manifest": "cases.csv"})) == expected
+    other = text.replace("[stages.finetune]", "[stages.finetune]\nlearning_rate = 0.1")
+    study = parse(other, "a")
+    assert micle_pairs(study, planned(study, {"manifest": "cases.csv"})) == []
+
+
 def test_of_several_the_first_and_each_with_micle_has_its_own():
     found = pairs(
         more="simclr micle finetune", half="half finetune", simclr="simclr finetune",
@@ -110,4 +189,6 @@ def test_of_several_the_first_and_each_with_micle_has_its_own():
     ],
 )
 def test_pairs_of_our_studies(name, expected):
-    assert micle_pairs(read(STUDIES / f"{name}.toml")) == expected
+    study = read(STUDIES / f"{name}.toml")
+    data = {} if study.dataset else {"manifest": "cases.csv"}
+    assert micle_pairs(study, planned(study, data)) == expected

@@ -65,6 +65,13 @@ def begin(place, tmp_path):
     return started
 
 
+@pytest.fixture(autouse=True, scope="module")
+def nothing_to_collect():
+    """Fake runs leave nothing, and what is there already is long to look through after each."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def quick_looks(monkeypatch):
     monkeypatch.setattr(working, "_LOOK_EVERY", 0.05)
