@@ -120,6 +120,7 @@ def test_bad_input_is_one_line_and_exit_2(argument, message, capsys, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_real_process_writes_one_line_to_stderr(tmp_path):
     command = [sys.executable, str(ROOT / "run.py"), "--manifest=none.csv"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)

@@ -168,6 +168,7 @@ def test_requests_without_images_and_without_pictures_fail(exported):
         exported.signatures["case"](image_bytes=tf.constant([PHOTOS[0], b"no picture"]))
 
 
+@pytest.mark.slow
 def test_encoder_without_a_head(selective):
     signatures = tf.saved_model.load(str(selective.folder / "sk/1")).signatures
     views = tf.stack([evaluation_view(photo, 32) for photo in PHOTOS])
@@ -183,6 +184,7 @@ def test_encoder_without_a_head(selective):
     np.testing.assert_allclose(floats, features, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float64", "mixed_bfloat16"])
 def test_findings_in_an_object_store(precision):
     classifier = classifier_of(32, "sigmoid", precision)
@@ -366,6 +368,7 @@ def test_a_card_that_cannot_be_written_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_an_export_that_answers_otherwise_is_not_kept(tmp_path, monkeypatch):
     classifier = classifier_of(32)
     save = tf.saved_model.save

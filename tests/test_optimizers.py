@@ -226,6 +226,7 @@ def small_data():
     return x, x @ np.array([[1.0], [-2.0], [0.5], [1.0]], "float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "optimizer",
     [

@@ -34,6 +34,7 @@ def ask(exported, name, *contents):
     return exported.loaded.signatures[name](image_bytes=tf.constant(contents))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_one_picture_everywhere(exported, name):
     content = ACCEPTED[name]
@@ -125,6 +126,7 @@ def test_no_size_is_too_large_to_count(exported):
             ask(exported, "serving_default", *[huge[:16] + size + huge[24:]] * 3)
 
 
+@pytest.mark.slow
 def test_as_stored_for_a_model_that_learned_from_such(tmp_path):
     classifier = classifier_of()
     path = exports.write_export(classifier, str(tmp_path), "m", 1, {}, as_stored=True).saved_model
@@ -144,6 +146,7 @@ def found(content):
     return served_images.header_of(content)
 
 
+@pytest.mark.slow
 def test_both_readers_of_exif_agree_whatever_it_holds():
     """Bytes of the EXIF block changed at random; the TensorFlow one never fails."""
     rng, seen = np.random.default_rng(0), set()

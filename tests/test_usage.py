@@ -119,6 +119,7 @@ def test_width_follows_a_narrow_terminal(capsys, monkeypatch):
     assert max(map(len, shown(capsys, "--helpfull").splitlines())) <= 60
 
 
+@pytest.mark.slow
 def test_help_into_a_closed_pipe(tmp_path):
     """A pipe whose reader is gone before anything is written."""
     script = f"{shlex.quote(sys.executable)} {shlex.quote(str(ROOT / 'run.py'))}"

@@ -157,6 +157,7 @@ np.savez(
 """
 
 
+@pytest.mark.slow
 def test_rotation_and_blur_as_tensorflow_addons(tmp_path):
     if importlib.util.find_spec("tensorflow_addons") is None:
         pytest.skip("tensorflow_addons is not installed")

@@ -279,6 +279,7 @@ def test_an_interrupted_index_leaves_nothing(config, tmp_path, monkeypatch):
     assert cases.open_cases(config).index["train"].num_images == 6
 
 
+@pytest.mark.slow
 def test_killed_while_it_prepares(config, tmp_path, warm):
     program = (
         "import os, signal, sys\n"

@@ -160,6 +160,7 @@ def test_a_missing_split_is_taken_out_of_train_by_hash(tiles):
     assert found.splits["test"].index.num_cases == 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["simclr", "micle"])
 def test_batches_do_not_depend_on_the_file_format(tiles, method):
     options = Augmentation(size=8)

@@ -14,6 +14,7 @@ from tests.data.ham import config, everything, open_ham, snapshot, spoil
 BEAM = {"beam_options": "--runner=DirectRunner"}
 
 
+@pytest.mark.slow
 def test_beam_makes_the_same_data(ham):
     pytest.importorskip("apache_beam")
     spoil(ham, 2)
@@ -31,6 +32,7 @@ def test_beam_makes_the_same_data(ham):
     assert not list(pathlib.Path("beam").glob("incomplete-*"))
 
 
+@pytest.mark.slow
 def test_bad_images_on_beam(ham):
     pytest.importorskip("apache_beam")
     messages = spoil(ham, 2)
@@ -41,6 +43,7 @@ def test_bad_images_on_beam(ham):
     assert not pathlib.Path("data").exists()
 
 
+@pytest.mark.slow
 def test_rendered_cases_on_beam(tmp_path, monkeypatch):
     pytest.importorskip("apache_beam")
     few = {"train": 3, "validation": 1, "test": 1}

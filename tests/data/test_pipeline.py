@@ -54,6 +54,7 @@ def images_of(reader, step, method):
     return [(stored[unit][a], stored[unit][b]) for unit, (a, b) in zip(units, pairs, strict=True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method, decode_once, degrees",
     [("simclr", True, 0.0), ("simclr", False, 0.0), ("micle", True, 0.0), ("micle", True, 20.0)],
@@ -144,6 +145,7 @@ def test_what_a_pair_decodes(reader, monkeypatch, method, once, twice):
     )
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_pairs(reader):
     found = []
     for seed in (0, 1):

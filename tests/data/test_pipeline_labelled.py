@@ -81,6 +81,7 @@ def test_findings_go_with_their_images(reader, labels):
         np.testing.assert_array_equal(seen_in(batch["image"].numpy()), label @ np.array([10, 1]))
 
 
+@pytest.mark.slow
 def test_an_epoch_shows_every_labelled_image_once(reader, labels):
     labelled = labels[labels >= 0]
     assert len(labelled) == 21
@@ -110,6 +111,7 @@ def test_one_of_each_case_and_in_time_all(reader, labels):
         assert (np.abs(drawn - share) < 4.5 * np.sqrt(share)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("one", [False, True])
 def test_a_batch_is_a_function_of_seed_and_step(reader, labels, one):
     options = Augmentation(size=8)
@@ -123,6 +125,7 @@ def test_a_batch_is_a_function_of_seed_and_step(reader, labels, one):
     assert not batches(reader, labels, (9, 9), options, one_per_case=one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("one", [False, True])
 def test_parts_of_replicas_make_up_the_batch(reader, labels, one):
     options = Augmentation(size=8)

@@ -105,6 +105,7 @@ def one_batch(config, method, step, first=None):
     return list(pipeline.pair_dataset(reader, method, 6, options, 5, steps))[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["simclr", "micle"])
 def test_a_batch_depends_on_seed_and_step_alone(config, warm, method):
     here = one_batch(config, method, 9)
@@ -167,6 +168,7 @@ def test_pretraining_reads_train_only(config, reader):
     assert shown == set(numbered(reader))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["simclr", "micle"])
 def test_parts_of_replicas_are_the_batch_cut_in_order(reader, method):
     whole = list(pipeline.pair_dataset(reader, method, 8, PLAIN, 1, (2, 5)))

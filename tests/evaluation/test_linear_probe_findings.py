@@ -58,6 +58,7 @@ def test_reaches_the_optimum_of_each_logistic_regression(l2):
     assert info["steps"] == 1000
 
 
+@pytest.mark.slow
 def test_reaches_it_with_minibatches_too():
     train, val = split(4500, d=5), split(200, d=5, seed=1)
     head, _ = train_linear_head(*train, *val, 4, l2_grid=[1e-2], seed=3)
@@ -78,6 +79,7 @@ def test_one_strength_for_all_is_chosen_by_the_mean_over_findings():
     assert info["validation_loss"] == pytest.approx(mean_cross_entropy(p, val[1]), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_findings_are_independent_of_each_other():
     (train_x, train_y), (val_x, val_y) = split(200), split(100, seed=1)
     options = {"l2_grid": [1e-2], "steps": 80}

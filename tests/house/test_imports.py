@@ -93,6 +93,7 @@ print(code, sorted({{"tensorflow", "keras"}} & set(sys.modules)), file=sys.stder
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module, arguments, code",
     [

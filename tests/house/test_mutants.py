@@ -79,6 +79,7 @@ def test_larger():
 EQUAL = "@ toy.py\n- a > b\n+ a >= b\n"
 
 
+@pytest.mark.slow
 def test_survivors_are_named_once_and_may_be_listed(tmp_path):
     (tmp_path / "toy.py").write_text(TOY)
     (tmp_path / "test_toy.py").write_text(TEST)

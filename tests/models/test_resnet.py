@@ -355,6 +355,7 @@ def test_freezing_is_of_this_model_alone():
     assert frozen.trainable_variables == [] and len(free.trainable_variables) > 30
 
 
+@pytest.mark.slow
 def test_two_encoders_in_one_model():
     keras.utils.clear_session()
     encoders = [resnet_encoder(10, 1 / 16, input_shape=(16, 16, 3)) for _ in range(2)]

@@ -22,6 +22,7 @@ def randomised(encoder):
     return encoder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments, side, norm",
     [

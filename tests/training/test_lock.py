@@ -123,6 +123,7 @@ def refusal(folder):
     return str(refused.value)
 
 
+@pytest.mark.slow
 def test_a_living_holder_is_respected_and_a_killed_one_is_not(hold, tmp_path):
     (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
     local, remote = str(tmp_path / "a"), f"file://{tmp_path / 'b'}"

@@ -153,6 +153,7 @@ def arguments(folder, name, *more):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_each_line_of_a_pretraining_says(folder):
     assert cli.main(arguments(folder, "run", "--knn_every=2steps")) == 0
     lines, shown = logged(folder / "run"), in_tensorboard(folder / "run")
@@ -202,6 +203,7 @@ def test_profile_beyond_the_run_is_refused(folder, capsys):
     assert not (folder / "refused").exists()
 
 
+@pytest.mark.slow
 def test_a_collapse_shows(folder, monkeypatch):
     """Without batch norm and with a rate far too high, all embeddings come to point one way."""
     monkeypatch.setattr(

@@ -56,6 +56,7 @@ def commands(folder):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, of, over",
     [
@@ -76,6 +77,7 @@ def test_a_plan(name, of, over, folder, capsys, monkeypatch):
     assert len(gigabytes) == 2 and gigabytes[1].endswith("after these steps")
 
 
+@pytest.mark.slow
 def test_what_is_not_prepared_is_planned_with_some_of_its_photos(folder, tmp_path, capsys):
     lines = planned(
         capsys, folder, "--mode=pretrain", f"--manifest={folder / 'photos/cases.csv'}",
@@ -89,6 +91,7 @@ def test_what_is_not_prepared_is_planned_with_some_of_its_photos(folder, tmp_pat
     assert counts(lines) == counts(prepared)
 
 
+@pytest.mark.slow
 def test_an_index_that_was_lost_is_not_written(folder, tmp_path, capsys):
     shutil.copytree(folder / "data", tmp_path / "data")
     lost = list((tmp_path / "data").rglob("case_index-*.npz"))
@@ -110,6 +113,7 @@ def test_a_plan_is_made_on_one_machine(folder, monkeypatch, capsys):
     assert "--dry_run: a plan is made on one machine" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_rendered_cases_are_planned_too(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     lines = planned(
@@ -142,6 +146,7 @@ def test_a_run_opens_with_its_memory_and_leaves_a_picture(folder):
     assert [line["step"] for line in logged] == list(range(1, 13))
 
 
+@pytest.mark.slow
 def test_a_batch_that_nobody_typed_is_cut_to_few_labels(folder, tmp_path, capsys):
     data = [f"--manifest={folder / 'photos/cases.csv'}", f"--data_dir={folder / 'data'}"]
     argv = ["--mode=finetune", *data, *TINY[:3], "--label_fraction=0.3"]

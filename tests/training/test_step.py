@@ -130,6 +130,7 @@ def expected_of_resnet():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas, size", [(1, 0), (1, 2), (2, 0), (2, 2), (4, 1)])
 def test_contrastive_gradient_is_the_whole_batchs(replicas, size):
     strategy = strategy_of(replicas)
@@ -209,6 +210,7 @@ def test_moving_statistics_are_updated_once_per_microbatch(replicas):
     assert traced == [(size, 3)] * 2 * replicas
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "precision, size, encoder, tolerance",
     [
@@ -244,6 +246,7 @@ def test_compiled_step_has_the_numbers_of_the_uncompiled_one(precision, size, en
 # ---------------------------------------------------------------- several steps in one call
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", [1, 2])
 @pytest.mark.parametrize("size", [0, 2])
 def test_device_loop_takes_the_same_steps(replicas, size):

@@ -90,6 +90,7 @@ def test_tpu_is_joined(settings, arguments, tpu):
     assert isinstance(strategy, tf.distribute.TPUStrategy)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [0, 4])
 def test_a_step_under_what_stands_in_for_a_tpu(tpu, size):
     """Loss and gradients are those of the whole batch, also 4 pairs at a time."""

@@ -599,6 +599,7 @@ print(sum(isinstance(result, int) for result in results) > 50, len(results) > 10
 """
 
 
+@pytest.mark.slow
 def test_quiet_and_imported_late(warm):
     """Odd and damaged files, by several threads: not a word. pydicom only where there is DICOM."""
     process = warm.start("-c", QUIET, SHIPPED)
