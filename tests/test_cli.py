@@ -399,6 +399,7 @@ def test_a_flag_that_the_mode_does_not_read_is_named(tmp_path, capsys):
     assert capsys.readouterr().out == "note: --patience does nothing in --mode=evaluate\n"
 
 
+@pytest.mark.slow
 def test_kernels_are_chosen_before_weights_of_others_load_tensorflow(tmp_path):
     """In a process of its own: which kernels there are is settled when TensorFlow is loaded."""
     write_checkpoint(tmp_path / "published", Original(10))

@@ -21,7 +21,7 @@ from micle_tf.models import resnet_encoder
 from micle_tf.training.strategy import set_precision
 from tests.pictures import jpeg, png
 
-pytestmark = pytest.mark.usefixtures("whole_networks")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("whole_networks")]
 
 ROOT = pathlib.Path(__file__).parent.parent
 NAMES = ("naevus", "mélanome", "other")
@@ -168,7 +168,6 @@ def test_requests_without_images_and_without_pictures_fail(exported):
         exported.signatures["case"](image_bytes=tf.constant([PHOTOS[0], b"no picture"]))
 
 
-@pytest.mark.slow
 def test_encoder_without_a_head(selective):
     signatures = tf.saved_model.load(str(selective.folder / "sk/1")).signatures
     views = tf.stack([evaluation_view(photo, 32) for photo in PHOTOS])
@@ -184,7 +183,6 @@ def test_encoder_without_a_head(selective):
     np.testing.assert_allclose(floats, features, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float64", "mixed_bfloat16"])
 def test_findings_in_an_object_store(precision):
     classifier = classifier_of(32, "sigmoid", precision)
@@ -258,7 +256,6 @@ print("\\n" + json.dumps(dict(
 """
 
 
-@pytest.mark.slow
 def test_a_fresh_process_with_tensorflow_alone(exported, selective, tmp_path):
     inputs = {name: np.array(PHOTOS) for name in ("serving_default", "embed", "case")}
     pixels = np.random.default_rng(0).integers(0, 256, (2, 50, 60, 3), np.uint8)
@@ -311,7 +308,6 @@ def test_a_version_is_not_overwritten(exported):
     assert state() == before
 
 
-@pytest.mark.slow
 def test_exports_into_one_folder_leave_each_other_alone(tmp_path):
     folder, written = str(tmp_path / "out"), {}
     for name, version, encoder, card in (
@@ -368,7 +364,6 @@ def test_a_card_that_cannot_be_written_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
 def test_an_export_that_answers_otherwise_is_not_kept(tmp_path, monkeypatch):
     classifier = classifier_of(32)
     save = tf.saved_model.save

@@ -13,10 +13,8 @@ from micle_tf.config.modes import PRETRAIN
 from micle_tf.dataset_names import usual_method
 from micle_tf.settings import Tag, tagged
 from micle_tf.study.runs import Planned
-from micle_tf.study.specification import Study
+from micle_tf.study.specification import DECIDED, Study
 
-# What is another for each run of a stage, or is compared by itself.
-_OF_A_RUN = ("seed", "label_fraction", "checkpoint")
 _Stages = Mapping[str, Mapping[str, Any]]
 
 
@@ -74,8 +72,9 @@ def _rest(study: Study, variant: str, stages: _Stages) -> tuple[Any, ...]:
     kinds = [_kind(flags) for flags in _before(study, variant, stages)]
     trained = [kind for kind, _ in itertools.groupby(kind for kind in kinds if kind[1] != "micle")]
     start = stages[study.variants[variant][0]].get("checkpoint")
-    judging = {name: value for name, value in stages[judged].items() if name not in _OF_A_RUN}
-    return start, trained, judging, study.grid.get(judged), study.transfers(variant)
+    flags = stages[judged]
+    judging = {name: value for name, value in flags.items() if name not in DECIDED}
+    return start, trained, flags["mode"], judging, study.grid.get(judged), study.transfers(variant)
 
 
 def _kind(flags: Mapping[str, Any]) -> tuple[Any, ...]:
