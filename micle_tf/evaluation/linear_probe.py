@@ -23,6 +23,9 @@ MIN_PASSES = 20
 # rows with huge weights, from which a weak penalty does not lead back.
 PEAK_RATE = 0.6  # times 1 / sqrt(d)
 WARMUP = 0.1  # share of the steps
+# Products of a feature and a weight in one call, within which no signal is heard: a second or two
+# of a slow core, where a command that is to end has 15 in all.
+PRODUCTS_AT_ONCE = 10**10
 
 # From labels [n, ...] and logits [n, L, K] to losses [n].
 _LossOfRows = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -79,7 +82,8 @@ def train_linear_head(
       l2_grid: strengths to try, at least one, none negative.
       steps: optimizer steps; by default 1,000, or 20 passes over the rows where that is more.
       seed: of the order of minibatches.
-      progress: called as `progress(done, steps)`, a hundred times or after each step.
+      progress: called as `progress(done, steps)` after every hundredth of the steps, rounded up,
+        or after fewer where these take long, and after the last.
 
     Returns:
       `(head, info)`. `head` is a `linear_head` from raw features float32 [n, d] to probabilities
@@ -124,11 +128,12 @@ def train_linear_head(
     take_steps = _steps_of(heads, of_rows, l2_grid, _rate(d, steps))
     x, y = standardise(train_x), tf.constant(train_y)
     batches = _batches(n, batch_rows, seed)
-    at_once = math.ceil(steps / 100)  # in one call, as a call takes longer than a small step
+    at_once = _steps_at_once(steps, batch_rows * math.prod(heads.kernel.shape))
     for done in range(0, steps, at_once):
         count = min(at_once, steps - done)
-        rows = [] if batch_rows == n else [next(batches) for _ in range(count)]
-        take_steps(x, y, tf.constant(rows, tf.int64, [len(rows), batch_rows]), count)
+        # Never fewer rows than for `at_once` steps, as another shape would be another trace.
+        rows = None if batch_rows == n else np.stack([next(batches) for _ in range(at_once)])
+        take_steps(x, y, rows, count)
         if progress is not None:
             progress(done + count, steps)
 
@@ -259,15 +264,21 @@ def _rate(num_features: int, steps: int) -> keras.optimizers.schedules.LearningR
     )
 
 
+def _steps_at_once(steps: int, products: int) -> int:
+    """How many of the steps, of so many products each, to take in one call: at least one."""
+    at_most = max(1, PRODUCTS_AT_ONCE // products)
+    return min(math.ceil(steps / 100), at_most)  # as a call takes longer than a small step
+
+
 def _steps_of(
     heads: keras.layers.Layer,
     of_rows: _LossOfRows,
     l2_grid: Sequence[float],
     rate: keras.optimizers.schedules.LearningRateSchedule,
-) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor, int], None]:
-    """A function of (x [n, d], y [n, ...], rows [count, b] or [0, b], count) that takes steps.
+) -> Callable[[tf.Tensor, tf.Tensor, np.ndarray | None, int], None]:
+    """A function of (x [n, d], y [n, ...], rows int64 [at least count, b] or None, count).
 
-    Step i is on `rows[i]` of x and y, or on all of them where no rows are given.
+    It takes `count` steps: step i is on `rows[i]` of x and y, or on all of them without `rows`.
     """
     optimizer = keras.optimizers.Adam(rate)
     optimizer.build(heads.trainable_variables)
@@ -279,13 +290,16 @@ def _steps_of(
             loss = tf.reduce_mean(of_rows(y, heads(x))) + penalty
         optimizer.apply(tape.gradient(loss, heads.trainable_variables))
 
-    @tf.function(reduce_retracing=True)
-    def take_steps(x: tf.Tensor, y: tf.Tensor, rows: tf.Tensor, count: tf.Tensor) -> None:
-        for i in tf.range(count):
-            if len(rows) == 0:
+    @tf.function(autograph=False)
+    def take_steps(x: tf.Tensor, y: tf.Tensor, rows: tf.Tensor | None, count: tf.Tensor) -> None:
+        def body(i: tf.Tensor) -> tuple[tf.Tensor]:
+            if rows is None:
                 step(x, y)
             else:
                 step(tf.gather(x, rows[i]), tf.gather(y, rows[i]))
+            return (i + 1,)
+
+        tf.while_loop(lambda i: i < count, body, (0,), parallel_iterations=1)
 
     return lambda x, y, rows, count: take_steps(x, y, rows, tf.constant(count))
 

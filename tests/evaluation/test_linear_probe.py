@@ -4,8 +4,10 @@ import time
 import keras
 import numpy as np
 import pytest
+import scipy.special
 from sklearn.linear_model import LogisticRegression
 
+from micle_tf.evaluation import linear_probe
 from micle_tf.evaluation.linear_probe import L2_GRID, train_linear_head
 
 
@@ -57,6 +59,45 @@ def test_reaches_it_with_minibatches_too():
     head, _ = train_linear_head(*train, *val, 4, l2_grid=[1e-2], seed=3)
     expected = logistic_regression(*train, val[0], 1e-2)
     np.testing.assert_allclose(head.predict(val[0], verbose=0), expected, atol=5e-3)
+
+
+def steps_by_hand(x, y, num_classes, l2, steps, seed):
+    """W and b after steps of Adam on minibatches of 4,096 of the rows, in float64."""
+    n, d = x.shape
+    rng = np.random.default_rng(seed)
+    order = np.concatenate([rng.permutation(n) for _ in range(steps)])
+    x = (x - x.mean(axis=0, dtype=float)) / x.std(axis=0, dtype=float)
+    x, y = np.hstack([x, np.ones((n, 1))]), np.eye(num_classes)[y]
+    penalised = np.r_[np.ones(d), 0][:, None]
+    warmup, peak = steps // 10, 0.6 / np.sqrt(d)
+    w = first = second = np.zeros((d + 1, num_classes))
+    for t in range(1, steps + 1):
+        rows = order[4096 * (t - 1) : 4096 * t]
+        p = scipy.special.softmax(x[rows] @ w, axis=1)
+        gradient = x[rows].T @ (p - y[rows]) / 4096 + l2 * penalised * w
+        first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+        if t <= warmup:
+            rate = peak * t / (warmup + 1)
+        else:
+            rate = peak * (1 + np.cos(np.pi * (t - 1 - warmup) / (steps - warmup))) / 2
+        unbiased = first / (1 - 0.9**t), second / (1 - 0.999**t)
+        w = w - rate * unbiased[0] / (np.sqrt(unbiased[1]) + 1e-7)
+    return w[:-1], w[-1]
+
+
+@pytest.mark.parametrize("most, at_once", [(10**10, 3), (2 * 4096 * 6 * 4, 2), (1, 1)])
+def test_any_number_of_steps_in_a_call_equals_one_after_the_other(monkeypatch, most, at_once):
+    """Also where the last call takes fewer."""
+    monkeypatch.setattr(linear_probe, "PRODUCTS_AT_ONCE", most)
+    (x, y), done = features(4200, d=6), []
+    progress = lambda *at: done.append(at)
+    head, _ = train_linear_head(x, y, x, y, 4, l2_grid=[1e-2], steps=205, seed=3, progress=progress)
+    counts = [*range(at_once, 205, at_once), 205]
+    assert done == [(count, 205) for count in counts]
+    for found, expected in zip(
+        head.layers[-1].get_weights(), steps_by_hand(x, y, 4, 1e-2, 205, 3), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_the_strengths_trained_together_equal_separate_runs():
