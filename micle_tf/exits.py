@@ -109,7 +109,7 @@ def _signals_handled():
     hook, show = sys.unraisablehook, sys.excepthook
     sys.unraisablehook = lambda lost: _lost_interrupt(lost, hook)
     # By which native code prints what it makes of an interrupt within it, before it goes on.
-    sys.excepthook = lambda *error: None if _last_resort else show(*error)
+    sys.excepthook = lambda *error: None if _comes_of_interrupt(error[1]) else show(*error)
     try:
         yield
     except Exception:
@@ -137,6 +137,12 @@ def _raise_interrupt(number, frame):
     _last_resort.daemon = True
     _last_resort.start()
     raise KeyboardInterrupt
+
+
+def _comes_of_interrupt(error):
+    """Whether a signal came and this is the interrupt, or another error that was made of it."""
+    chain = error, error.__cause__, error.__context__
+    return is_ending() and any(isinstance(link, KeyboardInterrupt) for link in chain)
 
 
 def _lost_interrupt(lost, hook):

@@ -40,25 +40,33 @@ sys.exit(exits.guarded(command))
     assert ended(process) == (75, "", INTERRUPTED)
 
 
-def test_an_interrupt_that_native_code_prints(child):
-    """Of errors before it everything is told."""
-    process = child("""
+@pytest.mark.parametrize("made", ["raise", "raise SystemError", "error = interrupt"])
+def test_an_interrupt_that_native_code_prints(child, made):
+    """It, or what was made of it; of other errors, before it and after it, everything is told."""
+    process = child(f"""
 def printed(work):  # as PyErr_Print does
     try:
         work()
     except BaseException:
         sys.excepthook(*sys.exc_info())
+def interrupted():
+    try:
+        sleep()
+    except KeyboardInterrupt as interrupt:
+        {made}
+    raise SystemError from error
 def command():
-    printed(lambda: {}["told"])
-    printed(sleep)
+    printed(lambda: dict()["told before"])
+    printed(interrupted)
+    printed(lambda: dict()["told after"])
     raise SystemError("returned a result with an exception set")
 sys.exit(exits.guarded(command))
 """)
     assert process.stdout.readline() == "asleep\n"
     process.send_signal(signal.SIGTERM)
     code, out, err = ended(process)
-    assert (code, out) == (75, "") and err.endswith(f"\nKeyError: 'told'\n{INTERRUPTED}")
-    assert err.count("Traceback") == 1
+    assert (code, out) == (75, "") and err.endswith(f"\nKeyError: 'told after'\n{INTERRUPTED}")
+    assert err.count("Traceback") == 2 and "\nKeyError: 'told before'\n" in err
 
 
 def test_whether_a_signal_came_is_known_until_the_command_ends(child):
