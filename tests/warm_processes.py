@@ -31,7 +31,10 @@ COMMANDS = ["tensorflow", "pytest", *(f"micle_tf.modes.{mode}" for mode in MODES
 
 
 class _Process:
-    """What both kinds have beside what `subprocess.Popen` has; killed where a `with` ends."""
+    """What both kinds have beside what `subprocess.Popen` has.
+
+    Where a `with` ends, they are killed, and what they wrote is gone.
+    """
 
     @property
     def out(self):
@@ -49,6 +52,8 @@ class _Process:
     def __exit__(self, *error):
         self.kill()
         self.wait()
+        for file in self._files:
+            file.close()
 
 
 def _two_files():
@@ -91,7 +96,8 @@ class WarmProcess(_Process):
     def poll(self):
         """Its exit code, or minus the number of the signal that ended it; None while it runs."""
         if self.returncode is None and self._line.poll():
-            self.returncode = self._line.recv()
+            with self._line:  # on which nothing else comes
+                self.returncode = self._line.recv()
         return self.returncode
 
     def wait(self, timeout=None):
@@ -112,10 +118,11 @@ class WarmProcess(_Process):
 
 
 class Server:
-    """Makes `WarmProcess`es; those that are left where its `with` ends are killed.
+    """Makes `WarmProcess`es; those that are left where its `with` ends are killed, and it fails.
 
     Args:
-      modules: names of what they have loaded; none of them may begin threads or devices.
+      modules: names of what they have loaded; none of them may begin devices, or threads that
+        last: of numpy's, OpenBLAS ends its own before a fork, so that no lock stays held.
     """
 
     def __init__(self, modules=COMMANDS):
@@ -134,7 +141,9 @@ class Server:
 
     def __exit__(self, *error):
         self._socket.close()  # by which it knows
-        self._process.wait()
+        code = self._process.wait()
+        assert code != -signal.SIGKILL, "a test left a warm process behind, which was killed"
+        assert code == 0, f"the server of warm processes ended with {code}"
 
     def start(self, *arguments, **options):
         """As `FreshProcess`."""

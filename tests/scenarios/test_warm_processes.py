@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from tests.child_processes import wait_for
-from tests.warm_processes import FreshProcess
+from tests.warm_processes import FreshProcess, Server
 
 TELL = """
 import os, signal, sys
@@ -40,15 +40,17 @@ def test_a_module_is_run_as_a_program(warm):
 
 def test_tensorflow_is_loaded_and_has_begun_nothing(warm):
     source = """
-import sys
+import os, sys
 assert {"tensorflow", "keras", "micle_tf.modes.pretrain"} <= set(sys.modules)
 from tensorflow.python.eager import context
 assert context._context is None
-print(open("/proc/self/status").read())
+status = lambda number: dict(line.split(":\\t") for line in open(f"/proc/{number}/status"))
+server = int(status(os.getppid())["PPid"])  # forking kept one thread here, but not there
+print(*(int(status(number)["Threads"]) for number in (os.getpid(), server)))
 """
     process = warm.start("-c", source)
     assert process.wait(60) == 0, process.err
-    assert "Threads:\t1\n" in process.out
+    assert process.out == "1 1\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGKILL])
@@ -74,4 +76,19 @@ with Server(modules=()) as server:
         wait_for(lambda: tests.out)
         status = pathlib.Path(f"/proc/{tests.out.strip()}/status")
         assert status.exists()
-    wait_for(lambda: not status.exists() or "\nState:\tZ" in status.read_text())
+    wait_for(lambda: is_gone(status))
+
+
+def test_one_that_a_test_leaves_behind_is_killed_and_told_of():
+    told = pytest.raises(AssertionError, match="left a warm process behind")
+    with told, Server(modules=()) as server:
+        process = server.start("-c", "import time; time.sleep(600)")
+    wait_for(lambda: is_gone(pathlib.Path(f"/proc/{process.pid}/status")))
+
+
+def is_gone(status):
+    """Whether a process, by its status file, has ended; what is left of it waits for its parent."""
+    try:
+        return "\nState:\tZ" in status.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
