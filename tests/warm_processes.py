@@ -162,7 +162,7 @@ def _serve(asked):
         for file in files:
             os.close(file)
         _some_are_left()
-    end = time.monotonic() + 2  # for those that are about to be gone
+    end = time.monotonic() + 10  # for those that are about to be gone
     while _some_are_left():
         if time.monotonic() > end:  # a test has left it, or the tests were killed
             os.killpg(0, signal.SIGKILL)
