@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from micle_tf import console
 from micle_tf.config import Config
@@ -80,13 +80,12 @@ def planned(study: Study, typed: Mapping[str, Any]) -> tuple[Planned, ...]:
     stated = _with_typed(study, typed)
     runs: dict[str, Planned] = {}
     for seed, architecture in itertools.product(study.seeds, study.architectures or ("",)):
-        alone = stated.with_architecture(architecture)
+        alone, training = stated.with_architecture(architecture), _Training(seed, architecture)
         for variant in study.variants:
-            for run in _of_variant(alone, variant, seed):
-                placed = _of_architecture(run, architecture)
-                others = runs[placed.path].variants if placed.path in runs else ()
+            for run in _of_variant(alone, variant, training):
+                others = runs[run.path].variants if run.path in runs else ()
                 variants = (*others, named(variant, architecture))
-                runs[placed.path] = dataclasses.replace(placed, variants=variants)
+                runs[run.path] = dataclasses.replace(run, variants=variants)
     for name in typed:
         if not any(name in run.flags for run in runs.values()):
             raise BadInput(f"{_shown(name, typed[name])}: no stage of {study.name} reads it")
@@ -156,90 +155,97 @@ def _shown(name: str, value: Any) -> str:
 # ---------------------------------------------------------------- the runs of a variant
 
 
-def _of_variant(study: Study, variant: str, seed: int) -> Iterator[Planned]:
-    """The runs that a variant needs, of a seed."""
+class _Training(NamedTuple):
+    """What all runs of a chain have in common."""
+
+    seed: int
+    architecture: str
+
+    def path(self, *names: str) -> str:
+        """In the folder of the seed, or of the architecture in it: "seed0/r50/simclr/micle"."""
+        folders = (f"seed{self.seed}", self.architecture)
+        return "/".join([folder for folder in folders if folder] + list(names))
+
+
+def _of_variant(study: Study, variant: str, of: _Training) -> Iterator[Planned]:
+    """The runs that a variant needs."""
     before = _before(study, variant)
     for k, stage in enumerate(before):
         yield Planned(
-            path=_path(seed, *before[: k + 1]),
+            path=of.path(*before[: k + 1]),
             stage=stage,
             kind="stage",
-            parent=_path(seed, *before[:k]) if k else "",
-            flags=_flags(study, stage, seed),
-            seed=seed,
+            parent=_parent(before[:k], of),
+            flags=_flags(study, stage, of.seed),
+            seed=of.seed,
+            architecture=of.architecture,
         )
-    if seed == study.seeds[0]:
-        yield from _tried(study, variant)
+    if of.seed == study.seeds[0]:
+        yield from _tried(study, variant, of.architecture)
     for fraction in study.label_fractions:
-        judged = _judged(study, variant, seed, fraction)
+        judged = _judged(study, variant, of, fraction)
         yield judged
         for stage in study.transfers(variant):
-            yield Planned(
+            yield dataclasses.replace(
+                judged,
                 path=f"{judged.path}/{stage}",
                 stage=stage,
                 kind="transfer",
                 parent=judged.path,
-                flags=_flags(study, stage, seed),
-                seed=seed,
-                fraction=fraction,
+                flags=_flags(study, stage, of.seed),
+                chosen_from=(),
+                metric="",
             )
 
 
-def _of_architecture(run: Planned, architecture: str) -> Planned:
-    """A run in the folder of an architecture, seed0/r50; in that of the seed without one."""
-    if not architecture:
-        return run
-    below = lambda path: path.replace("/", f"/{architecture}/", 1)
-    return dataclasses.replace(
-        run,
-        path=below(run.path),
-        parent=below(run.parent),
-        architecture=architecture,
-        chosen_from=tuple(map(below, run.chosen_from)),
-    )
-
-
-def _judged(study: Study, variant: str, seed: int, fraction: float) -> Planned:
+def _judged(study: Study, variant: str, of: _Training, fraction: float) -> Planned:
     """The run of a variant that is judged, at a fraction of the labels."""
     before, stage = _before(study, variant), study.judged_stage(variant)
     grid = study.grid.get(stage, {})
-    flags = _flags(study, stage, seed) | ({"label_fraction": fraction} if fraction < 1 else {})
+    flags = _flags(study, stage, of.seed) | ({"label_fraction": fraction} if fraction < 1 else {})
     return Planned(
-        path=_path(seed, *before, f"{stage}-{spelled(fraction)}"),
+        path=of.path(*before, f"{stage}-{spelled(fraction)}"),
         stage=stage,
         kind="judged",
-        parent=_path(seed, *before) if before else "",
+        parent=_parent(before, of),
         flags={name: value for name, value in flags.items() if name not in grid},
-        seed=seed,
+        seed=of.seed,
         fraction=fraction,
-        chosen_from=tuple(run.path for run in _tried(study, variant)),
+        architecture=of.architecture,
+        chosen_from=tuple(run.path for run in _tried(study, variant, of.architecture)),
         metric=study.select.get(stage, study.primary) if grid else "",
     )
 
 
-def _tried(study: Study, variant: str) -> list[Planned]:
+def _tried(study: Study, variant: str, architecture: str) -> list[Planned]:
     """The runs of a variant's grid: of the first seed and the largest fraction of the labels.
 
     What does best there is taken with fewer labels too, as in the paper [not verified].
     """
     before, stage = _before(study, variant), study.judged_stage(variant)
-    seed, fraction = study.seeds[0], study.label_fractions[-1]
+    of, fraction = _Training(study.seeds[0], architecture), study.label_fractions[-1]
     grid = study.grid.get(stage, {})
-    flags = _flags(study, stage, seed) | ({"label_fraction": fraction} if fraction < 1 else {})
-    place = _path(seed, *before, f"{stage}-{spelled(fraction)}-grid")
+    flags = _flags(study, stage, of.seed) | ({"label_fraction": fraction} if fraction < 1 else {})
+    place = of.path(*before, f"{stage}-{spelled(fraction)}-grid")
     return [
         Planned(
             path=f"{place}/{_named(choice)}",
             stage=stage,
             kind="grid",
-            parent=_path(seed, *before) if before else "",
+            parent=_parent(before, of),
             flags=flags | {"eval_split": "validation"} | choice,
-            seed=seed,
+            seed=of.seed,
             fraction=fraction,
+            architecture=architecture,
             choice=choice,
         )
         for choice in (combinations(grid) if grid else ())
     ]
+
+
+def _parent(before: tuple[str, ...], of: _Training) -> str:
+    """The run at the end of the stages before; "" of none."""
+    return of.path(*before) if before else ""
 
 
 def _before(study: Study, variant: str) -> tuple[str, ...]:
@@ -258,10 +264,6 @@ def _flags(study: Study, stage: str, seed: int) -> dict[str, Any]:
 
 def _expanded(name: str, value: Any) -> Any:
     return os.path.expanduser(value) if FLAGS[name].metadata["path"] else value
-
-
-def _path(seed: int, *names: str) -> str:
-    return "/".join([f"seed{seed}", *names])
 
 
 def _named(choice: Mapping[str, Any]) -> str:
