@@ -42,7 +42,7 @@ def write(directory: StudyDirectory, study: Study, runs: Sequence[Planned], samp
     summaries = [one for each in judged for one in each.summaries]
     markdown = "\n".join(_markdown(study, each) for each in judged)
     with directory.locked():
-        write_text(file("tables.csv"), tables.csv_text(summaries))
+        write_text(file("tables.csv"), tables.csv_text(summaries, tuple(study.architectures)))
         write_text(file("tables.md"), markdown)
         micle = [pair for each in judged for pair in each.micle]
         if micle:

@@ -67,13 +67,12 @@ def tidy(runs: Sequence[Planned], results: Mapping[str, dict[str, Any]]) -> str:
 
     Returns:
       CSV of variant, stage, fraction, seed, split, metric, value, low, high (the 95 % interval of
-      the run itself) and run; what is not defined is empty.
+      the run itself), run and architecture; what is not defined is empty.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        ["variant", "stage", "fraction", "seed", "split", "metric", "value", "low", "high", "run"]
-    )
+    head = ["variant", "stage", "fraction", "seed", "split", "metric", "value", "low", "high"]
+    writer.writerow([*head, "run", "architecture"])
     for run in runs:
         if run.path not in results or run.fraction is None:
             continue
@@ -83,7 +82,8 @@ def tidy(runs: Sequence[Planned], results: Mapping[str, dict[str, Any]]) -> str:
             for metric, value in result.get("metrics", {}).items():
                 low, high = result.get("intervals", {}).get(metric) or ("", "")
                 row = [variant, run.stage, run.fraction, run.seed, split, metric, value, low, high]
-                writer.writerow([*("" if one is None else one for one in row), run.path])
+                row += [run.path, run.architecture]
+                writer.writerow("" if one is None else one for one in row)
     return text.getvalue()
 
 

@@ -58,13 +58,16 @@ class OnOff(NamedTuple):
     on: Summary
 
 
-def csv_text(summaries: Sequence[Summary]) -> str:
-    """A row for each, under the names of the fields: numbers to the last digit, nan as empty."""
+def csv_text(summaries: Sequence[Summary], architectures: Sequence[str] = ()) -> str:
+    """A row for each, under the names of the fields: numbers to the last digit, nan as empty.
+
+    A last column has the architecture, one of the study's, which is in the variant's name too.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(field.name for field in dataclasses.fields(Summary))
+    writer.writerow([*(field.name for field in dataclasses.fields(Summary)), "architecture"])
     for one in summaries:
-        values = dataclasses.astuple(one)
+        values = [*dataclasses.astuple(one), parts(one.variant, architectures)[1]]
         writer.writerow("" if value != value else value for value in values)
     return text.getvalue()
 
@@ -182,10 +185,12 @@ def on_off_csv(pairs: Sequence[OnOff]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     head = ["stage", "off", "on", "fraction", "metric", "off_mean", "on_mean"]
-    writer.writerow([*head, "difference", "low", "high", "p", "p_holm"])
+    head += ["difference", "low", "high", "p", "p_holm", "seeds", "off_sd", "on_sd"]
+    writer.writerow(head)
     for off, on in pairs:
         row = [on.stage, off.variant, on.variant, on.fraction, on.metric, off.mean, on.mean]
         row += [on.difference, on.difference_low, on.difference_high, on.p, on.p_holm]
+        row += [on.seeds, off.sd, on.sd]
         writer.writerow("" if value != value else value for value in row)
     return text.getvalue()
 

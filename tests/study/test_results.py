@@ -608,9 +608,10 @@ def test_every_number_of_every_judged_run_has_a_row_for_each_variant(tmp_path):
     ]
     for variant in ("again", "simclr"):
         assert [[*row.values()] for row in rows if row["variant"] == variant] == [
-            [variant, *values] for values in expected
+            [variant, *values, ""] for values in expected
         ]
     assert len(rows) == 6
     assert list(rows[0]) == [
         "variant", "stage", "fraction", "seed", "split", "metric", "value", "low", "high", "run",
+        "architecture",
     ]  # fmt: skip

@@ -39,7 +39,9 @@ def test_csv_gives_every_number_back_to_the_bit(seed):
     wanted = [Summary(f"a,{k}", 'b "c"', 0.1, "d", k, *row[:9]) for k, row in enumerate(numbers)]
     text = tables.csv_text(wanted)
     got = list(csv.DictReader(io.StringIO(text)))
-    assert list(got[0]) == [field.name for field in dataclasses.fields(Summary)]
+    names = [field.name for field in dataclasses.fields(Summary)]
+    assert list(got[0]) == [*names, "architecture"]
+    assert {row["architecture"] for row in got} == {""}
     for row, one in zip(got, wanted, strict=True):
         for name, value in dataclasses.asdict(one).items():
             if isinstance(value, str):
@@ -283,11 +285,11 @@ def test_micle_on_and_off_as_csv():
     rows = list(csv.DictReader(io.StringIO(text)))
     assert list(rows[0]) == [
         "stage", "off", "on", "fraction", "metric", "off_mean", "on_mean", "difference", "low",
-        "high", "p", "p_holm",
+        "high", "p", "p_holm", "seeds", "off_sd", "on_sd",
     ]  # fmt: skip
     assert [row["fraction"] for row in rows] == ["0.1", "1.0", "0.1", "1.0", "1.0"]
     assert list(rows[0].values()) == [
         "finetune", "simclr", "micle", "0.1", METRIC, "0.8", "0.831", "0.031", "0.01", "0.052",
-        "0.004", "0.012",
+        "0.004", "0.012", "3", "0.004", "0.004",
     ]  # fmt: skip
     assert rows[2]["p"] == rows[2]["p_holm"] == rows[4]["off_mean"] == rows[4]["difference"] == ""
