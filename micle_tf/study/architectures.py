@@ -6,6 +6,9 @@ resnet_depth = 50
 [architectures.r152x2]
 resnet_depth = 152
 width_multiplier = 2.0
+
+[stages.natural]
+checkpoint = {r50 = "r50_1x_sk0", r152x2 = "r152_2x_sk0"}
 """
 
 import re
@@ -14,7 +17,7 @@ from typing import Any
 
 from micle_tf.config import Config, Encoder
 from micle_tf.errors import BadInput
-from micle_tf.settings import Tag, tagged
+from micle_tf.settings import Tag, nearest, tagged
 from micle_tf.study import entries
 
 _SHAPE = tagged(Config, Tag.ENCODER)
@@ -58,12 +61,48 @@ def check(
         same = next(k for k, other in architectures.items() if Encoder(**other) == Encoder(**flags))
         if same != name:
             raise BadInput(f"{where}: is [architectures.{same}] again; remove one of them")
+
+
+def without_weights(stages: _Tables) -> tuple[_Tables, dict[str, dict[str, Any]]]:
+    """Stages without the checkpoints that they state as a table, and {stage: that table}."""
+    weights = {
+        stage: flags["checkpoint"]
+        for stage, flags in stages.items()
+        if isinstance(flags.get("checkpoint"), dict)
+    }
+    rest = {
+        stage: {flag: value for flag, value in flags.items() if flag != "checkpoint"}
+        for stage, flags in stages.items()
+        if stage in weights
+    }
+    return {**stages, **rest}, weights
+
+
+def check_weights(architectures: _Tables, stages: _Tables, weights: _Tables) -> None:
+    """Raises BadInput unless what others trained is stated for each encoder, or for the only one.
+
+    Args:
+      architectures, stages: of the study.
+      weights: {stage: {architecture: checkpoint}}, of any values.
+    """
     for stage, flags in stages.items():
         if architectures and "checkpoint" in flags:
+            each = ", ".join(f'{name} = "..."' for name in architectures)
             raise BadInput(
-                f"[stages.{stage}] checkpoint: weights are of one encoder, and [architectures] "
-                "states what it is; remove one of them"
+                f"[stages.{stage}] checkpoint: weights are of one encoder; with [architectures] "
+                f"state those of each: checkpoint = {{{each}}}"
             )
+    for stage, of in weights.items():
+        where = f"[stages.{stage}] checkpoint"
+        if not architectures:
+            raise BadInput(f"{where}: expected a text; a table is for [architectures]")
+        for name in of:
+            if name not in architectures:
+                hint = nearest(name, architectures)
+                raise BadInput(f"{where}: there is no [architectures.{name}]{hint}")
+        for name in architectures:
+            if not (isinstance(of.get(name), str) and of[name].strip()):
+                raise BadInput(f"{where}: no text for {name}; every variant is made with each")
 
 
 def _check_name(name: str, stages: _Tables, where: str) -> None:

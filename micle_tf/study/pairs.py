@@ -71,7 +71,8 @@ def _rest(study: Study, variant: str, stages: _Stages) -> tuple[Any, ...]:
     judged = study.judged_stage(variant)
     kinds = [_kind(flags) for flags in _before(study, variant, stages)]
     trained = [kind for kind, _ in itertools.groupby(kind for kind in kinds if kind[1] != "micle")]
-    start = stages[study.variants[variant][0]].get("checkpoint")
+    first = study.variants[variant][0]
+    start = study.weights.get(first) or stages[first].get("checkpoint")
     flags = stages[judged]
     judging = {name: value for name, value in flags.items() if name not in DECIDED}
     return start, trained, flags["mode"], judging, study.grid.get(judged), study.transfers(variant)

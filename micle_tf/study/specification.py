@@ -73,6 +73,8 @@ class Study:
       variants: {variant: stages, the first one first}.
       architectures: {architecture: {flag: value}}; every variant is made with each of them. Tables
         call these as `architectures.named` does.
+      weights: {stage: {architecture: checkpoint}} of stages that start from weights of others, of
+        which there are as many as architectures.
       grid: {judged stage: {flag: values to try}}.
       select: {stage of the grid: metric of validation to choose by}; without: the primary one.
     """
@@ -88,6 +90,7 @@ class Study:
     stages: dict[str, dict[str, Any]]
     variants: dict[str, tuple[str, ...]]
     architectures: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    weights: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
     grid: dict[str, dict[str, tuple[Any, ...]]] = dataclasses.field(default_factory=dict)
     select: dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -119,7 +122,9 @@ class Study:
         if not architecture:
             return self
         common = self.common | self.architectures[architecture]
-        return dataclasses.replace(self, common=common, architectures={})
+        starts = {stage: {"checkpoint": of[architecture]} for stage, of in self.weights.items()}
+        stages = {stage: flags | starts.get(stage, {}) for stage, flags in self.stages.items()}
+        return dataclasses.replace(self, common=common, stages=stages, architectures={}, weights={})
 
     def flags(self, stage: str) -> dict[str, Any]:
         """{flag: value} of a stage: its own and, where it has none, those of all that it reads.
@@ -204,6 +209,7 @@ def _study(table: dict[str, Any], name: str) -> Study:
     """The study of a file's keys; messages begin with the key or table."""
     _check_keys(table)
     variants = entries.chains(table)
+    stages, weights = architectures.without_weights(dict(entries.tables(table, "stages")))
     study = Study(
         name=name,
         dataset=entries.text(table, "dataset"),
@@ -215,14 +221,13 @@ def _study(table: dict[str, Any], name: str) -> Study:
         primary=entries.text(table, "primary"),
         reference=entries.text(table, "reference") or next(iter(variants)),
         common=entries.flags(entries.table(table, "common"), "[common]"),
-        stages={
-            s: entries.flags(flags, f"[stages.{s}]") for s, flags in entries.tables(table, "stages")
-        },
+        stages={s: entries.flags(flags, f"[stages.{s}]") for s, flags in stages.items()},
         variants=variants,
         architectures={
             name: entries.flags(flags, f"[architectures.{name}]")
             for name, flags in entries.tables(table, "architectures")
         },
+        weights=weights,
         grid={s: entries.lists(flags, f"[grid.{s}]") for s, flags in entries.tables(table, "grid")},
         select={
             s: entries.text(table["select"], s, "[select] ") for s in entries.table(table, "select")
@@ -232,6 +237,7 @@ def _study(table: dict[str, Any], name: str) -> Study:
     _check_variants(study)
     _check_common(study)
     architectures.check(study.architectures, study.common, study.stages, study.grid)
+    architectures.check_weights(study.architectures, study.stages, study.weights)
     for stage in study.stages:
         _check_flags(study, stage)
     for stage in study.grid:
@@ -242,7 +248,7 @@ def _study(table: dict[str, Any], name: str) -> Study:
 
 
 def _check_keys(table: Mapping[str, Any]) -> None:
-    known = [field.name for field in dataclasses.fields(Study) if field.name != "name"]
+    known = [f.name for f in dataclasses.fields(Study) if f.name not in ("name", "weights")]
     for key in table:
         if key not in known:
             flag = "; flags stand in [common] or in a stage"
@@ -338,7 +344,7 @@ def _check_flags(study: Study, stage: str) -> None:
         free.add("checkpoint")
     if stage not in map(study.judged_stage, study.variants):
         free |= _OF_JUDGED.keys()
-    for name in study.stages[stage]:
+    for name in [*study.stages[stage], *(["checkpoint"] if stage in study.weights else [])]:
         if name in DECIDED and name not in free:
             raise BadInput(f"[stages.{stage}] {name}: {DECIDED[name]}")
     entries.check(study.stages[stage], f"[stages.{stage}]")
@@ -403,8 +409,8 @@ def _check_idle(study: Study) -> None:
 def _idle_flags(study: Study, stage: str) -> dict[str, str]:
     """{flag: why} of what a stage states, or tries, and does nothing; as `Config.otherwise`."""
     values = study.flags(stage) | _ANY_DATA
-    if any(stage in chain[1:] for chain in study.variants.values()):
-        values["checkpoint"] = "the stage before"
+    if any(stage in chain[1:] for chain in study.variants.values()) or stage in study.weights:
+        values["checkpoint"] = "the stage before, or what others trained"
     tried = study.grid.get(stage, {})
     configs = [Config.of_mode(**values | choice) for choice in combinations(tried)]
     reasons = {

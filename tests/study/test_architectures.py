@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 
 import pytest
 
@@ -175,14 +176,66 @@ def test_nor_on_the_command_line():
     assert planned(STUDY, {"sk_ratio": 0.0625})[0].flags["sk_ratio"] == 0.0625
 
 
-def test_weights_of_others_are_of_one_encoder():
-    text = BOTH.replace("steps = 70", "steps = 70\ncheckpoint = 'r50'")
+def with_weights(weights, stage="simclr", text=BOTH):
+    return text.replace(f"[stages.{stage}]\n", f"[stages.{stage}]\ncheckpoint = {weights}\n")
+
+
+def test_weights_of_others_are_of_an_encoder_each():
+    study = parse(with_weights("{r18 = '~/r18', r152x2 = 'r152'}"), "mine")
+    assert study.weights == {"simclr": {"r18": "~/r18", "r152x2": "r152"}}
+    assert specification.from_text(specification.text(study)) == study
+    runs = by_path(planned(study, {}))
+    home = os.path.expanduser("~")
+    assert runs["seed1/r18/simclr"].flags["checkpoint"] == f"{home}/r18"
+    assert "--checkpoint=r152" in command(runs["seed0/r152x2/simclr"], "there", {})
+    others = [run for run in runs.values() if run.stage != "simclr"]
+    assert not any("checkpoint" in run.flags for run in others)
+    without = [run for run in planned(STUDY, {}) if run.stage != "simclr"]
+    assert others == without
+
+
+def test_what_needs_weights_of_others_does_nothing_without():
+    text = BOTH.replace("steps = 70", "steps = 70\nrescale_kernels = true")
+    with pytest.raises(BadInput, match=r"\[stages.simclr\] rescale_kernels: does nothing"):
+        parse(text, "a")
+    assert parse(with_weights("{r18 = 'a', r152x2 = 'b'}", text=text), "a").weights
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (
+            with_weights("'r50'"),
+            "[stages.simclr] checkpoint: weights are of one encoder; with [architectures] state "
+            'those of each: checkpoint = {r18 = "...", r152x2 = "..."}',
+        ),
+        (
+            with_weights("{r18 = 'a', r152x2 = 'b'}", text=PLAIN),
+            "[stages.simclr] checkpoint: expected a text; a table is for [architectures]",
+        ),
+        (
+            with_weights("{r18 = 'a', r152 = 'b'}"),
+            "[stages.simclr] checkpoint: there is no [architectures.r152]; did you mean r152x2?",
+        ),
+        (
+            with_weights("{r18 = 'a'}"),
+            "[stages.simclr] checkpoint: no text for r152x2; every variant is made with each",
+        ),
+        (
+            with_weights("{r18 = 'a', r152x2 = 3}"),
+            "[stages.simclr] checkpoint: no text for r152x2; every variant is made with each",
+        ),
+        (
+            with_weights("{r18 = 'a', r152x2 = 'b'}", stage="micle"),
+            "[stages.micle] checkpoint: a run starts from the stage before it; the first one may "
+            "name weights",
+        ),
+    ],
+)
+def test_what_are_no_weights_of_architectures(text, message):
     with pytest.raises(BadInput) as refused:
         parse(text, "a")
-    assert str(refused.value) == (
-        "a.toml: [stages.simclr] checkpoint: weights are of one encoder, and [architectures] "
-        "states what it is; remove one of them"
-    )
+    assert str(refused.value) == f"a.toml: {message}"
 
 
 @pytest.mark.parametrize("name", ["dermatology", "chest_xray"])
