@@ -283,7 +283,8 @@ def _show_plan(
         plan = plans.get(run.path, {})
         seconds = lines.setdefault((run.named_stage, plan.get("steps")), [])
         seconds.append(plan.get("seconds", math.nan))
-    console.say(f"\n{'stage':16s} {'mode':12s} {'runs':>5s} {'steps':>8s}  time of all")
+    width = max(map(len, ["stage".ljust(16), *modes]))
+    console.say(f"\n{'stage':{width}s} {'mode':12s} {'runs':>5s} {'steps':>8s}  time of all")
     whole = 0.0
     for (stage, steps), seconds in lines.items():
         shown = "-" if steps is None else f"{steps:,}"
@@ -291,7 +292,7 @@ def _show_plan(
         if not math.isnan(sum(seconds)):
             time = console.duration(sum(seconds))
             whole += sum(seconds)
-        console.say(f"{stage:16s} {modes[stage]:12s} {len(seconds):5,d} {shown:>8s}  {time}")
+        console.say(f"{stage:{width}s} {modes[stage]:12s} {len(seconds):5,d} {shown:>8s}  {time}")
     shared = sum(len(run.variants) - 1 for run in left)
     if shared:
         console.say(f"shared: {console.count(shared, 'run')} less than if no variant shared any")
@@ -346,20 +347,24 @@ def _what_takes_time(config: Config, run: Planned) -> Config:
     usual = {field.name: field.default for field in dataclasses.fields(Optimizer)}
     return config.replace(
         **usual, label_fraction=config.label_fraction if matters else 1.0, seed=0,
-        eval_split="test", model_dir="", checkpoint="",
+        eval_split="test", model_dir="",
     )  # fmt: skip
 
 
 def _alone(asked: Study, run: Planned) -> Planned:
     """A run with the shapes of the stages before it, from which it would take them.
 
-    What is chosen later is as in the first run of the grid.
+    Where the first of them starts from weights of others, it does too, which have a shape. What is
+    chosen later is as in the first run of the grid.
     """
     chain = asked.named_variants()[run.variants[0]]
+    asked = asked.with_architecture(run.architecture)
     shapes = ("preset", *tagged(Config, Tag.ENCODER | Tag.INPUT | Tag.PROJECTION | Tag.INHERITED))
     taken: dict[str, Any] = {}
     for stage in chain[: chain.index(run.stage)]:
         taken |= {name: value for name, value in asked.flags(stage).items() if name in shapes}
+    first = asked.stages[chain[0]]
+    taken |= {"checkpoint": first["checkpoint"]} if "checkpoint" in first else {}
     start = tagged(Config, Tag.START) if run.parent else ()  # what becomes of weights taken over
     tried = next(combinations(asked.grid.get(run.stage, {})))
     flags = run.flags | tried | run.choice

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 
 from micle_tf import cli, console
-from micle_tf.config import Config
+from micle_tf.config import Config, Encoder
 from micle_tf.data.cases import open_cases
 from micle_tf.data.supervised import LabelledSplit
 from micle_tf.data.targets import Targets
 from micle_tf.errors import BadInput
+from micle_tf.models.factory import build_encoder
 from micle_tf.modes.study import _check_labels, metrics_of_targets
 from micle_tf.study.runs import planned
 from micle_tf.study.specification import parse
@@ -282,6 +283,49 @@ def test_a_step_is_measured_of_each_architecture(place, capsys):
         assert model == f"ResNet-10 x{width}"
         assert rows[f"finetune-{name}"] == ["finetune", "2", "1"]
     assert not (folder / "two").exists()
+
+
+WEIGHTS = f"""
+{COMMON.replace("width_multiplier = 0.125", "").replace("resnet_depth = 10", "")}
+[architectures.basic]
+resnet_depth = 10
+[architectures.selective]
+resnet_depth = 14
+sk_ratio = 0.0625
+[stages.natural]
+mode = "pretrain"
+method = "simclr"
+train_steps = 1
+train_batch_size = 8
+checkpoint = {{basic = "BASIC", selective = "SELECTIVE"}}
+[stages.finetune]
+mode = "finetune"
+train_steps = 1
+train_batch_size = 8
+[variants]
+published = ["natural", "finetune"]
+"""
+
+
+def test_stages_behind_weights_of_others_are_measured_in_their_widths(place, capsys):
+    """Which no flag says."""
+    folder, data = place
+    text = WEIGHTS
+    shapes = {"basic": Encoder(10, 0.125), "selective": Encoder(14, 0.25, 0.0625)}
+    for name, shape in shapes.items():
+        path = folder / f"{name}.keras"
+        build_encoder(shape, 16).save(path)
+        text = text.replace(f'"{name.upper()}"', f'"{path}"')
+    (folder / "weights.toml").write_text(text)
+    assert cli.main(words_of(folder, "weights", "weights", data, "--dry_run")) == 0
+    shown = capsys.readouterr().out
+    assert not (folder / "weights").exists()
+    for name, shape in shapes.items():
+        for stage in ("natural", "finetune"):
+            (model,) = re.findall(f"\n{stage}-{name}:\n(?:.+\n)*?model: (.*?) on", shown)
+            assert model.startswith(f"ResNet-{shape.resnet_depth} x{shape.width_multiplier}")
+    lines = [line for line in shown.splitlines() if re.match(r"(stage|\w+-\w+) +\S", line)]
+    assert len({re.search("mode|pretrain|finetune(?= )", line).start() for line in lines}) == 1
 
 
 @pytest.mark.slow
