@@ -8,7 +8,7 @@ import typing
 import urllib.parse
 
 ROOT = pathlib.Path(__file__).parents[1]
-LANGUAGES = ("bash", "csv", "python", "text")
+LANGUAGES = ("bash", "csv", "python", "text", "toml")
 _NO_PART = ("build", "runs")  # folders that are no part of the checkout
 
 

@@ -18,6 +18,7 @@ READ = [
     "docs/choosing_settings.md",
     "docs/is_it_learning.md",
     "docs/few_labels.md",
+    "docs/studies.md",
     "docs/laptop_to_cluster.md",
     "docs/nothing_lost.md",
     "docs/model_in_use.md",
