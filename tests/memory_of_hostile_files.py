@@ -1,8 +1,7 @@
 """What hostile files of under 5 MB take of a process.
 
-    python -m tests.memory_of_hostile_files SIDE          # prepared, with --max_pixels of SIDE x
-    SIDE python -m tests.memory_of_hostile_files SIDE EXPORT   # sent to serving_default of an
-    export
+    python -m tests.memory_of_hostile_files SIDE          # prepared, --max_pixels = SIDE x SIDE
+    python -m tests.memory_of_hostile_files SIDE EXPORT   # sent to serving_default of an export
 
 Prints a JSON object {name: [MB above the start, what came of it]}. Linux.
 """

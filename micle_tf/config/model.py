@@ -38,7 +38,7 @@ class ProjectionHead:
 
     num_proj_layers: int = _projection(
         2,
-        "Layers of the projection head: 2 as in the paper, 3 as SimCLRv2; 0: none.",
+        "Layers of the projection head: 2 as SimCLR's first version, 3 as SimCLRv2; 0: none.",
         low=0,
         high=8,
     )

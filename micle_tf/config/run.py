@@ -37,7 +37,8 @@ class Run:
         common=True, path=True, tags=Tag.COMMAND,
     )  # fmt: skip
     checkpoint: str = _run(
-        "", "Run directory to take the weights from, and what it was trained on.",
+        "", "Run directory to take the weights from, and what it was trained on; or weights of "
+        "others, see docs/published_weights.md.",
         only=tuple(mode for mode in MODES if mode not in STUDY), common=True, path=True,
         tags=Tag.START | Tag.RUN_PLACE,
     )  # fmt: skip
@@ -52,8 +53,8 @@ class Run:
         common=True,
     )
     seed: int = _run(
-        0, "Seed of weights, order and augmentation.", low=0, high=2**31 - 1,
-        only=("pretrain", *JUDGE), common=True,
+        0, "Seed of weights, order and augmentation, and of which cases are a --label_fraction.",
+        low=0, high=2**31 - 1, only=("pretrain", *JUDGE), common=True,
     )  # fmt: skip
 
 

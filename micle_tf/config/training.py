@@ -15,7 +15,8 @@ class Batches:
     """What a step takes, and how many steps there are."""
 
     method: str = _training(
-        "micle", "Positive pairs: two views of one image, or of two images of a case.",
+        "micle", "Positive pairs: two views of one image, or of two images of a case. Of chest "
+        "X-ray sets simclr, if it is not typed.",
         choices=("simclr", "micle"), only=PRETRAIN, common=True,
     )  # fmt: skip
     train_batch_size: int = _training(
@@ -110,7 +111,7 @@ class Augmentation:
         only=TRAIN, by_mode={"finetune": 0.5},
     )  # fmt: skip
     use_blur: bool = _training(
-        True, "Blur half of the views; the paper drops it for X-rays.", only=TRAIN
+        True, "Blur half of the views; the paper drops it for X-rays [not verified].", only=TRAIN
     )
     rotation_degrees: float = _training(
         0.0, "Rotate by up to this angle either way, in degrees; X-rays: 45.", low=0, high=180,

@@ -5,7 +5,8 @@ The operations, their order and their numbers are those of google-research/simcl
 grayscale, blur. Deliberate differences: the blur's sigma is drawn per image (theirs:
 per batch) and its border is reflected (theirs is padded with zeros, which darkens
 it); a crop may be as small as `crop_area_min` (theirs also redraws one that holds less
-than a tenth of the image). Rotation, which the MICLe paper adds for X-rays, comes first.
+than a tenth of the image). Rotation, which the MICLe paper adds for X-rays [not verified], comes
+first.
 """
 
 import dataclasses

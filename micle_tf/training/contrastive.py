@@ -41,7 +41,7 @@ def contrastive_loss(
     Args:
       embeddings: (z1, z2) of `embed`.
       batch: the pairs; only "group" is read, if negatives are masked.
-      temperature: of the similarities, above 0; 0.1 in the paper.
+      temperature: of the similarities, above 0; 0.1 in SimCLR's command for ImageNet.
       hidden_norm: whether similarities are cosines.
       mask_negatives: "none", "case" or "patient".
       pairs: of the whole batch, over all replicas, for the spectrum; 0: none.
