@@ -45,6 +45,7 @@ OTHER_FLAGS = {
     "control",  # demo
     "flagfile", "help", "helpfull", "use_tpu", "version",
     "before",  # benchmarks/turned.py
+    "null_sets",  # benchmarks/coverage.py
     "rounds",  # benchmarks
     "jobs", "module", "only",  # tests/mutants.py
     "logdir",  # tensorboard
