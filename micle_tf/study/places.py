@@ -21,7 +21,7 @@ def path_of(name: str) -> pathlib.Path:
       BadInput: there is no such file.
     """
     path = recipes.path_of(name)
-    if path.is_file():
+    if os.path.isfile(path):  # False, too, of what cannot be looked at
         return path
     ours = sorted(one.stem for one in STUDIES.glob("*.toml"))
     if name in ours:

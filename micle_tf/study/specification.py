@@ -152,10 +152,10 @@ def combinations(grid: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
 def read(path: pathlib.Path) -> Study:
     """The study of a file; raises BadInput as `parse` does, or where it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # as some editors mark it
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: cannot be read ({error})") from None
-    return _parsed(text, path.stem, str(path))
+    return _parsed(text, path.name.removesuffix(".toml"), str(path))
 
 
 def parse(text: str, name: str) -> Study:
@@ -197,6 +197,7 @@ def _parsed(text: str, name: str, where: str) -> Study:
     """As `parse`; `where` begins messages."""
     try:
         table = tomllib.loads(text)
+        repr(table)  # of 0xfff... no message could say the number, nor of tables without end
     except (ValueError, RecursionError) as error:  # TOMLDecodeError, and what it lets through
         raise BadInput(f"{where}: no TOML ({error})") from None
     try:

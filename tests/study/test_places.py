@@ -48,6 +48,7 @@ def test_a_folder_is_no_study(elsewhere, tmp_path):
         ("flags/studies/quik.toml", "; did you mean quick?"),
         ("mine/hearts.toml", ""),
         ("", ""),
+        (300 * "a", ""),
     ],
 )
 def test_a_typo_is_named_with_what_is_near(typed, hint, elsewhere):

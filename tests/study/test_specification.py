@@ -213,8 +213,25 @@ def test_files_that_cannot_be_read(tmp_path):
         read(path)
 
 
+def test_a_mark_of_utf_8_is_no_part_of_the_text(tmp_path):
+    path = tmp_path / "a.toml"
+    path.write_text(FILE, encoding="utf-8-sig")
+    assert read(path) == parse(FILE, "a")
+
+
+@pytest.mark.parametrize(
+    "file, name", [("a.toml", "a"), ("a.b.toml", "a.b"), ("mine1.5", "mine1.5")]
+)
+def test_a_study_has_the_name_of_its_file(tmp_path, file, name):
+    """What another study would be called too, mine1.4, would lie in the same place."""
+    (tmp_path / file).write_text(SMALL)
+    assert read(tmp_path / file).name == name
+
+
 def test_no_toml():
-    for text in ("seeds", "a = " + "[" * 10_000, "a = 1" + "0" * 5000):
+    hexadecimal = "seeds = [0x" + "f" * 5000 + "]"
+    deep = "common.image_size" + ".a" * 5000 + " = 1"
+    for text in ("seeds", "a = " + "[" * 10_000, "a = 1" + "0" * 5000, hexadecimal, deep):
         with pytest.raises(BadInput, match=r"^a\.toml: no TOML \("):
             parse(text, "a")
 
