@@ -48,7 +48,9 @@ def study(config: Config, typed: dict[str, Any], commands: Callable[[list[str]],
     asked = specification.read(path_of(config.study))
     typed = {name: value for name, value in typed.items() if name not in _OWN}
     runs = planned(asked, typed)
-    place = config.model_dir or default_place(asked.name, runs[0].flags)
+    judged = next(run for run in runs if run.kind == "judged")
+    usual = default_place(asked.name, judged.flags)  # which wants to know the data
+    place = config.model_dir or usual
     for run in runs:
         dataset_names(Config.of_mode(**run.flags))  # whose typos are named before anything begins
     directory = StudyDirectory(place)

@@ -35,7 +35,7 @@ def default_place(name_of_study: str, flags: Mapping[str, Any]) -> str:
 
     Args:
       name_of_study: of its file, without .toml.
-      flags: of its first run.
+      flags: of its first run that is judged.
 
     Raises:
       BadInput: neither the line nor the file says which data it is.

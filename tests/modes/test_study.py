@@ -599,6 +599,20 @@ def test_other_data_is_another_study(done, place, tmp_path, capsys):
     assert "its runs are judged on derm_cases/manifest" in error and error.count("\n") == 1
 
 
+@pytest.mark.parametrize("stated", ["", 'dataset = "cifar10"\n'])
+def test_data_is_named_for_what_is_judged(stated, place, tmp_path, capsys):
+    """The usual set would be judged on, or that of a pretraining, and nobody asked for either."""
+    folder, _ = place
+    text = STUDY.replace('method = "simclr"\n', f'method = "simclr"\n{stated}')
+    first = text.replace('random = ["linear_eval"]\n', "").replace('"random"', '"micle"')
+    (folder / "nowhere.toml").write_text(f'{first}random = ["linear_eval"]\n')
+    words = words_of(folder, "nowhere", "nowhere", [f"--data_dir={tmp_path}"])
+    assert cli.main(words) == 2
+    error = capsys.readouterr().err
+    assert "--study=nowhere: names no data; add --manifest=" in error and error.count("\n") == 1
+    assert not (folder / "nowhere").exists() and not list(tmp_path.iterdir())
+
+
 def test_a_study_without_data_or_with_a_flagfile(capsys):
     assert cli.main(["--mode=study"]) == 2
     assert "--study=quick: names no data; add --manifest=cases.csv" in capsys.readouterr().err
