@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from micle_tf.study import specification
 from micle_tf.study.directory import StudyDirectory
 from micle_tf.study.places import default_place, path_of
 from micle_tf.study.runs import Planned, command, planned
-from micle_tf.study.specification import Study, combinations
+from micle_tf.study.specification import JUDGED_ON, Study, combinations
 from micle_tf.study.tables import share
 
 VALIDATION_LOSS = "validation/loss"
@@ -152,8 +152,7 @@ def _check_data(
     from micle_tf.modes import opening
 
     judged = [run for run in runs if run.kind == "judged"]
-    data_flags = tagged(Config, Tag.DATA | Tag.POLICY)
-    keys = [[(name, run.flags.get(name)) for name in data_flags] for run in judged]
+    keys = [[(name, run.flags.get(name)) for name in JUDGED_ON] for run in judged]
     for run, key in zip(judged, keys, strict=True):
         if key != keys[0]:
             raise BadInput(
@@ -168,25 +167,52 @@ def _check_data(
     directory.check_data(data.facts["data"])
     left = [run for run in judged if not is_finished(directory.run(run))]
     _check_labels(asked, left, targets, splits["train"])
-    _check_metrics(asked, targets, config.part(Judging).questions())
+    first = {run.stage: run for run in reversed(judged)}
+    configs = {
+        stage: _without_a_place(directory, first[stage], commands).config for stage in asked.select
+    }
+    _check_metrics(asked, targets, configs, of_cases=data.labels_shared_by_case)
     return data.facts["data"]
 
 
-def _check_metrics(asked: Study, targets: Any, questions: Questions) -> None:
-    """Raises BadInput for a metric that runs of the targets cannot have, or not be compared by."""
-    names = metrics_of_targets(targets.names, targets.multilabel, questions)
+def _check_metrics(
+    asked: Study, targets: Any, configs: Mapping[str, Config], *, of_cases: bool
+) -> None:
+    """Raises BadInput for a metric that runs of the targets cannot have, or not be compared by.
+
+    Args:
+      asked: `Study`.
+      targets: `Targets`.
+      configs: {stage of its [select]: `Config` of one of its runs}.
+      of_cases: whether cases have labels, and so metrics.
+    """
+    known = lambda questions: [
+        name
+        for name in metrics_of_targets(targets.names, targets.multilabel, questions)
+        if of_cases or not name.removeprefix("calibrated/").startswith("case/")
+    ]
     # Tables are of what predictions give by themselves.
     marks = ("@", "calibrated/", VALIDATION_LOSS)
-    of_tables = [name for name in names if not any(mark in name for mark in marks)]
+    of_tables = [one for one in known(NOTHING_ELSE) if not any(mark in one for mark in marks)]
     named = {"primary": (asked.primary, of_tables)}
-    named |= {f"[select] {s}": (metric, names) for s, metric in asked.select.items()}
-    for where, (metric, known) in named.items():
-        if metric and metric not in known:
-            shown = "; it is one of " + ", ".join(one for one in PRIMARY if one in known)
+    for stage, metric in asked.select.items():
+        names = known(configs[stage].part(Judging).questions())
+        if not _keeps_loss(configs[stage], asked.grid[stage]):
+            names.remove(VALIDATION_LOSS)
+        named[f"[select] {stage}"] = (metric, names)
+    for where, (metric, names) in named.items():
+        if metric and metric not in names:
+            shown = f"; it is one of {', '.join(one for one in PRIMARY if one in names)}, ..."
             raise BadInput(
                 f"{asked.name}: {where} = {metric}: no metric to compare by"
-                f"{nearest(metric, known) or shown}, ..."
+                f"{nearest(metric, names) or shown}"
             )
+
+
+def _keeps_loss(config: Config, grid: Mapping[str, Sequence[Any]]) -> bool:
+    """Whether runs say their loss on validation: of fine-tunings, those that are chosen by it."""
+    chosen_by = grid.get("best_metric", [config.best_metric])
+    return config.mode != "finetune" or not {"loss", VALIDATION_LOSS}.isdisjoint(chosen_by)
 
 
 def _check_labels(asked: Study, left: Sequence[Planned], targets: Any, train: Any) -> None:

@@ -51,6 +51,8 @@ DECIDED = {
 }
 _MODES = (*PRETRAIN, *JUDGE)
 _DATA = tagged(Config, Tag.DATA)
+# Flags that say what is judged: which images, what their labels mean, and which classes there are.
+JUDGED_ON = (*tagged(Config, Tag.DATA | Tag.POLICY), "top_classes")
 # What a run directory may hold, below which the stages behind it lie; and what tables call test.
 _TAKEN = ("checkpoints", "export", "lock", "test")
 # Data of which every flag of data does something: which data it is may be said later.
@@ -367,7 +369,7 @@ def _check_grid(study: Study, stage: str) -> None:
     for name, values in study.grid[stage].items():
         if name in DECIDED:
             raise BadInput(f"{where} {name}: {DECIDED[name]}")
-        if name in tagged(Config, Tag.DATA | Tag.POLICY):
+        if name in JUDGED_ON:
             raise BadInput(f"{where} {name}: all of a grid are judged on the same data")
         if name in study.stages[stage]:
             raise BadInput(f"{where} {name}: [stages.{stage}] states it too; remove one of them")

@@ -21,7 +21,7 @@ from micle_tf.data.supervised import LabelledSplit
 from micle_tf.data.targets import Targets
 from micle_tf.errors import BadInput
 from micle_tf.models.factory import build_encoder
-from micle_tf.modes.study import _check_labels, metrics_of_targets
+from micle_tf.modes.study import _check_labels, _check_metrics, metrics_of_targets
 from micle_tf.study.runs import planned
 from micle_tf.study.specification import parse
 from micle_tf.training import plan
@@ -438,7 +438,7 @@ def test_it_measures_once_what_takes_as_long(change, measured, place, capsys, mo
     [
         (
             ("case/auc_macro", "case/auc_macr"),
-            "primary = case/auc_macr: no metric to compare by; d",
+            "primary = case/auc_macr: no metric to compare by; did you mean case/auc_macro?\n",
         ),
         (("case/auc_macro", "calibrated/case/ece"), "primary = calibrated/case/ece: no metric to"),
         (("case/auc_macro", "foo"), "it is one of case/auc_macro, image/auc_macro, ..."),
@@ -446,6 +446,10 @@ def test_it_measures_once_what_takes_as_long(change, measured, place, capsys, mo
         (("[common]", "[comon]"), "comon: no such key"),
         (("train_steps = 2", "train_stepz = 2"), "train_stepz: no such flag"),
         (('method = "simclr"', 'method = "moco"'), "--method=moco: not one of"),
+        (
+            ('mode = "linear_eval"', 'mode = "linear_eval"\ntop_classes = 1'),
+            "micle is judged on other data than random",
+        ),
     ],
 )
 def test_what_cannot_be_is_one_line_and_nothing_is_written(change, message, place, capsys):
@@ -468,6 +472,54 @@ def test_what_a_grid_is_chosen_by_is_looked_at_before(place, capsys):
         assert cli.main(words_of(folder, "chosen", "chosen", data)) == 2
         assert f"[select] finetune = {metric}: no metric" in capsys.readouterr().err
     assert not (folder / "chosen").exists()
+
+
+def refusal_of_metrics(text, of_cases=True, **flags):
+    """What is said of the metrics of a study of classes with `GRID`'s stage; "" for nothing."""
+    asked = parse(text, "chosen")
+    mode = asked.stages["finetune"]["mode"]
+    configs = {"finetune": Config.of_mode(mode, **flags)}
+    try:
+        _check_metrics(asked, Targets(("oval", "ring"), False), configs, of_cases=of_cases)
+    except BadInput as error:
+        return str(error)
+    return ""
+
+
+def test_metrics_of_cases_are_of_data_whose_cases_have_labels():
+    primary = f'primary = "case/auc_macro"\n{GRID}'
+    for text in (GRID, primary):
+        assert refusal_of_metrics(text) == ""
+    of_images = GRID.replace("case/top1", "calibrated/image/ece")
+    assert refusal_of_metrics(of_images, of_cases=False) == ""
+    assert refusal_of_metrics(f'primary = "case/auc_macro"\n{of_images}', of_cases=False) == (
+        "chosen: primary = case/auc_macro: no metric to compare by; did you mean image/auc_macro?"
+    )
+    for metric in ("case/top1", "calibrated/case/ece"):
+        refused = refusal_of_metrics(GRID.replace("case/top1", metric), of_cases=False)
+        assert refused.startswith(f"chosen: [select] finetune = {metric}: no metric to compare by")
+
+
+def test_a_fine_tuning_has_a_loss_on_validation_where_it_is_chosen_by_it():
+    text = GRID.replace("case/top1", "validation/loss")
+    assert "[select] finetune = validation/loss: no metric" in refusal_of_metrics(text)
+    assert "[select] finetune = validation/loss" in refusal_of_metrics(
+        text, best_metric="image/ece"
+    )
+    assert refusal_of_metrics(text, best_metric="loss") == ""
+    tried = text.replace("[select]", 'best_metric = ["loss", "image.ece"]\n[select]')
+    assert refusal_of_metrics(tried) == ""
+    linear = text.replace('"finetune"\ntrain_batch_size = 8\ntrain_steps = 1', '"linear_eval"')
+    linear = linear.replace("learning_rate = [0.01, 0.1]", "sk_ratio = [0, 0.0625]")
+    assert refusal_of_metrics(linear) == ""
+
+
+def test_a_stage_is_chosen_by_what_is_asked_of_it():
+    """Whatever is asked of the others."""
+    metric = "case/sensitivity/oval@specificity=0.9"
+    text = GRID.replace("case/top1", metric)
+    assert refusal_of_metrics(text, operating_points="sensitivity@specificity=0.9") == ""
+    assert f"[select] finetune = {metric}: no metric" in refusal_of_metrics(text)
 
 
 # ---------------------------------------------------------------- what a share has of each class

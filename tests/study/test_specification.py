@@ -644,6 +644,11 @@ MESSAGES = [
     ),
     (
         "learning_rate = [1, 0.01]",
+        "top_classes = [2, 3]",
+        "[grid.finetune] top_classes: all of a grid are judged on the same data",
+    ),
+    (
+        "learning_rate = [1, 0.01]",
         "uncertain = ['ones']",
         "[grid.finetune] uncertain: all of a grid are judged on the same data",
     ),
