@@ -53,6 +53,7 @@ def check(
     stated = {"[common]": common}
     stated |= {f"[stages.{stage}]": flags for stage, flags in stages.items()}
     stated |= {f"[grid.{stage}]": flags for stage, flags in grid.items()}
+    entries.check_spelling(architectures, "architectures")
     for name, flags in architectures.items():
         where = f"[architectures.{name}]"
         _check_name(name, stages, where)
@@ -108,7 +109,7 @@ def check_weights(architectures: _Tables, stages: _Tables, weights: _Tables) -> 
 def _check_name(name: str, stages: _Tables, where: str) -> None:
     if not re.fullmatch(r"\w+", name):
         raise BadInput(f"{where}: name it by letters, digits and underscores")
-    if name in stages:
+    if name.lower() in map(str.lower, stages):
         raise BadInput(f"{where}: a stage has that name; choose another")
 
 

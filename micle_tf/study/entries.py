@@ -4,7 +4,7 @@ All raise BadInput, one line that begins with the key or table, for a value of a
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from micle_tf.config import Config
@@ -74,6 +74,21 @@ def check(stated: Mapping[str, Any], where: str) -> None:
         Config(**stated)
     except BadInput as error:
         raise BadInput(f"{where} {error}") from None
+
+
+def check_spelling(names: Iterable[str], key: str) -> None:
+    """Raises BadInput where names of folders, of tables [key.name], differ in capitals alone.
+
+    Some file systems take them for one.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        other = found.setdefault(name.lower(), name)
+        if other != name:
+            raise BadInput(
+                f"[{key}.{name}]: differs from [{key}.{other}] in capitals alone; choose another "
+                "name"
+            )
 
 
 def _table(value: Any, where: str) -> dict[str, Any]:

@@ -267,11 +267,12 @@ def _check_keys(table: Mapping[str, Any]) -> None:
 
 
 def _check_stages(study: Study) -> None:
+    entries.check_spelling(study.stages, "stages")
     for stage, flags in study.stages.items():
         where, mode = f"[stages.{stage}]", flags.get("mode", "")
         if not re.fullmatch(r"\w+", stage):
             raise BadInput(f"{where}: name it by letters, digits and underscores")
-        if stage in _TAKEN:
+        if stage.lower() in _TAKEN:
             raise BadInput(f"{where}: runs have a file or folder of that name; choose another")
         if not mode:
             raise BadInput(f"{where} no mode; add one of {', '.join(_MODES)}")
@@ -288,6 +289,9 @@ def _check_variants(study: Study) -> None:
                 f"[variants] {variant}: name it by letters, digits, dashes and underscores"
             )
         _check_chain(study.stages, chain, f"[variants] {variant}:")
+        same = next(one for one, other in study.variants.items() if other == chain)
+        if same != variant:  # p of the others would be adjusted for one comparison more
+            raise BadInput(f"[variants] {variant}: is {same} again; remove one of them")
     used = set(itertools.chain(*study.variants.values()))
     for stage in study.stages:
         if stage not in used:

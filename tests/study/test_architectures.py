@@ -132,6 +132,15 @@ MESSAGES = [
         "[architectures.nih]: a stage has that name; choose another",
     ),
     (
+        "[architectures.NIH]\nresnet_depth = 50",
+        "[architectures.NIH]: a stage has that name; choose another",
+    ),
+    (
+        f"{SMALL}[architectures.R18]\nresnet_depth = 34",
+        "[architectures.R18]: differs from [architectures.r18] in capitals alone; choose another "
+        "name",
+    ),
+    (
         f"{LARGE}{SMALL}[architectures.again]\nwidth_multiplier = 2.0\nresnet_depth = 152",
         "[architectures.again]: is [architectures.r152x2] again; remove one of them",
     ),

@@ -364,6 +364,21 @@ MESSAGES = [
         "[stages.export]: runs have a file or folder of that name; choose another",
     ),
     (
+        "[stages.nih]",
+        "[stages.Lock]",
+        "[stages.Lock]: runs have a file or folder of that name; choose another",
+    ),
+    (
+        "[stages.nih]",
+        "[stages.Micle]",
+        "[stages.Micle]: differs from [stages.micle] in capitals alone; choose another name",
+    ),
+    (
+        'random = ["linear_eval"]',
+        'random = ["linear_eval"]\nagain = ["linear_eval"]',
+        "[variants] again: is random again; remove one of them",
+    ),
+    (
         'mode = "linear_eval"',
         "",
         "[stages.linear_eval] no mode; add one of pretrain, linear_eval, finetune, evaluate",
