@@ -246,6 +246,7 @@ def _study(table: dict[str, Any], name: str) -> Study:
     for stage in study.grid:
         _check_grid(study, stage)
     _check_select(study)
+    _check_encoders(study)
     _check_idle(study)
     return study
 
@@ -355,6 +356,29 @@ def _check_flags(study: Study, stage: str) -> None:
         if name in DECIDED and name not in free:
             raise BadInput(f"[stages.{stage}] {name}: {DECIDED[name]}")
     entries.check(study.stages[stage], f"[stages.{stage}]")
+
+
+def _check_encoders(study: Study) -> None:
+    """Raises BadInput where a stage states another encoder than one that its weights come from."""
+    shape = tagged(Config, Tag.ENCODER)
+    for variant, chain in study.variants.items():
+        stated: dict[str, tuple[Any, str]] = {}
+        for stage in chain:
+            flags = study.flags(stage)
+            for name in [name for name in shape if name in flags]:
+                value, before = stated.setdefault(name, (flags[name], stage))
+                if flags[name] != value:
+                    raise BadInput(
+                        f"[stages.{stage}] {name}: in {variant} weights come from {before}, where "
+                        f"it is {value}; leave it out"
+                    )
+        judged = study.judged_stage(variant)
+        for name in study.grid.get(judged, ()):
+            if name in shape and judged != chain[0]:
+                raise BadInput(
+                    f"[grid.{judged}] {name}: in {variant} weights come from {chain[0]}, and are "
+                    "of one encoder; [architectures] compares several"
+                )
 
 
 def _check_grid(study: Study, stage: str) -> None:

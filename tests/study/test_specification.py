@@ -745,6 +745,48 @@ def test_data_that_every_stage_names_itself_is_not_stated_for_all():
         parse(text, "a")
 
 
+@pytest.mark.parametrize(
+    "stages, message",
+    [
+        (("resnet_depth = 18", "resnet_depth = 18"), ""),
+        (("", "resnet_depth = 18"), ""),  # which may be what the first one has anyway
+        (("resnet_depth = 18\nse_ratio = 0.1", "image_size = 32"), ""),
+        (
+            ("resnet_depth = 18", "resnet_depth = 34"),
+            "[stages.last] resnet_depth: in one weights come from first, where it is 18; "
+            "leave it out",
+        ),
+        (
+            (
+                "",
+                "image_size = 32\n[common]\nsk_ratio = 0.1\n[grid.last]\nwidth_multiplier = [1, 2]",
+            ),
+            "[grid.last] width_multiplier: in one weights come from first, and are of one "
+            "encoder; [architectures] compares several",
+        ),
+    ],
+)
+def test_weights_are_of_one_encoder(stages, message):
+    text = SMALL.replace('mode = "pretrain"', f'mode = "pretrain"\n{stages[0]}')
+    text = text.replace('mode = "finetune"', f'mode = "finetune"\n{stages[1]}')
+    text = text.replace("[variants]", "[stages.between]\nmode = 'pretrain'\n[variants]")
+    text = text.replace('["first", "last"]', '["first", "between", "last"]')
+    if not message:
+        assert parse(text, "a").variants["one"] == ("first", "between", "last")
+        return
+    with pytest.raises(BadInput) as refused:
+        parse(text, "a")
+    assert str(refused.value) == f"a.toml: {message}"
+
+
+def test_an_encoder_is_chosen_where_nothing_comes_before():
+    grid = "\n[grid.last]\nwidth_multiplier = [1, 2]\n"
+    text = SMALL.replace('["first", "last"]', '["last"]').replace(
+        '[stages.first]\nmode = "pretrain"\n', ""
+    )
+    assert parse(text + grid, "a").grid["last"]["width_multiplier"] == (1.0, 2.0)
+
+
 def test_weights_are_named_by_what_is_first_in_all_its_variants():
     text = SMALL.replace('mode = "finetune"', 'mode = "finetune"\ncheckpoint = "r50"')
     for variants in ('["first", "last"]', '["last"]\ntwo = ["first", "last"]'):
