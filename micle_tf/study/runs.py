@@ -17,6 +17,7 @@ from micle_tf.study.entries import FLAGS
 from micle_tf.study.specification import DECIDED, Study, combinations
 
 _METRIC = re.compile(r"(calibrated/)?((case|image|validation)/)?(findings/)?(?P<metric>\w+)")
+_LONGEST = 255  # bytes of the name of a folder
 _LOWER_IS_BETTER = re.compile(r"(ece|brier|(\w+_)?loss)(_mean|_macro)?")
 
 
@@ -75,7 +76,7 @@ def planned(study: Study, typed: Mapping[str, Any]) -> tuple[Planned, ...]:
 
     Raises:
       BadInput: one line that names a flag that the study decides or states too, or that none of its
-        runs reads.
+        runs reads; or a run of which a folder could not have the name.
     """
     stated = _with_typed(study, typed)
     runs: dict[str, Planned] = {}
@@ -89,6 +90,8 @@ def planned(study: Study, typed: Mapping[str, Any]) -> tuple[Planned, ...]:
     for name in typed:
         if not any(name in run.flags for run in runs.values()):
             raise BadInput(f"{_shown(name, typed[name])}: no stage of {study.name} reads it")
+    for run in runs.values():
+        _check_length(run)
     return tuple(runs.values())
 
 
@@ -269,6 +272,14 @@ def _expanded(name: str, value: Any) -> Any:
 def _named(choice: Mapping[str, Any]) -> str:
     """The directory of what a run of a grid tries: learning_rate_0.01-weight_decay_0."""
     return "-".join(f"{name}_{spelled(value)}" for name, value in choice.items())
+
+
+def _check_length(run: Planned) -> None:
+    """Raises BadInput where a folder of its path has a name that none can have."""
+    for name in run.path.split("/"):
+        if len(os.fsencode(name)) > _LONGEST:
+            how = f"[grid.{run.stage}]: fewer flags" if run.choice else "shorter names"
+            raise BadInput(f"{name}: no folder has a name of over {_LONGEST} bytes; {how} give one")
 
 
 # ---------------------------------------------------------------- what is typed

@@ -370,6 +370,25 @@ def test_typed_flags_that_cannot_be(typed, message):
     assert "\n" not in str(refused.value)
 
 
+def test_names_that_no_folder_can_have():
+    long = {"mode": "linear_eval"}
+    assert planned(study_of({"a": ["a" * 251]}, stages={"a" * 251: long}), {})
+    with pytest.raises(BadInput) as refused:
+        planned(study_of({"a": ["a" * 252]}, stages={"a" * 252: long}), {})
+    assert str(refused.value) == (
+        f"{'a' * 252}-0.1: no folder has a name of over 255 bytes; shorter names give one"
+    )
+    flags = ["learning_rate", "weight_decay", "momentum", "warmup_epochs", "rotation_degrees"]
+    flags += ["crop_area_min", "color_jitter_strength"]
+    grid = {flag: [0.12345678901234567] for flag in flags}
+    longest = planned(study_of(grid={"finetune": grid}), {})
+    assert max(len(name) for run in longest for name in run.path.split("/")) == 242
+    with pytest.raises(
+        BadInput, match=r"over 255 bytes; \[grid\.finetune\]: fewer flags give one$"
+    ):
+        planned(study_of(grid={"finetune": grid | {"use_blur": [True]}}), {})
+
+
 def test_a_grid_is_of_most_labels_and_what_it_chose_is_taken_with_fewer_too():
     runs = by_path(planned(study_of({"micle": VARIANTS["micle"]}, fractions=(0.1, 0.5)), {}))
     grid = [run for run in runs.values() if run.kind == "grid"]
