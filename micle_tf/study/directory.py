@@ -49,7 +49,9 @@ class StudyDirectory:
         there = set(os.listdir(self.path)) if os.path.isdir(self.path) else set()
         if FILE not in there:
             if there - {"lock", f"unfinished-{FILE}"}:  # as of one that is beginning
-                raise BadInput(f"--model_dir={self.path}: not empty, and no study (no {FILE})")
+                raise BadInput(
+                    f"--model_dir={self.path}: not empty, and no study (no {FILE}); choose another"
+                )
             return {"decided": {}, "runs": {}, "data": {}}
         try:
             with open(os.path.join(self.path, FILE), encoding="utf-8") as file:
@@ -57,7 +59,9 @@ class StudyDirectory:
             if _format_of(kept) <= FORMAT:
                 return _checked(kept)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise BadInput(f"--model_dir={self.path}: its {FILE} is damaged ({error})") from None
+            raise BadInput(
+                f"--model_dir={self.path}: its {FILE} is damaged ({error}); choose another"
+            ) from None
         raise BadInput(
             f"--model_dir={self.path}: its {FILE} was written by a newer version (format "
             f"{_format_of(kept)}, and this one knows {FORMAT}); go on with that one"
@@ -206,6 +210,13 @@ def _what_changed(kept: dict[str, Any], now: dict[str, Any]) -> str:
         there, here = before.get(name), flags.get(name)
         if there != here and not _is_free(name, flags["mode"]):
             return f"{_shown(name, there)}, and the study has {_shown(name, here)} now"
+    there, here = (
+        os.path.dirname(one["choice"][-1]) if one["choice"] else "" for one in (kept, now)
+    )
+    if there and here and there != here:
+        return (
+            f"what {there} chose, and by the first seed and the largest fraction it is {here} now"
+        )
     is_same = kept["choice"] == now["choice"]
     return "" if is_same else "what another grid, or another metric, chose"
 

@@ -212,11 +212,14 @@ def read_result(path: str) -> dict[str, Any]:
     """
     try:
         with open(os.path.join(path, "result.json"), encoding="utf-8") as file:
-            return dict(json.load(file))
-    except (OSError, ValueError, TypeError) as error:
+            result = json.load(file)
+        if not all(isinstance(result.get(name, {}), dict) for name in ("metrics", "intervals")):
+            raise ValueError("metrics or intervals are no table")
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise BadInput(
             f"{path}: its result.json is damaged ({error}); remove it, and the run is done again"
         ) from None
+    return dict(result)
 
 
 def metric_of(path: str, name: str) -> float:

@@ -112,7 +112,7 @@ def test_a_folder_that_is_empty_or_just_begun_is_taken(place, there):
 def test_a_folder_of_something_else_is_left_alone(place):
     os.makedirs(os.path.join(place, "photos"))
     assert refusal(StudyDirectory, place) == (
-        f"--model_dir={place}: not empty, and no study (no {FILE})"
+        f"--model_dir={place}: not empty, and no study (no {FILE}); choose another"
     )
     assert os.listdir(place) == ["photos"]
 
@@ -149,7 +149,9 @@ def test_a_damaged_file_is_named(place, content):
     os.makedirs(place)
     with open(os.path.join(place, FILE), "wb") as file:
         file.write(content)
-    assert refusal(StudyDirectory, place).startswith(f"--model_dir={place}: its {FILE} is damaged")
+    said = refusal(StudyDirectory, place)
+    assert said.startswith(f"--model_dir={place}: its {FILE} is damaged (")
+    assert said.endswith("); choose another")
 
 
 def test_a_file_has_a_format_and_one_without_is_of_the_first(place):
@@ -248,6 +250,30 @@ def test_a_run_stays_what_its_grid_chose(place, more):
     assert refusal(directory.check, runs) == (
         f"--model_dir={place}/seed0/simclr/finetune-1: was begun with what another grid, or "
         "another metric, chose; give the stage another name, or choose another --model_dir"
+    )
+
+
+@pytest.mark.parametrize(
+    "seeds, fractions, grid",
+    [([0, 1], [1.0, 0.5], ""), ([1, 0], [0.5, 1.0], "seed1/simclr/finetune-1-grid"),
+     ([1], [0.5, 1.0], "seed1/simclr/finetune-1-grid"),
+     ([0, 1], [0.5], "seed0/simclr/finetune-0.5-grid")],
+)  # fmt: skip
+def test_a_grid_keeps_its_seed_and_its_fraction(place, seeds, fractions, grid):
+    """Fractions may come in any order."""
+    given = lambda seeds, fractions: runs_of(
+        TEXT.replace("seeds = [0, 1]", f"seeds = {seeds}\nlabel_fractions = {fractions}")
+    )
+    directory = StudyDirectory(place)
+    directory.keep(given([0, 1], [0.5, 1.0]), "data")
+    begun(directory, "seed1/simclr/finetune-0.5")
+    if not grid:
+        assert directory.check(given(seeds, fractions)) is None
+        return
+    assert refusal(directory.check, given(seeds, fractions)) == (
+        f"--model_dir={place}/seed1/simclr/finetune-0.5: was begun with what "
+        "seed0/simclr/finetune-1-grid chose, and by the first seed and the largest fraction it is "
+        f"{grid} now; give the stage another name, or choose another --model_dir"
     )
 
 

@@ -350,7 +350,13 @@ def test_metrics_of_a_run(tmp_path):
     assert metric_of(place, "") != metric_of(place, "")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"3", b"\xff", None])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"{", b"3", b"\xff", None, b"[]", b"[" * 100_000, b'{"metrics": null}',
+        b'{"intervals": 3}',
+    ],
+)  # fmt: skip
 def test_a_damaged_result_is_named(tmp_path, content):
     if content is not None:
         (tmp_path / "result.json").write_bytes(content)
