@@ -49,10 +49,16 @@ DECIDED = {
     "study": "a study is no part of another",
     **_OF_JUDGED,
 }
-_MODES = (*PRETRAIN, *JUDGE)
 _DATA = tagged(Config, Tag.DATA)
 # Flags that say what is judged: which images, what their labels mean, and which classes there are.
 JUDGED_ON = (*tagged(Config, Tag.DATA | Tag.POLICY), "top_classes")
+# Flags that are of no grid, and why.
+_NOT_TRIED = {
+    **dict.fromkeys(JUDGED_ON, "all of a grid are judged on the same data"),
+    "preset": "is decided once for all runs of a stage; try its flags by their names",
+    **DECIDED,
+}
+_MODES = (*PRETRAIN, *JUDGE)
 # What a run directory may hold, below which the stages behind it lie; and what tables call test.
 _TAKEN = ("checkpoints", "export", "lock", "test")
 # Data of which every flag of data does something: which data it is may be said later.
@@ -395,10 +401,8 @@ def _check_grid(study: Study, stage: str) -> None:
             "it a stage of another name"
         )
     for name, values in study.grid[stage].items():
-        if name in DECIDED:
-            raise BadInput(f"{where} {name}: {DECIDED[name]}")
-        if name in JUDGED_ON:
-            raise BadInput(f"{where} {name}: all of a grid are judged on the same data")
+        if name in _NOT_TRIED:
+            raise BadInput(f"{where} {name}: {_NOT_TRIED[name]}")
         if name in study.stages[stage]:
             raise BadInput(f"{where} {name}: [stages.{stage}] states it too; remove one of them")
         for value in values:

@@ -659,6 +659,12 @@ MESSAGES = [
     ),
     (
         "learning_rate = [1, 0.01]",
+        "preset = ['laptop', 'paper']",
+        "[grid.finetune] preset: is decided once for all runs of a stage; try its flags by their "
+        "names",
+    ),
+    (
+        "learning_rate = [1, 0.01]",
         "top_classes = [2, 3]",
         "[grid.finetune] top_classes: all of a grid are judged on the same data",
     ),
