@@ -60,7 +60,7 @@ _NOT_TRIED = {
 }
 _MODES = (*PRETRAIN, *JUDGE)
 # What a run directory may hold, below which the stages behind it lie; and what tables call test.
-_TAKEN = ("checkpoints", "export", "lock", "test")
+_TAKEN = ("checkpoints", "export", "lock", "plugins", "test")
 # Data of which every flag of data does something: which data it is may be said later.
 _ANY_DATA = {"dataset": "derm_cases/manifest", "manifest": "cases.csv", "manual_dir": ""}
 

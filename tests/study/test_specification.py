@@ -365,6 +365,11 @@ MESSAGES = [
     ),
     (
         "[stages.nih]",
+        "[stages.plugins]",
+        "[stages.plugins]: runs have a file or folder of that name; choose another",
+    ),
+    (
+        "[stages.nih]",
         "[stages.Lock]",
         "[stages.Lock]: runs have a file or folder of that name; choose another",
     ),
