@@ -1,6 +1,7 @@
 """Time and peak memory of one pretraining step: ResNet-50, 32 pairs at 96 px.
 
     python benchmarks/train_step.py            # about 3 minutes on two cores
+    python benchmarks/train_step.py --pairs=128 --size=224 --jit_compile    # on a GPU, by XLA
 
 Each variant is a process of its own, which tells its own peak memory (whole process,
 TensorFlow included). All stay alive and take steps in turn, so that a noisy machine
@@ -30,7 +31,7 @@ VARIANTS = [
 ]
 
 
-def make_step(norm_name, precision, pairs, size, microbatch_size=0):
+def make_step(norm_name, precision, pairs, size, microbatch_size=0, *, jit_compile=False):
     """The product's own training step of a ResNet-50, and a batch for it."""
     import keras
     import tensorflow as tf
@@ -42,7 +43,7 @@ def make_step(norm_name, precision, pairs, size, microbatch_size=0):
     from micle_tf.training import contrastive, strategy
     from micle_tf.training.handed import Training
     from micle_tf.training.normalization import batch_norm
-    from micle_tf.training.step import make_train_step, trainable_variables
+    from micle_tf.training.step import as_graph, make_train_step, trainable_variables
 
     strategy.set_precision(precision)
     norm = batch_norm(1) if norm_name == "fused" else keras.layers.BatchNormalization
@@ -61,12 +62,12 @@ def make_step(norm_name, precision, pairs, size, microbatch_size=0):
     step = make_train_step(training, tf.distribute.get_strategy(), microbatch_size)
     shape = (pairs, size, size, 3)
     batch = {"view1": tf.random.uniform(shape), "view2": tf.random.uniform(shape)}
-    return tf.function(step), batch
+    return as_graph(step, jit_compile), batch
 
 
-def work(*arguments):
+def work(*arguments, jit_compile=False):
     """Builds a step, then takes one per line of stdin."""
-    step, batch = make_step(*arguments)
+    step, batch = make_step(*arguments, jit_compile=jit_compile)
     for _ in sys.stdin:
         started = time.perf_counter()
         float(step(batch)["loss"])
@@ -78,7 +79,7 @@ def start_worker(script, *arguments):
     return subprocess.Popen(
         [sys.executable, script, "--worker", *map(str, arguments)], text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_FORCE_GPU_ALLOW_GROWTH": "true"},
     )  # fmt: skip
 
 
@@ -103,11 +104,14 @@ def main():
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--pairs", type=int, default=32)
     parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--jit_compile", action="store_true")
     options = parser.parse_args()
     sys.path.insert(0, str(ROOT))
     if options.worker:
-        return work(*options.worker, options.pairs, options.size)
+        shape = options.pairs, options.size
+        return work(*options.worker, *shape, jit_compile=options.jit_compile)
     size = [f"--pairs={options.pairs}", f"--size={options.size}"]
+    size += ["--jit_compile"] * options.jit_compile
     workers = [start_worker(__file__, *variant, *size) for variant in VARIANTS]
     times, memory = [[] for _ in workers], [0.0] * len(workers)
     for round_number in range(options.rounds + 1):

@@ -112,6 +112,10 @@ class Pace:
         "stays that of the whole batch; batch norm sees the microbatch.", low=0, high=10**6,
         only=TRAIN,
     )  # fmt: skip
+    jit_compile: bool = _machine(
+        False, "Compile the training step with XLA, for one GPU: with bfloat16 a ResNet-50 took a "
+        "third of the time a step, after a minute for the first; CPUs get slower.", only=TRAIN,
+    )  # fmt: skip
     profile: str = _machine(
         "", "Write a TensorFlow profile of these steps, both included: 20:25.", volatile=True,
         only=TRAIN, tags=Tag.COMMAND,

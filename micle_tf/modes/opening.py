@@ -123,7 +123,8 @@ def say_training(config, built, strategy, workers, *, pairs):
     """
     models, _, schedule = built
     setup.check_profile(config.part(Pace), schedule.total_steps)
-    console.say(f"devices: {strategies.describe(strategy)}, {config.precision}")
+    by_xla = ", steps compiled by XLA" * config.jit_compile
+    console.say(f"devices: {strategies.describe(strategy)}, {config.precision}{by_xla}")
     say_models(config, models)
     return memory.say(
         models, config.train_batch_size, microbatch_size=config.microbatch_size,
@@ -135,8 +136,8 @@ def say_training(config, built, strategy, workers, *, pairs):
 def show_plan(config, training, strategy, units, nouns, fits):
     """Says what `dry_run` asks for, and returns it as a mode's result, see `plan.show`."""
     seconds = plan.show(
-        training, strategy, units, nouns, fits, batch_size=config.train_batch_size,
-        microbatch_size=config.microbatch_size, image_size=config.image_size,
+        training, strategy, units, nouns, fits, pace=config.part(Pace),
+        batch_size=config.train_batch_size, image_size=config.image_size,
     )  # fmt: skip
     return {"steps": training.total_steps, "seconds": seconds}
 

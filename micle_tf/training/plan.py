@@ -3,17 +3,15 @@
 import math
 import time
 
-import tensorflow as tf
-
 from micle_tf import console
 from micle_tf.training import memory
-from micle_tf.training.step import batches_of, make_train_step
+from micle_tf.training.step import as_graph, batches_of, make_train_step
 
 _WARM_UP, _STEPS, _SECONDS = 2, 10, 10.0
 _MUCH_WAITING = 0.5
 
 
-def show(training, strategy, units, nouns, fits, *, batch_size, microbatch_size, image_size):
+def show(training, strategy, units, nouns, fits, *, pace, batch_size, image_size):
     """Says how long a training takes and how much memory; writes nothing.
 
     Args:
@@ -22,8 +20,8 @@ def show(training, strategy, units, nouns, fits, *, batch_size, microbatch_size,
       units: how many an epoch has.
       nouns: what a batch and an epoch consist of: ("pair", "case").
       fits: whether there is memory enough, see `memory.say`.
+      pace: `Pace`; reads what `seconds_a_step` does.
       batch_size: units of a step, over all replicas.
-      microbatch_size: see `make_train_step`.
       image_size: side of the model's input, in pixels.
 
     Returns:
@@ -38,7 +36,7 @@ def show(training, strategy, units, nouns, fits, *, batch_size, microbatch_size,
         whole = math.nan
         console.say("time: not measured, as the memory would not do")
     else:
-        seconds, waiting = seconds_a_step(training, strategy, microbatch_size)
+        seconds, waiting = seconds_a_step(training, strategy, pace)
         validation = seconds_of_validation(training, seconds)
         console.say(f"memory: {memory.describe(memory.used(), memory.there())} after these steps")
         whole = training.total_steps * seconds + validation
@@ -56,16 +54,20 @@ def show(training, strategy, units, nouns, fits, *, batch_size, microbatch_size,
     return whole
 
 
-def seconds_a_step(training, strategy, microbatch_size):
+def seconds_a_step(training, strategy, pace):
     """Takes steps as a run takes them, on weights that nobody keeps.
+
+    Args:
+      training: `Training`.
+      strategy: that the models were built under.
+      pace: `Pace`; reads `microbatch_size` and `jit_compile`.
 
     Returns:
       (mean seconds of up to ten steps after two, share of them that was waiting for input).
     """
     end = min(training.total_steps, _WARM_UP + _STEPS)
     batches = batches_of(training, strategy, 0, end)
-    step = make_train_step(training, strategy, microbatch_size)
-    step = tf.function(step, autograph=False)
+    step = as_graph(make_train_step(training, strategy, pace.microbatch_size), pace.jit_compile)
     taken = waited = 0
     with console.Progress("measuring", _WARM_UP + _STEPS, "step") as progress:
         for number in range(_WARM_UP + _STEPS):

@@ -35,6 +35,15 @@ def check_microbatch(batch_size, microbatch_size, replicas):
         raise BadInput(f"--microbatch_size={size}: does not divide the {rows} rows of a device")
 
 
+def check_compiled(pace, replicas):
+    """Raises BadInput, naming --jit_compile, where a step of several devices is to be compiled."""
+    if pace.jit_compile and replicas > 1:
+        raise BadInput(
+            f"--jit_compile: compiles the step of one device, and there are {replicas}; leave it "
+            "out, or train on one with --strategy=one_device"
+        )
+
+
 def check_profile(pace, total_steps):
     """Raises BadInput, naming --profile, if the run ends before the steps to be profiled."""
     steps = pace.profiled_steps()

@@ -77,11 +77,20 @@ def make_train_step(training, strategy, microbatch_size=0):
     return train_step
 
 
+def as_graph(train_step, jit_compile=False):
+    """`make_train_step`'s function as a tf.function, compiled by XLA where that is asked for.
+
+    Without AutoGraph, which has nothing to do there: a killed process would leave the files of what
+    it converted in the temporary folder.
+    """
+    return tf.function(train_step, autograph=False, jit_compile=jit_compile or None)
+
+
 def make_device_loop(train_step):
     """Several steps in one call, for devices that are far from the host.
 
     Args:
-      train_step: `make_train_step`'s, as a tf.function.
+      train_step: `make_train_step`'s, `as_graph`.
 
     Returns:
       A tf.function from (iterator of batches, count) to the values of the last step and the
@@ -124,16 +133,14 @@ def make_step_taker(training, strategy, clock, pace):
       training: `Training`.
       strategy: the tf.distribute strategy that the models were built under.
       clock: `Clock`, told of what is waited for.
-      pace: `Pace`; reads `microbatch_size` and `steps_per_loop`.
+      pace: `Pace`; reads `microbatch_size`, `steps_per_loop` and `jit_compile`.
 
     Returns:
       A function from (iterator of batches, count) to the values of the last step and how many
       steps, from the first, were finite. The first call traces and compiles.
     """
-    # Without AutoGraph, which has nothing to do here: a killed process would leave the files of
-    # what it converted in the temporary folder.
     train_step = make_train_step(training, strategy, pace.microbatch_size)
-    train_step = tf.function(train_step, autograph=False)
+    train_step = as_graph(train_step, pace.jit_compile)
     device_loop = make_device_loop(train_step)
 
     def one(batches, _):

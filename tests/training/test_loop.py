@@ -62,8 +62,9 @@ def test_a_call_of_several_steps_ends_where_a_profile_does_on_every_worker(tmp_p
     assert [calendar.steps_until_due(step, 8) for step in (1, 2, 5)] == [1, 3, 5]
 
 
-def test_training_by_hand(tmp_path):
-    values = train(tmp_path / "run", 12, log_every=1)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_training_by_hand(tmp_path, compiled):
+    values = train(tmp_path / "run", 12, log_every=1, jit_compile=compiled)
     expected, matrix = by_hand(12)
     lines = logged(tmp_path / "run")
     assert [line["step"] for line in lines] == list(range(1, 13))
@@ -76,10 +77,12 @@ def test_training_by_hand(tmp_path):
     assert all(line["learning_rate"] == 0.1 and line["chance"] == 0.25 for line in lines)
 
 
-def test_several_steps_in_a_call_are_the_same_steps(tmp_path):
+@pytest.mark.parametrize("compiled", [False, True])
+def test_several_steps_in_a_call_are_the_same_steps(tmp_path, compiled):
     """A call ends where something is due: the log each 7 steps, a checkpoint each 5."""
+    settings = {"log_every": 7, "keep_checkpoints": 9, "jit_compile": compiled}
     for loop in (1, 4, 100):
-        train(tmp_path / str(loop), 23, log_every=7, steps_per_loop=loop, keep_checkpoints=9)
+        train(tmp_path / str(loop), 23, steps_per_loop=loop, **settings)
     one = logged(tmp_path / "1", SPEED)
     assert [line["step"] for line in one] == [1, 7, 14, 21, 23]
     for loop in ("4", "100"):
@@ -92,13 +95,15 @@ def test_several_steps_in_a_call_are_the_same_steps(tmp_path):
         assert saved == sorted(f"ckpt-{step}.complete" for step in (0, 5, 10, 15, 20, 23))
 
 
-def test_a_resumed_training_logs_each_step_once(tmp_path):
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_resumed_training_logs_each_step_once(tmp_path, compiled):
     """It was stopped at step 13, after its checkpoint of step 10."""
-    train(tmp_path / "whole", 20, log_every=1)
+    settings = {"log_every": 1, "jit_compile": compiled}
+    train(tmp_path / "whole", 20, **settings)
     with pytest.raises(Stopped):
-        train(tmp_path / "run", 20, log_every=1, spoil=nan_at(13))
+        train(tmp_path / "run", 20, spoil=nan_at(13), **settings)
     assert logged(tmp_path / "run")[-1]["step"] == 13
-    train(tmp_path / "run", 20, log_every=1)
+    train(tmp_path / "run", 20, **settings)
     whole = logged(tmp_path / "whole", SPEED)
     assert logged(tmp_path / "run", SPEED) == whole and len(whole) == 20
     shown = in_tensorboard(tmp_path / "run")

@@ -45,6 +45,17 @@ def test_a_microbatch_divides_the_rows_of_a_device(size, replicas, accepted):
     return None
 
 
+def test_a_step_of_several_devices_is_not_compiled():
+    setup.check_compiled(Pace(jit_compile=True), 1)
+    setup.check_compiled(Pace(), 2)
+    with pytest.raises(BadInput) as error:
+        setup.check_compiled(Pace(jit_compile=True), 2)
+    assert str(error.value) == (
+        "--jit_compile: compiles the step of one device, and there are 2; leave it out, or train "
+        "on one with --strategy=one_device"
+    )
+
+
 def test_a_profile_lies_inside_the_run():
     setup.check_profile(Pace(), 1)
     setup.check_profile(Pace(profile="3:4"), 4)

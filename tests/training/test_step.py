@@ -18,7 +18,12 @@ from micle_tf.training import strategy as strategies
 from micle_tf.training.classification import classification_loss
 from micle_tf.training.contrastive import embed
 from micle_tf.training.normalization import batch_norm
-from micle_tf.training.step import make_device_loop, make_train_step, trainable_variables
+from micle_tf.training.step import (
+    as_graph,
+    make_device_loop,
+    make_train_step,
+    trainable_variables,
+)
 
 PAIRS = 8
 DESCENT = functools.partial(SGDL2, 1.0, momentum=0.0)  # weights change by the gradient
@@ -210,6 +215,16 @@ def test_moving_statistics_are_updated_once_per_microbatch(replicas):
     assert traced == [(size, 3)] * 2 * replicas
 
 
+def test_a_step_is_compiled_if_that_is_asked_for():
+    x = tf.constant([3.0, 4.0])
+    step = lambda x: tf.reduce_sum(x * x)
+    compiled, usual = as_graph(step, jit_compile=True), as_graph(step)
+    assert float(compiled(x)) == float(usual(x)) == 25.0
+    assert "HloModule" in compiled.experimental_get_compiler_ir(x)()
+    with pytest.raises(ValueError, match="jit_compile=True"):
+        usual.experimental_get_compiler_ir(x)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "precision, size, encoder, tolerance",
@@ -231,7 +246,7 @@ def test_compiled_step_has_the_numbers_of_the_uncompiled_one(precision, size, en
             strategy, batch_norm(1, precision), optimizer, encoder, temperature=0.5
         )
         batch = split_over(strategy, pairs((16, 16, 3), "float32"))
-        step = tf.function(make_train_step(training, strategy, size), jit_compile=compiled)
+        step = as_graph(make_train_step(training, strategy, size), jit_compile=compiled)
         before, values = weights_of(training), step(batch)
         changes = [x - y for x, y in zip(weights_of(training), before, strict=True)]
         found.append((values, np.concatenate([x.ravel() for x in changes])))
