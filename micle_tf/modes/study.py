@@ -20,7 +20,7 @@ from micle_tf.evaluation.judging import from_validation, panels_of
 from micle_tf.run_config import is_finished
 from micle_tf.settings import Tag, nearest, tagged
 from micle_tf.statistics.questions import Questions
-from micle_tf.study import specification
+from micle_tf.study import reading
 from micle_tf.study.directory import StudyDirectory
 from micle_tf.study.places import default_place, path_of
 from micle_tf.study.runs import Planned, command, planned
@@ -45,7 +45,7 @@ def study(config: Config, typed: dict[str, Any], commands: Callable[[list[str]],
       BadInput: the study, its data or its directory do not fit; nothing is written then.
       Stopped: a run failed.
     """
-    asked = specification.read(path_of(config.study))
+    asked = reading.read(path_of(config.study))
     typed = {name: value for name, value in typed.items() if name not in _OWN}
     runs = planned(asked, typed)
     judged = next(run for run in runs if run.kind == "judged")

@@ -21,7 +21,7 @@ from micle_tf.evaluation import compare
 from micle_tf.modes import export
 from micle_tf.parsing import parse
 from micle_tf.recipes import path_of, read_flagfile
-from micle_tf.study import specification
+from micle_tf.study import reading
 from micle_tf.study.runs import planned
 from tests.data_builders import trees_chexpert, trees_nih
 from tests.documents import (
@@ -138,8 +138,8 @@ def test_the_python_blocks_can_be_compiled():
 def test_the_studies_can_be_planned():
     blocks = [b for b in blocks_of(text_of("docs/studies.md")) if b.language == "toml"]
     first, more = ("\n".join(block.lines) for block in blocks)
-    alone = specification.parse(first, "mine")
-    with_architectures = specification.parse(f"{first}\n{more}", "mine")
+    alone = reading.parse(first, "mine")
+    with_architectures = reading.parse(f"{first}\n{more}", "mine")
     assert len(planned(with_architectures, {})) == 2 * len(planned(alone, {})) > 0
 
 

@@ -22,8 +22,8 @@ from micle_tf.data.targets import Targets
 from micle_tf.errors import BadInput
 from micle_tf.models.factory import build_encoder
 from micle_tf.modes.study import _check_labels, _check_metrics, metrics_of_targets
+from micle_tf.study.reading import parse
 from micle_tf.study.runs import planned
-from micle_tf.study.specification import parse
 from micle_tf.training import plan
 from tests.data.test_targets import make_index
 from tests.warm_processes import FreshProcess

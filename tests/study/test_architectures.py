@@ -1,7 +1,6 @@
 """Several encoders in one study: what a file may say, and that each is a study of its own."""
 
 import dataclasses
-import json
 import os
 
 import pytest
@@ -9,12 +8,11 @@ import pytest
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
 from micle_tf.run_config import is_finished
-from micle_tf.study import specification
 from micle_tf.study.architectures import named, parts
 from micle_tf.study.directory import StudyDirectory
 from micle_tf.study.places import STUDIES
+from micle_tf.study.reading import parse, read
 from micle_tf.study.runs import choose, command, planned
-from micle_tf.study.specification import parse, read
 from micle_tf.study.working import Work
 from tests.study.fake_runs import finished
 
@@ -75,7 +73,6 @@ def test_what_a_file_says():
     ]  # fmt: skip
     assert STUDY.named_variants()["simclr-r18"] == ("simclr", "finetune", "nih")
     assert STUDY.reference_of("half-micle-r152x2") == "supervised-r152x2"
-    assert specification.from_text(specification.text(STUDY)) == STUDY
 
 
 def test_a_file_without_architectures_names_its_variants_as_they_are():
@@ -83,13 +80,6 @@ def test_a_file_without_architectures_names_its_variants_as_they_are():
     assert plain.architectures == {} and plain.named_variants() == plain.variants
     assert plain.reference_of("half-micle") == "supervised"
     assert plain.with_architecture("") == plain
-
-
-def test_the_text_of_a_study_of_before_is_read():
-    plain = parse(PLAIN, "mine")
-    stated = json.loads(specification.text(plain))
-    del stated["architectures"]
-    assert specification.from_text(json.dumps(stated)) == plain
 
 
 # Behind PLAIN, and what is said of it.
@@ -192,7 +182,6 @@ def with_weights(weights, stage="simclr", text=BOTH):
 def test_weights_of_others_are_of_an_encoder_each():
     study = parse(with_weights("{r18 = '~/r18', r152x2 = 'r152'}"), "mine")
     assert study.weights == {"simclr": {"r18": "~/r18", "r152x2": "r152"}}
-    assert specification.from_text(specification.text(study)) == study
     runs = by_path(planned(study, {}))
     home = os.path.expanduser("~")
     assert runs["seed1/r18/simclr"].flags["checkpoint"] == f"{home}/r18"

@@ -9,8 +9,8 @@ import pytest
 
 from micle_tf.errors import BadInput
 from micle_tf.study.directory import FILE, Machine, StudyDirectory, decided_words
+from micle_tf.study.reading import parse
 from micle_tf.study.runs import Planned, planned
-from micle_tf.study.specification import parse
 from micle_tf.training.lock import RunLock
 
 TEXT = """

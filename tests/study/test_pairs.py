@@ -4,8 +4,8 @@ import pytest
 
 from micle_tf.study.pairs import micle_pairs
 from micle_tf.study.places import STUDIES
+from micle_tf.study.reading import parse, read
 from micle_tf.study.runs import planned
-from micle_tf.study.specification import parse, read
 
 STAGES = """
 dataset = "derm_cases"

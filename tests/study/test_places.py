@@ -6,7 +6,7 @@ import pytest
 
 from micle_tf import recipes
 from micle_tf.errors import BadInput
-from micle_tf.study import specification
+from micle_tf.study import reading
 from micle_tf.study.places import STUDIES, default_place, path_of
 
 OURS = sorted(STUDIES.glob("*.toml"))
@@ -19,7 +19,7 @@ def test_studies_of_ours_are_there():
 
 @pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
 def test_a_study_of_ours_says_what_it_may_and_is_found_by_its_name(path, elsewhere):
-    assert specification.read(path).name == path.stem
+    assert reading.read(path).name == path.stem
     assert path_of(path.stem) == path
     assert path_of(os.path.join("flags", "studies", path.name)) == path
 

@@ -14,10 +14,10 @@ from micle_tf.errors import BadInput
 from micle_tf.program import typed
 from micle_tf.study import report, results
 from micle_tf.study.directory import StudyDirectory
+from micle_tf.study.reading import parse
 from micle_tf.study.report import best_run, in_words
 from micle_tf.study.results import Judged
 from micle_tf.study.runs import planned
-from micle_tf.study.specification import parse
 from micle_tf.study.tables import OnOff
 from micle_tf.training.lock import RunLock
 from tests.study.fake_runs import finished, judged, scores

@@ -21,8 +21,8 @@ from micle_tf.statistics import bootstrap, holm, label_efficiency, statistic
 from micle_tf.statistics.obuchowski_rockette import of_differences
 from micle_tf.study import curve, results, tables
 from micle_tf.study.architectures import parts
+from micle_tf.study.reading import parse
 from micle_tf.study.runs import planned
-from micle_tf.study.specification import parse
 from tests.study.fake_runs import PATIENTS, finished, judged, labels, scores
 
 TEXT = """

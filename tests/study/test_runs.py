@@ -11,8 +11,8 @@ import pytest
 from micle_tf.config import Config
 from micle_tf.errors import BadInput
 from micle_tf.parsing import parse as parse_words
+from micle_tf.study.reading import parse
 from micle_tf.study.runs import choose, command, lower_is_better, planned, spelled
-from micle_tf.study.specification import parse
 
 COMMON = {"image_size": 64}
 STAGES = {

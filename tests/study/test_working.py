@@ -13,8 +13,8 @@ from micle_tf import exits
 from micle_tf.errors import BadInput, Held, Preempted, Stopped
 from micle_tf.study import directory, working
 from micle_tf.study.directory import Machine, StudyDirectory
+from micle_tf.study.reading import parse
 from micle_tf.study.runs import planned
-from micle_tf.study.specification import parse
 from micle_tf.study.working import Work, is_held, metric_of, read_result
 from micle_tf.training.lock import LOCK_FILE, RunLock
 from tests.study.fake_runs import FakeRuns, add_line, finished, lines, nothing, slow
