@@ -253,8 +253,8 @@ def _say_what_gives_way(config: Config, explicit: Mapping[str, Any], suited: "_S
 def _refuse_dry_run(config: Config) -> None:
     if config.dry_run and config.otherwise("dry_run"):
         raise BadInput(
-            f"--dry_run: --mode={config.mode} has none; prepare, pretrain and finetune have. "
-            "Nothing was done"
+            f"--dry_run: --mode={config.mode} has none; prepare, pretrain, finetune and study "
+            "have. Nothing was done"
         )
 
 

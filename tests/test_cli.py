@@ -296,8 +296,8 @@ def test_what_does_nothing_does_not_count_on_resume():
 def test_a_flag_that_promises_to_write_nothing_is_kept_or_refused(capsys, tmp_path):
     (tmp_path / "dry.flags").write_text("--dry_run\n")
     expected = (
-        "error: --dry_run: --mode=linear_eval has none; prepare, pretrain and finetune have. "
-        "Nothing was done\n"
+        "error: --dry_run: --mode=linear_eval has none; prepare, pretrain, finetune and study "
+        "have. Nothing was done\n"
     )
     for word in ("--dry_run", "--flagfile=dry.flags"):
         assert cli.main(["--mode=linear_eval", word]) == 2
