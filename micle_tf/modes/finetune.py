@@ -134,7 +134,6 @@ def check_batch(config, units, replicas):
             f"{replicas} devices"
         )
     setup.check_microbatch(batch, config.microbatch_size, replicas)
-    setup.check_compiled(config.part(Pace), replicas)
 
 
 def build(config, units, targets, strategy):

@@ -48,7 +48,8 @@ def join_devices(config, stated):
       (strategy, `Workers`, the config with the chief's values of what nobody typed).
 
     Raises:
-      BadInput: they are not there, or a dry run is asked of several workers.
+      BadInput: they are not there, a dry run is asked of several workers, or their step cannot be
+        compiled.
     """
     devices = config.part(Devices)
     if config.dry_run and cluster.choose(devices) == "multi_worker":
@@ -59,7 +60,9 @@ def join_devices(config, stated):
     set_arithmetic(config)
     strategy = strategies.make_strategy(devices)
     workers = Workers(strategy, Cluster.of(devices))
-    return strategy, workers, workers.as_the_chief(config, stated)
+    config = workers.as_the_chief(config, stated)
+    setup.check_compiled(config.part(Pace), strategy)
+    return strategy, workers, config
 
 
 def open_data(config, workers=None):

@@ -130,7 +130,6 @@ def check_batch(config, index, replicas):
             f"{replicas} devices"
         )
     setup.check_microbatch(batch, config.microbatch_size, replicas)
-    setup.check_compiled(config.part(Pace), replicas)
 
 
 def build(config, units, strategy, targets=None):

@@ -1,6 +1,7 @@
 """What a training is set up with: batches that can be made, the schedule, the optimizer."""
 
 import keras
+import tensorflow as tf
 
 from micle_tf import console
 from micle_tf.data import sampling
@@ -35,8 +36,11 @@ def check_microbatch(batch_size, microbatch_size, replicas):
         raise BadInput(f"--microbatch_size={size}: does not divide the {rows} rows of a device")
 
 
-def check_compiled(pace, replicas):
-    """Raises BadInput, naming --jit_compile, where a step of several devices is to be compiled."""
+def check_compiled(pace, strategy):
+    """Raises BadInput, naming --jit_compile, if it is typed for a TPU or for several devices."""
+    replicas = strategy.num_replicas_in_sync
+    if pace.jit_compile and isinstance(strategy, tf.distribute.TPUStrategy):
+        raise BadInput("--jit_compile: a TPU compiles every step; leave it out")
     if pace.jit_compile and replicas > 1:
         raise BadInput(
             f"--jit_compile: compiles the step of one device, and there are {replicas}; leave it "

@@ -20,6 +20,13 @@ def test_a_plan_is_made_on_one_machine():
         opening.join_devices(Config(dry_run=True, strategy="multi_worker"), None)
 
 
+def test_a_step_that_cannot_be_compiled_is_refused_before_data_is_prepared():
+    config = Config(jit_compile=True, virtual_devices=2)
+    with pytest.raises(BadInput, match=r"^--jit_compile: compiles the step of one device, and the"):
+        opening.join_devices(config, None)
+    assert opening.join_devices(config.replace(virtual_devices=1), None)[2].jit_compile
+
+
 @pytest.mark.parametrize(
     "stated, expected",
     [

@@ -1,7 +1,10 @@
 """Batches that can be made, the length of a run, its learning rate and its optimizer."""
 
+from unittest import mock
+
 import keras
 import pytest
+import tensorflow as tf
 
 from micle_tf.config import Batches, Optimizer, Pace
 from micle_tf.errors import BadInput
@@ -45,15 +48,32 @@ def test_a_microbatch_divides_the_rows_of_a_device(size, replicas, accepted):
     return None
 
 
-def test_a_step_of_several_devices_is_not_compiled():
-    setup.check_compiled(Pace(jit_compile=True), 1)
-    setup.check_compiled(Pace(), 2)
+@pytest.mark.parametrize(
+    "kind, replicas, message",
+    [
+        (tf.distribute.Strategy, 1, ""),
+        (
+            tf.distribute.MirroredStrategy,
+            2,
+            "--jit_compile: compiles the step of one device, and there are 2; leave it out, or "
+            "train on one with --strategy=one_device",
+        ),
+        (
+            tf.distribute.TPUStrategy,
+            1,
+            "--jit_compile: a TPU compiles every step; leave it out",
+        ),
+    ],
+)
+def test_a_step_is_compiled_on_one_cpu_or_gpu(kind, replicas, message):
+    strategy = mock.Mock(spec=kind, num_replicas_in_sync=replicas)
+    setup.check_compiled(Pace(), strategy)
+    if not message:
+        return setup.check_compiled(Pace(jit_compile=True), strategy)
     with pytest.raises(BadInput) as error:
-        setup.check_compiled(Pace(jit_compile=True), 2)
-    assert str(error.value) == (
-        "--jit_compile: compiles the step of one device, and there are 2; leave it out, or train "
-        "on one with --strategy=one_device"
-    )
+        setup.check_compiled(Pace(jit_compile=True), strategy)
+    assert str(error.value) == message
+    return None
 
 
 def test_a_profile_lies_inside_the_run():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from micle_tf.config import Config
+from micle_tf.config import Config, Pace
 from micle_tf.data.targets import Targets
 from micle_tf.losses import nt_xent
 from micle_tf.models import projection_head, resnet_encoder
@@ -16,11 +16,15 @@ from micle_tf.modes.pretrain import loss_of
 from micle_tf.optimizers import LARS, SGDL2
 from micle_tf.training import strategy as strategies
 from micle_tf.training.classification import classification_loss
+from micle_tf.training.clock import Clock
 from micle_tf.training.contrastive import embed
 from micle_tf.training.normalization import batch_norm
+from micle_tf.training.plan import seconds_a_step
 from micle_tf.training.step import (
     as_graph,
+    batches_of,
     make_device_loop,
+    make_step_taker,
     make_train_step,
     trainable_variables,
 )
@@ -223,6 +227,30 @@ def test_a_step_is_compiled_if_that_is_asked_for():
     assert "HloModule" in compiled.experimental_get_compiler_ir(x)()
     with pytest.raises(ValueError, match="jit_compile=True"):
         usual.experimental_get_compiler_ir(x)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("steps_per_loop", [1, 2])
+def test_a_run_and_its_plan_take_steps_that_are_compiled(steps_per_loop, compiled):
+    """XLA knows no function of numpy."""
+    on_the_host = lambda x: tf.reshape(tf.numpy_function(np.copy, [x], x.dtype), x.shape)
+    strategy = strategy_of(1, "float32")
+    training = contrastive(strategy, batch_norm(1), DESCENT, dense)
+    loss, batch = training.loss, pairs((3,), "float32")
+    training.loss = lambda *given: (loss(*given)[0], {"seen": on_the_host(loss(*given)[0])})
+    training.dataset = lambda steps, shard: tf.data.Dataset.from_tensors(batch)
+    training.total_steps = 2
+    pace = Pace(jit_compile=compiled, steps_per_loop=steps_per_loop)
+    take = make_step_taker(training, strategy, Clock(PAIRS, 1), pace)
+    for taken in (
+        lambda: take(batches_of(training, strategy, 0, 2), steps_per_loop),
+        lambda: seconds_a_step(training, strategy, pace),
+    ):
+        if not compiled:
+            assert taken()
+            continue
+        with pytest.raises(tf.errors.InvalidArgumentError, match="XLA"):
+            taken()
 
 
 @pytest.mark.slow
