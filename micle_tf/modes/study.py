@@ -109,7 +109,7 @@ def _choose_kernels(
                 continue
             found.setdefault(prepared.config.cpu_kernels, (run, prepared))
     if len(found) > 1:
-        stages = " and ".join(f"{run.stage} {kernels}" for kernels, (run, _) in found.items())
+        stages = " and ".join(f"{run.named_stage} {kernels}" for kernels, (run, _) in found.items())
         raise BadInput(
             f"--cpu_kernels: one process has one kind, but {stages}; state it under [common]"
         )
@@ -120,18 +120,20 @@ def _choose_kernels(
 def _without_a_place(
     directory: StudyDirectory, run: Planned, commands: Callable[[list[str]], Any], *more: str
 ) -> Any:
-    """The command of a run as if it were alone: from no other, and nowhere in particular."""
+    """The command of a run as if it were alone: from no other, and nowhere in particular.
+
+    Raises:
+      BadInput: what its stage states cannot be, as encoder and weights that do not fit.
+    """
     first, *rest = command(run, "", {})
     words = [first, *directory.decided(run), *rest]
     kept = [w for w in words if not w.startswith(("--model_dir=", "--checkpoint="))]
     start = [f"--checkpoint={run.flags['checkpoint']}"] if "checkpoint" in run.flags else []
-    return _quietly(commands, [*kept, *start, *more])
-
-
-def _quietly(commands: Callable[[list[str]], Any], words: list[str]) -> Any:
-    """Decides a command, whose notes come when it runs."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        return commands(words)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # its notes come when it runs
+            return commands([*kept, *start, *more])
+    except BadInput as error:
+        raise BadInput(f"{run.named_stage}: {error}") from None
 
 
 # ---------------------------------------------------------------- what the data must have

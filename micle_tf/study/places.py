@@ -38,12 +38,13 @@ def default_place(name_of_study: str, flags: Mapping[str, Any]) -> str:
       flags: of its first run that is judged.
 
     Raises:
-      BadInput: neither the line nor the file says which data it is.
+      BadInput: neither the line nor the file says on which data it is judged.
     """
     data = {name: flags[name] for name in tagged(Config, Tag.NAMES_DATA) if name in flags}
     if not data:
         raise BadInput(
-            f"--study={name_of_study}: names no data; add --manifest=cases.csv or --dataset=NAME"
+            f"--study={name_of_study}: names no data to judge on; add --manifest=cases.csv or "
+            "--dataset=NAME"
         )
     config = Config.of_mode("pretrain", **data)
     name = file_name(dataset_names(config))

@@ -328,6 +328,30 @@ def test_stages_behind_weights_of_others_are_measured_in_their_widths(place, cap
     assert len({re.search("mode|pretrain|finetune(?= )", line).start() for line in lines}) == 1
 
 
+def test_weights_that_are_of_another_encoder_are_named_by_their_stage(place, tmp_path, capsys):
+    folder, data = place
+    path = tmp_path / "of_14.keras"
+    build_encoder(Encoder(14, 0.125, 0.0625), 16).save(path)
+    text = WEIGHTS.replace("BASIC", str(path)).replace("SELECTIVE", str(path))
+    (folder / "swapped.toml").write_text(text)
+    assert cli.main(words_of(folder, "swapped", "swapped", data)) == 2
+    assert capsys.readouterr().err == (
+        f"error: natural-basic: --resnet_depth=10: --checkpoint={path} has 14; leave it out\n"
+    )
+    assert not (folder / "swapped").exists()
+
+
+def test_one_process_has_one_kind_of_kernels(place, capsys):
+    folder, data = place
+    text = STUDY.replace('method = "simclr"\n', 'method = "simclr"\ncpu_kernels = "onednn"\n')
+    (folder / "kernels.toml").write_text(text)
+    assert cli.main(words_of(folder, "kernels", "kernels", data)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: --cpu_kernels: one process has one kind, but ")
+    assert line.endswith("; state it under [common]") and "simclr onednn" in line
+    assert not (folder / "kernels").exists()
+
+
 @pytest.mark.slow
 def test_two_architectures_are_two_studies_in_one_table(place):
     folder, data = place
@@ -661,13 +685,15 @@ def test_data_is_named_for_what_is_judged(stated, place, tmp_path, capsys):
     words = words_of(folder, "nowhere", "nowhere", [f"--data_dir={tmp_path}"])
     assert cli.main(words) == 2
     error = capsys.readouterr().err
-    assert "--study=nowhere: names no data; add --manifest=" in error and error.count("\n") == 1
+    assert "--study=nowhere: names no data to judge on; add --man" in error
+    assert error.count("\n") == 1
     assert not (folder / "nowhere").exists() and not list(tmp_path.iterdir())
 
 
 def test_a_study_without_data_or_with_a_flagfile(capsys):
     assert cli.main(["--mode=study"]) == 2
-    assert "--study=quick: names no data; add --manifest=cases.csv" in capsys.readouterr().err
+    said = "--study=quick: names no data to judge on; add --manifest=cases.csv"
+    assert said in capsys.readouterr().err
     assert cli.main(["--mode=study", "--study=demo", "--flagfile=flags/x.flags"]) == 2
     assert "--flagfile: not with --mode=study" in capsys.readouterr().err
     assert cli.main(["--mode=study", "--study=demo", "--seed=3"]) == 2

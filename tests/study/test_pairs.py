@@ -171,6 +171,30 @@ on = ["micle", "finetune"]
     assert micle_pairs(study, planned(study, {"manifest": "cases.csv"})) == []
 
 
+@pytest.mark.parametrize("large, expected", [("c", [("off", "on")]), ("d", [])])
+def test_weights_are_the_same_if_those_of_each_architecture_are(large, expected):
+    text = f"""
+[stages.tuned]
+mode = "finetune"
+checkpoint = {{small = "a", large = "c"}}
+[stages.micle]
+mode = "pretrain"
+method = "micle"
+checkpoint = {{small = "a", large = "{large}"}}
+[stages.finetune]
+mode = "finetune"
+[variants]
+off = ["tuned"]
+on = ["micle", "finetune"]
+[architectures.small]
+resnet_depth = 18
+[architectures.large]
+resnet_depth = 50
+"""
+    study = parse(text, "a")
+    assert micle_pairs(study, planned(study, {"manifest": "cases.csv"})) == expected
+
+
 def test_of_several_the_first_and_each_with_micle_has_its_own():
     found = pairs(
         more="simclr micle finetune", half="half finetune", simclr="simclr finetune",

@@ -79,5 +79,5 @@ def test_without_data_there_is_no_place():
     with pytest.raises(BadInput) as refused:
         default_place("mine", {"mode": "pretrain", "data_dir": "somewhere"})
     assert str(refused.value) == (
-        "--study=mine: names no data; add --manifest=cases.csv or --dataset=NAME"
+        "--study=mine: names no data to judge on; add --manifest=cases.csv or --dataset=NAME"
     )
