@@ -198,9 +198,12 @@ def _check_metrics(
     of_tables = [one for one in known(NOTHING_ELSE) if not any(mark in one for mark in marks)]
     named = {"primary": (asked.primary, of_tables)}
     for stage, metric in asked.select.items():
+        if metric == VALIDATION_LOSS and not _keeps_loss(configs[stage], asked.grid[stage]):
+            raise BadInput(
+                f"{asked.name}: [select] {stage} = {metric}: a fine-tuning says it if its own best "
+                f'checkpoint is chosen by it; add best_metric = "loss" to [stages.{stage}]'
+            )
         names = known(configs[stage].part(Judging).questions())
-        if not _keeps_loss(configs[stage], asked.grid[stage]):
-            names.remove(VALIDATION_LOSS)
         named[f"[select] {stage}"] = (metric, names)
     for where, (metric, names) in named.items():
         if metric and metric not in names:

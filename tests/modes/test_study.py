@@ -526,10 +526,11 @@ def test_metrics_of_cases_are_of_data_whose_cases_have_labels():
 
 def test_a_fine_tuning_has_a_loss_on_validation_where_it_is_chosen_by_it():
     text = GRID.replace("case/top1", "validation/loss")
-    assert "[select] finetune = validation/loss: no metric" in refusal_of_metrics(text)
-    assert "[select] finetune = validation/loss" in refusal_of_metrics(
-        text, best_metric="image/ece"
-    )
+    for best_metric in ("", "image/ece"):
+        assert refusal_of_metrics(text, best_metric=best_metric) == (
+            "chosen: [select] finetune = validation/loss: a fine-tuning says it if its own best "
+            'checkpoint is chosen by it; add best_metric = "loss" to [stages.finetune]'
+        )
     assert refusal_of_metrics(text, best_metric="loss") == ""
     tried = text.replace("[select]", 'best_metric = ["loss", "image.ece"]\n[select]')
     assert refusal_of_metrics(tried) == ""
