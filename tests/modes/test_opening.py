@@ -11,7 +11,7 @@ from micle_tf.config import Config
 from micle_tf.data.targets import Targets
 from micle_tf.errors import BadInput
 from micle_tf.modes import opening
-from micle_tf.training import state
+from micle_tf.training import memory, state
 from micle_tf.training.workers import Workers
 
 
@@ -39,6 +39,18 @@ def test_a_batch_that_somebody_stated_stays(stated, expected):
     config = Config(train_batch_size=96)
     found = opening.fit_batch(config, stated, 61, 4, least=2)
     assert found == config.replace(train_batch_size=expected)
+
+
+@pytest.mark.parametrize("compiled, end", [(False, ""), (True, ", steps compiled by XLA")])
+def test_what_is_said_of_devices(compiled, end, capsys, monkeypatch):
+    for module, name in ((opening, "say_models"), (memory, "say")):
+        monkeypatch.setattr(module, name, lambda *_, **__: True)
+    schedule, strategy = types.SimpleNamespace(total_steps=1), tf.distribute.get_strategy()
+    config = Config(jit_compile=compiled)
+    workers = Workers(strategy, Cluster())
+    assert opening.say_training(config, ({}, None, schedule), strategy, workers, pairs=True)
+    said = "devices: one device (CPU), fused batch norm, float32"
+    assert capsys.readouterr().out == f"{said}{end}\n"
 
 
 @pytest.mark.parametrize("preset", ["laptop", "paper"])
