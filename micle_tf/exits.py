@@ -171,6 +171,13 @@ def _outside(error):
         told = re.search(r"BadInput: (.*?)(?= Traceback \(most recent|\s*\[\[|$)", message)
         if told and isinstance(error, tf.errors.OpError):  # a file that was damaged since
             return told[1]
+        part = re.search(r"\b(libdevice|ptxas)\b.* not found", message)
+        if part and isinstance(error, tf.errors.OpError):
+            return (
+                f"--jit_compile: XLA finds no {part[1]}, a part of CUDA that pip install '.[gpu]' "
+                "brings; leave it out, or say where CUDA is by "
+                "XLA_FLAGS=--xla_gpu_cuda_data_dir=FOLDER in the environment"
+            )
         if isinstance(error, tf.errors.ResourceExhaustedError):
             return f"out of memory or disk: {message[:200]}"
         network = (

@@ -193,6 +193,23 @@ def raised(error):
             1,
             "stopped: a.tfrecord: damaged",
         ),
+        *(
+            (
+                error(None, None, f"{message}\n\t [[{{node}}]]"),
+                1,
+                f"stopped: --jit_compile: XLA finds no {part}, a part of CUDA that pip install "
+                "'.[gpu]' brings; leave it out, or say where CUDA is by "
+                "XLA_FLAGS=--xla_gpu_cuda_data_dir=FOLDER in the environment",
+            )
+            for error, part, message in [
+                (
+                    tf.errors.InternalError,
+                    "libdevice",
+                    "libdevice not found at ./libdevice.10.bc",
+                ),
+                (tf.errors.NotFoundError, "ptxas", "./bin/ptxas not found"),
+            ]
+        ),
     ],
 )
 def test_an_error_for_a_person_is_one_line_and_a_code(error, code, line):
