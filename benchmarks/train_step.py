@@ -3,7 +3,7 @@
     python benchmarks/train_step.py            # about 3 minutes on two cores
     python benchmarks/train_step.py --pairs=128 --size=224 --jit_compile    # on a GPU, by XLA
 
-Each variant is a process of its own, which tells its own peak memory (whole process,
+Each variant is a process of its own, which tells its own peak memory (of the host, whole process,
 TensorFlow included). All stay alive and take steps in turn, so that a noisy machine
 slows them alike; the table has the median of the rounds and the ratio to the first row.
 
