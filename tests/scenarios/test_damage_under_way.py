@@ -47,7 +47,7 @@ def steps_logged(run):
 
 
 def steps_saved(run):
-    return sorted(int(path.stem[5:]) for path in run.glob("checkpoints/*.complete"))
+    return sorted(int(path.stem[5:]) for path in run.glob("checkpoints/ckpt-*.complete"))
 
 
 def assert_as_whole(folder, run):

@@ -55,7 +55,7 @@ DAMAGES = {
         "--checkpoint=run: ckpt-2.complete is damaged",
     ),
     "no checkpoint was completed": (
-        lambda run: [path.unlink() for path in run.glob("checkpoints/*.complete")],
+        lambda run: [path.unlink() for path in run.glob("checkpoints/ckpt-*.complete")],
         ["--mode=linear_eval", "--checkpoint=run", "--model_dir=new"],
         "--checkpoint=run: holds no checkpoint yet",
     ),

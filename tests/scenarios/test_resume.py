@@ -89,7 +89,7 @@ def names_in(folder):
 
 
 def checkpoints_of(run):
-    return {int(path.stem[5:]) for path in run.glob("checkpoints/*.complete")}
+    return {int(path.stem[5:]) for path in run.glob("checkpoints/ckpt-*.complete")}
 
 
 def newest_step(run):
