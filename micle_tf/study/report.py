@@ -2,8 +2,10 @@
 
 import math
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
+
+import tensorflow as tf
 
 from micle_tf import console
 from micle_tf.files import write_text
@@ -45,11 +47,9 @@ def write(directory: StudyDirectory, study: Study, runs: Sequence[Planned], samp
         write_text(file("tables.csv"), tables.csv_text(summaries, tuple(study.architectures)))
         write_text(file("tables.md"), markdown)
         micle = [pair for each in judged for pair in each.micle]
-        if micle:
-            write_text(file("micle.csv"), tables.on_off_csv(micle))
+        _write_or_remove(file("micle.csv"), micle, tables.on_off_csv)
         needed = [(each.stage, *one) for each in judged for one in each.needed]
-        if needed:
-            write_text(file("labels_needed.csv"), tables.label_efficiency_csv(needed))
+        _write_or_remove(file("labels_needed.csv"), needed, tables.label_efficiency_csv)
         pictures = [file(name) for each in judged for name in _draw(directory, study, each)]
     for line in left_out:
         console.say(line)
@@ -69,6 +69,14 @@ def write(directory: StudyDirectory, study: Study, runs: Sequence[Planned], samp
     if best is not None:
         checkpoint = f"--checkpoint={directory.run(best)}"
         console.say(f"next: {typed('--mode=export', checkpoint)}")
+
+
+def _write_or_remove(path: str, rows: Sequence[Any], text_of: Callable[[Any], str]) -> None:
+    """Writes a table that a study may lack; without rows, one of before is there no longer."""
+    if rows:
+        write_text(path, text_of(rows))
+    elif tf.io.gfile.exists(path):
+        tf.io.gfile.remove(path)
 
 
 def _draw(directory: StudyDirectory, study: Study, found: Judged) -> list[str]:

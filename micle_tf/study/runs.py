@@ -205,7 +205,7 @@ def _judged(study: Study, variant: str, of: _Training, fraction: float) -> Plann
     """The run of a variant that is judged, at a fraction of the labels."""
     before, stage = _before(study, variant), study.judged_stage(variant)
     grid = study.grid.get(stage, {})
-    flags = _flags(study, stage, of.seed) | ({"label_fraction": fraction} if fraction < 1 else {})
+    flags = _flags(study, stage, of.seed, fraction)
     return Planned(
         path=of.path(*before, f"{stage}-{spelled(fraction)}"),
         stage=stage,
@@ -228,7 +228,7 @@ def _tried(study: Study, variant: str, architecture: str) -> list[Planned]:
     before, stage = _before(study, variant), study.judged_stage(variant)
     of, fraction = _Training(study.seeds[0], architecture), study.label_fractions[-1]
     grid = study.grid.get(stage, {})
-    flags = _flags(study, stage, of.seed) | ({"label_fraction": fraction} if fraction < 1 else {})
+    flags = _flags(study, stage, of.seed, fraction)
     place = of.path(*before, f"{stage}-{spelled(fraction)}-grid")
     return [
         Planned(
@@ -257,9 +257,11 @@ def _before(study: Study, variant: str) -> tuple[str, ...]:
     return chain[: chain.index(study.judged_stage(variant))]
 
 
-def _flags(study: Study, stage: str, seed: int) -> dict[str, Any]:
-    """Flags of a stage, ~ in paths replaced as on a command line."""
+def _flags(study: Study, stage: str, seed: int, fraction: float = 1.0) -> dict[str, Any]:
+    """Flags of a stage with a share of the labels, ~ in paths replaced as on a command line."""
     flags = study.flags(stage) | {"seed": seed}
+    if fraction < 1:
+        flags["label_fraction"] = fraction
     if flags.get("preset") == "auto":  # which is to state none
         del flags["preset"]
     return {name: _expanded(name, value) for name, value in flags.items()}

@@ -253,6 +253,19 @@ def test_micle_on_and_off_is_written_and_said(directory, capsys):
     assert begins("micle against simclr: ") == begins("nih: micle against simclr: ") == 1
 
 
+def test_tables_that_a_smaller_study_lacks_are_there_no_longer(directory):
+    study = parse(with_micle(), "mine")
+    runs = planned(study, {})
+    done(directory, runs=runs)
+    report.write(directory, study, runs, SAMPLES)
+    tables_of_some = {"labels_needed.csv", "micle.csv"}
+    assert tables_of_some <= set(files(directory))
+    smaller = parse(TEXT.replace("[0.1, 1.0]", "[1.0]"), "mine")
+    report.write(directory, smaller, planned(smaller, {}), SAMPLES)
+    assert not tables_of_some & set(files(directory))
+    assert "micle" not in content(directory, "tables.md")
+
+
 # ---------------------------------------------------------------- words
 
 
