@@ -10,10 +10,10 @@ import micle_tf
 from micle_tf.config import Config
 
 # The command line and what it decides by; modes; what opens data and recalls how it was prepared;
-# the run directory; the workers' comparison; the model card.
+# the run directory; the workers' comparison; the model card; the plan of a study, which compares.
 WHOLE = re.compile(
     r"cli|demo|inheritance|recipes|starts|next_steps|run_config|run_names|dataset_names|model_card|settings"
-    r"|config/\w+|modes/\w+|data/(cases|earlier|places|prepare|preview|sources)|training/(state|workers)"
+    r"|config/\w+|modes/\w+|data/(cases|earlier|places|prepare|preview|sources)|training/(state|workers)|study/plan"
 )
 
 CARRIED = "micle_tf/evaluation/classifier.py:"

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from micle_tf.modes.study import metrics_of_targets
 from micle_tf.statistics.questions import Questions
 from micle_tf.study import ranges
+from micle_tf.study.data_checks import metrics_of_targets
 
 ANY = (-math.inf, math.inf)
 
