@@ -71,20 +71,20 @@ def _measured(
     for run in left:
         if run.flags["mode"] not in TRAIN:
             continue
-        alone = _alone(asked, run)
+        by_itself = _alone(asked, run)
         of_all_seeds = (
             run.named_stage,
             bool(run.parent),
-            *sorted((alone.flags | {"seed": 0}).items()),
+            *sorted((by_itself.flags | {"seed": 0}).items()),
         )
         if of_all_seeds not in kinds:
-            config = prepared(directory, alone, commands).config
-            kinds[of_all_seeds] = (run.named_stage, _what_takes_time(config, alone))
+            config = prepared(directory, by_itself, commands).config
+            kinds[of_all_seeds] = (run.named_stage, _what_takes_time(config, by_itself))
         stage, config = kinds[of_all_seeds]
         if (stage, config) not in plans:
             part = config.label_fraction
             console.say(f"\n{stage}{f', {share(part)} of the labels' * (part < 1)}:")
-            plan = prepared(directory, alone, commands, "--dry_run").run()
+            plan = prepared(directory, by_itself, commands, "--dry_run").run()
             plans[stage, config] = plan
         found[run.path] = plans[stage, config]
     return found

@@ -26,6 +26,9 @@ _LEVEL = 0.05  # of an adjusted p, up to which a difference counts as shown
 def write(directory: StudyDirectory, study: Study, runs: Sequence[Planned], samples: int) -> None:
     """Writes study.csv, tables.csv, tables.md and the curves of what is finished, and says it.
 
+    What a study that was cut down has no rows for any more, micle.csv or labels_needed.csv, is
+    removed; curves of before stay.
+
     Args:
       directory: `StudyDirectory`.
       study: `Study`.

@@ -161,7 +161,7 @@ def test_a_grid_is_judged_on_validation_and_its_best_repeated(place):
 
 @pytest.mark.slow
 def test_killed_at_random_and_by_two_at_once_the_tables_are_the_same(done, place, warm):
-    """Three times: SIGKILL or SIGTERM at some moment; then two processes finish it."""
+    """SIGKILL and SIGTERM, each at some moment; then two processes finish it."""
     folder, data = place
     command = ["-m", "tests.made_small", *words_of(folder, "few", "killed", data)]
     rng = np.random.default_rng()
