@@ -140,9 +140,14 @@ def _raise_interrupt(number, frame):
 
 
 def _comes_of_interrupt(error):
-    """Whether a signal came and this is the interrupt, or another error that was made of it."""
+    """Whether a signal came and this is the interrupt, or another error that was made of it.
+
+    Of an interrupt within native code CPython makes a SystemError that may not name it.
+    """
     chain = error, error.__cause__, error.__context__
-    return is_ending() and any(isinstance(link, KeyboardInterrupt) for link in chain)
+    made = any(isinstance(link, KeyboardInterrupt) for link in chain)
+    unnamed = isinstance(error, SystemError) and "with an exception set" in str(error)
+    return is_ending() and (made or unnamed)
 
 
 def _lost_interrupt(lost, hook):

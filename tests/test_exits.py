@@ -58,6 +58,8 @@ def interrupted():
 def command():
     printed(lambda: dict()["told before"])
     printed(interrupted)
+    unnamed = SystemError("<built-in function __import__> returned a result with an exception set")
+    sys.excepthook(SystemError, unnamed, None)
     printed(lambda: dict()["told after"])
     raise SystemError("returned a result with an exception set")
 sys.exit(exits.guarded(command))
@@ -67,6 +69,7 @@ sys.exit(exits.guarded(command))
     code, out, err = ended(process)
     assert (code, out) == (75, "") and err.endswith(f"\nKeyError: 'told after'\n{INTERRUPTED}")
     assert err.count("Traceback") == 2 and "\nKeyError: 'told before'\n" in err
+    assert "SystemError" not in err
 
 
 def test_whether_a_signal_came_is_known_until_the_command_ends(child):
